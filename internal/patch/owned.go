@@ -1,0 +1,102 @@
+package patch
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+
+	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
+)
+
+// Owned is what of a published status is ours, by our own entry in the object's managedFields. The nil Owned owns nothing.
+// It is immutable.
+type Owned struct {
+	status *fieldpath.Set // below "status"; nil: nothing
+}
+
+// ParseOwned reads the raw fieldsV1 of our managedFields entry, a set rooted at the object: {"f:status":{"f:replicas":{}}}.
+// No bytes, null, and a set without status fields give nil.
+//
+// A status that is owned as one leaf ({"f:status":{}}) counts as nothing: an API server writes the same for "we set it to {}", and
+// whoever removed other writers' fields on that evidence would take what is not his.
+func ParseOwned(fieldsV1 []byte) (*Owned, error) {
+	if trimmed := bytes.TrimSpace(fieldsV1); len(trimmed) == 0 || bytes.Equal(trimmed, []byte("null")) {
+		return nil, nil
+	}
+	root := &fieldpath.Set{}
+	if err := root.FromJSON(bytes.NewReader(fieldsV1)); err != nil {
+		return nil, fmt.Errorf("parse fieldsV1: %w", err)
+	}
+	status, ok := root.Children.Get(field("status"))
+	if !ok {
+		return nil, nil
+	}
+	return &Owned{status: status}, nil
+}
+
+// Field says whether the field at this path below status, or anything below it, is ours. The empty path is status itself.
+func (o *Owned) Field(path ...string) bool {
+	if o == nil {
+		return false
+	}
+	set, whole := o.descend(path)
+	return whole || set != nil
+}
+
+// Item says whether the entry with this key, of the keyed list at this path, is ours. A list that is owned as a whole (an atomic
+// list: a leaf without members) means that every entry is.
+func (o *Owned) Item(list []string, key map[string]any) bool {
+	if o == nil {
+		return false
+	}
+	set, whole := o.descend(list)
+	if whole {
+		return true
+	}
+	if set == nil {
+		return false
+	}
+	nameValues := make([]any, 0, 2*len(key))
+	for name, v := range key {
+		nameValues = append(nameValues, name, v)
+	}
+	element := fieldpath.KeyElementByFields(nameValues...)
+	_, below := set.Children.Get(element)
+	return below || set.Members.Has(element)
+}
+
+// Fields are the names of the fields directly below status that are ours, sorted.
+func (o *Owned) Fields() []string {
+	if o == nil {
+		return nil
+	}
+	var names []string
+	for e := range o.status.Members.All() {
+		if e.FieldName != nil {
+			names = append(names, *e.FieldName)
+		}
+	}
+	for e := range o.status.Children.All() {
+		if e.FieldName != nil {
+			names = append(names, *e.FieldName)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// descend follows path. It returns the set below it (nil: nothing there is ours), or whole if the path or one of its ancestors is
+// owned as a leaf.
+func (o *Owned) descend(path []string) (set *fieldpath.Set, whole bool) {
+	set = o.status
+	for _, name := range path {
+		child, ok := set.Children.Get(field(name))
+		if !ok {
+			return nil, set.Members.Has(field(name))
+		}
+		set = child
+	}
+	return set, false
+}
+
+func field(name string) fieldpath.PathElement { return fieldpath.FieldNameElement(name) }
