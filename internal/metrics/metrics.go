@@ -1,0 +1,145 @@
+// Package metrics holds what upstreamd counts. Names start with "upstreamd_". Labels name SyncTargets, resources, actors and
+// reasons: sets that the configuration bounds. Workspaces and objects are never labels: tenants make those, in any number.
+package metrics
+
+import (
+	"fmt"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/upstreamd/upstreamd/internal/ref"
+)
+
+const namespace = "upstreamd"
+
+// The label names. The value of resource is ref.ResourceString.
+const (
+	labelTarget   = "sync_target"
+	labelResource = "resource"
+	labelType     = "type"
+	labelReason   = "reason"
+	labelResult   = "result"
+	labelStage    = "stage"
+	labelActor    = "actor"
+)
+
+// Metrics are the series of one actor system, in the order of the flow.
+type Metrics struct {
+	Events        *prometheus.CounterVec // sync_target, type: events of downstream objects
+	WatchErrors   *prometheus.CounterVec // sync_target ("" for upstream), resource: lists and watches that failed
+	Rejected      *prometheus.CounterVec // reason: input that was refused, such as identity
+	Objects       *prometheus.GaugeVec   // sync_target, resource: object actors alive
+	Contributions *prometheus.CounterVec // resource: statuses that reached an aggregator
+	Suppressed    *prometheus.CounterVec // resource, stage: changes that changed nothing there
+	Coalesced     *prometheus.CounterVec // resource, stage: changes that a later one overtook there
+	Decisions     *prometheus.CounterVec // resource, reason
+	Contested     *prometheus.CounterVec // resource: fields of ours that somebody else keeps overwriting
+	Stale         *prometheus.GaugeVec   // sync_target: 1 while it is stale, else 0
+	Parked        *prometheus.GaugeVec   // reason: objects or kinds that are not written for now
+
+	QueueDepth  prometheus.Gauge         // upstream objects that wait for the writer
+	InFlight    prometheus.Gauge         // PATCH calls under way
+	Patches     *prometheus.CounterVec   // resource, result
+	Conflicts   *prometheus.CounterVec   // resource: writes that a newer upstream object refused (409)
+	Added       prometheus.Histogram     // seconds, from the event's arrival to the PATCH leaving
+	Propagation *prometheus.HistogramVec // resource; seconds, from the event's arrival to the acknowledged PATCH
+
+	Failures    *prometheus.CounterVec // actor: panics that ended a turn
+	Restarts    *prometheus.CounterVec // actor: restarts by a supervisor
+	DeadLetters prometheus.Counter     // messages to actors that were gone
+
+	byTarget []forgetter
+}
+
+// forgetter is a vector that can drop the series of one SyncTarget.
+type forgetter interface {
+	DeletePartialMatch(prometheus.Labels) int
+}
+
+// New makes the metrics and registers all of them, or none if one is refused (such as a second set in the same registry).
+// Without a registerer they count, and nobody reads them.
+func New(reg prometheus.Registerer) (*Metrics, error) {
+	m := &Metrics{
+		Events:        counters("events_total", "Events of downstream objects, by type.", labelTarget, labelType),
+		WatchErrors:   counters("watch_errors_total", "Lists and watches that failed; an empty sync_target is upstream.", labelTarget, labelResource),
+		Rejected:      counters("input_rejected_total", "Downstream input that was refused.", labelReason),
+		Objects:       gauges("object_actors", "Downstream objects that have an actor.", labelTarget, labelResource),
+		Contributions: counters("contributions_total", "Statuses that SyncTargets contributed.", labelResource),
+		Suppressed:    counters("suppressed_total", "Changes that made no difference at a stage.", labelResource, labelStage),
+		Coalesced:     counters("coalesced_total", "Changes that a later one overtook at a stage.", labelResource, labelStage),
+		Decisions:     counters("decisions_total", "Decisions on what to publish, by reason.", labelResource, labelReason),
+		Contested:     counters("contested_total", "Times that another writer was found to overwrite what is published again and again.", labelResource),
+		Stale:         gauges("sync_target_stale", "1 while a SyncTarget has not been heard of for the grace period, else 0.", labelTarget),
+		Parked:        gauges("parked", "What is not written until its inputs change or its pause ends.", labelReason),
+		QueueDepth:    gauge("writer_queue_depth", "Upstream objects that wait to be written."),
+		InFlight:      gauge("writer_in_flight", "PATCH calls under way."),
+		Patches:       counters("patches_total", "PATCH calls on the status subresource, by result.", labelResource, labelResult),
+		Conflicts:     counters("conflicts_total", "PATCH calls refused because the upstream object had changed.", labelResource),
+		Added: prometheus.NewHistogram(histogram("added_latency_seconds",
+			"Time that upstreamd adds: from the arrival of a downstream event to the PATCH that it caused being sent.")),
+		Propagation: prometheus.NewHistogramVec(histogram("propagation_seconds",
+			"Time from the arrival of a downstream event to the acknowledgement of the PATCH that it caused."), []string{labelResource}),
+		Failures:    counters("actor_failures_total", "Actors that failed on a message.", labelActor),
+		Restarts:    counters("actor_restarts_total", "Actors that were restarted.", labelActor),
+		DeadLetters: prometheus.NewCounter(prometheus.CounterOpts{Namespace: namespace, Name: "dead_letters_total", Help: "Messages to actors that were gone."}),
+	}
+	m.byTarget = []forgetter{m.Events, m.WatchErrors, m.Objects, m.Stale}
+	if reg == nil {
+		return m, nil
+	}
+	if err := reg.Register(m); err != nil {
+		return nil, fmt.Errorf("registering the metrics: %w", err)
+	}
+	return m, nil
+}
+
+// ForgetTarget drops all series of a SyncTarget that was removed.
+func (m *Metrics) ForgetTarget(t ref.SyncTarget) {
+	if t == "" { // upstream, which cannot be removed
+		return
+	}
+	for _, v := range m.byTarget {
+		v.DeletePartialMatch(prometheus.Labels{labelTarget: string(t)})
+	}
+}
+
+// Describe implements prometheus.Collector, so that one registration takes all metrics or none.
+func (m *Metrics) Describe(ch chan<- *prometheus.Desc) {
+	for _, c := range m.collectors() {
+		c.Describe(ch)
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
+	for _, c := range m.collectors() {
+		c.Collect(ch)
+	}
+}
+
+func (m *Metrics) collectors() []prometheus.Collector {
+	return []prometheus.Collector{
+		m.Events, m.WatchErrors, m.Rejected, m.Objects, m.Contributions, m.Suppressed, m.Coalesced, m.Decisions, m.Contested,
+		m.Stale, m.Parked, m.QueueDepth, m.InFlight, m.Patches, m.Conflicts, m.Added, m.Propagation, m.Failures, m.Restarts,
+		m.DeadLetters,
+	}
+}
+
+func counters(name, help string, labels ...string) *prometheus.CounterVec {
+	return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help}, labels)
+}
+
+func gauges(name, help string, labels ...string) *prometheus.GaugeVec {
+	return prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: namespace, Name: name, Help: help}, labels)
+}
+
+func gauge(name, help string) prometheus.Gauge {
+	return prometheus.NewGauge(prometheus.GaugeOpts{Namespace: namespace, Name: name, Help: help})
+}
+
+// histogram resolves what matters here: 1 ms (an isolated change) to 60 s (an upstream server that is away), in 1-2-5 steps.
+func histogram(name, help string) prometheus.HistogramOpts {
+	return prometheus.HistogramOpts{Namespace: namespace, Name: name, Help: help, Buckets: []float64{
+		.001, .002, .005, .010, .020, .050, .1, .2, .5, 1, 2, 5, 10, 20, 60,
+	}}
+}
