@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
+	"sigs.k8s.io/structured-merge-diff/v6/value"
 )
 
 // Owned is what of a published status is ours, by our own entry in the object's managedFields. The nil Owned owns nothing.
@@ -100,3 +101,45 @@ func (o *Owned) descend(path []string) (set *fieldpath.Set, whole bool) {
 }
 
 func field(name string) fieldpath.PathElement { return fieldpath.FieldNameElement(name) }
+
+// entry says whether the item of the list at this path is ours, whatever fields the API server keys that list by.
+func (o *Owned) entry(list []string, item any) bool {
+	if o == nil {
+		return false
+	}
+	set, whole := o.descend(list)
+	if whole {
+		return true
+	}
+	if set == nil {
+		return false
+	}
+	for e := range set.Members.All() {
+		if names(e, item) {
+			return true
+		}
+	}
+	for e := range set.Children.All() {
+		if names(e, item) {
+			return true
+		}
+	}
+	return false
+}
+
+// names says whether a path element stands for this list item: by its key fields, or by its value in a list that is a set.
+func names(e fieldpath.PathElement, item any) bool {
+	if e.Value != nil {
+		return value.Equals(*e.Value, value.NewValueInterface(item))
+	}
+	m, ok := item.(map[string]any)
+	if !ok || e.Key == nil {
+		return false
+	}
+	for _, f := range *e.Key {
+		if !value.Equals(f.Value, value.NewValueInterface(m[f.Name])) {
+			return false
+		}
+	}
+	return true
+}
