@@ -1,0 +1,168 @@
+package debounce
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+	"unsafe"
+
+	"pgregory.net/rapid"
+)
+
+const ms = time.Millisecond
+
+var window = Window{Quiet: 200 * ms, MaxWait: 2 * time.Second}
+
+// sends runs one object through changes at the given times, with a timer as a caller would, and gives the times of the sends.
+func sends(w Window, changes []time.Duration) []time.Duration {
+	start := time.Unix(1_700_000_000, 0)
+	var s State
+	var sent []time.Duration
+	timer := time.Duration(-1)
+	fire := func(now time.Duration) {
+		sent = append(sent, now)
+		timer = -1
+	}
+	run := func(until time.Duration) {
+		if timer >= 0 && timer <= until && s.Pending() {
+			s.Fired(start.Add(timer))
+			fire(timer)
+		}
+	}
+	for _, at := range changes {
+		run(at)
+		if now, after := s.Changed(w, start.Add(at)); now {
+			fire(at)
+		} else {
+			timer = at + after
+		}
+	}
+	run(1 << 62)
+	return sent
+}
+
+func TestSends(t *testing.T) {
+	for name, c := range map[string]struct {
+		w              Window
+		changes, sends []time.Duration
+	}{
+		"a lone change goes at once":         {window, []time.Duration{0}, []time.Duration{0}},
+		"two changes far apart go at once":   {window, []time.Duration{0, 200 * ms}, []time.Duration{0, 200 * ms}},
+		"a burst goes at its start and end":  {window, []time.Duration{0, 50 * ms, 100 * ms, 150 * ms}, []time.Duration{0, 350 * ms}},
+		"after a burst a lone change again":  {window, []time.Duration{0, 50 * ms, 450 * ms}, []time.Duration{0, 250 * ms, 450 * ms}},
+		"right after a trailing send: wait":  {window, []time.Duration{0, 50 * ms, 300 * ms}, []time.Duration{0, 250 * ms, 500 * ms}},
+		"a burst without end: maximum wait":  {Window{200 * ms, 300 * ms}, []time.Duration{0, 100 * ms, 200 * ms, 300 * ms, 350 * ms, 450 * ms}, []time.Duration{0, 400 * ms, 650 * ms}},
+		"maximum wait shorter than quiet":    {Window{200 * ms, 0}, []time.Duration{0, 100 * ms, 150 * ms}, []time.Duration{0, 300 * ms}},
+		"no window":                          {Window{}, []time.Duration{0, 1, 2}, []time.Duration{0, 1, 2}},
+		"the clock is set back between them": {window, []time.Duration{time.Hour, 0}, []time.Duration{time.Hour, 0}},
+	} {
+		got := sends(c.w, c.changes)
+		if len(got) != len(c.sends) {
+			t.Errorf("%s: sent at %v, want %v", name, got, c.sends)
+			continue
+		}
+		for i := range got {
+			if got[i] != c.sends[i] {
+				t.Errorf("%s: sent at %v, want %v", name, got, c.sends)
+				break
+			}
+		}
+	}
+}
+
+func TestProperties(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := Window{
+			Quiet:   time.Duration(rapid.IntRange(1, 50).Draw(t, "quiet")) * ms,
+			MaxWait: time.Duration(rapid.IntRange(1, 200).Draw(t, "maxWait")) * ms,
+		}
+		maxWait := max(w.MaxWait, w.Quiet)
+		changes := []time.Duration{0}
+		for _, gap := range rapid.SliceOf(rapid.IntRange(0, 60_000)).Draw(t, "gaps (µs)") {
+			changes = append(changes, changes[len(changes)-1]+time.Duration(gap)*time.Microsecond)
+		}
+		sent := sends(w, changes)
+
+		// Every change is followed by a send within MaxWait, a lone one at once.
+		next := 0
+		for i, at := range changes {
+			for next < len(sent) && sent[next] < at {
+				next++
+			}
+			if next == len(sent) || sent[next]-at > maxWait {
+				t.Fatalf("the change at %v was not sent within %v: %v", at, maxWait, sent)
+			}
+			lone := (i == 0 || at-changes[i-1] >= 2*w.Quiet)
+			if lone && sent[next] != at {
+				t.Fatalf("the lone change at %v was sent at %v", at, sent[next])
+			}
+		}
+		// A burst costs at most 2 + duration/MaxWait sends.
+		for first := 0; first < len(changes); {
+			last := first
+			for last+1 < len(changes) && changes[last+1]-changes[last] < w.Quiet {
+				last++
+			}
+			n := 0
+			for _, at := range sent {
+				if at >= changes[first] && (last+1 == len(changes) || at < changes[last+1]) {
+					n++
+				}
+			}
+			if limit := 2 + int((changes[last]-changes[first])/maxWait); n > limit {
+				t.Fatalf("the burst from %v to %v was sent %d times, more than %d: %v", changes[first], changes[last], n, limit, sent)
+			}
+			first = last + 1
+		}
+	})
+}
+
+// TestWithTimer drives a real timer through 10 s of changes every 10 ms, in virtual time.
+func TestWithTimer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var s State
+		timer := time.NewTimer(time.Hour)
+		ticks := time.NewTicker(10 * ms)
+		lastTick, end := time.After(10*time.Second), time.After(15*time.Second)
+		value, sent, n := 0, 0, 0
+		for running := true; running; {
+			select {
+			case <-ticks.C:
+				value++
+				if now, after := s.Changed(window, time.Now()); now {
+					sent, n = value, n+1
+				} else {
+					timer.Reset(after)
+				}
+			case <-timer.C:
+				s.Fired(time.Now())
+				sent, n = value, n+1
+			case <-lastTick:
+				ticks.Stop()
+			case <-end:
+				running = false
+			}
+			if !s.Pending() && sent != value {
+				t.Fatalf("nothing is pending, but %d of %d was sent", sent, value)
+			}
+		}
+		if n < 6 || n > 7 || sent != value {
+			t.Errorf("%d sends in 10 s, the last of %d: want 6 or 7, and of %d", n, sent, value)
+		}
+	})
+}
+
+func TestStateIsSmall(t *testing.T) {
+	if size := unsafe.Sizeof(State{}); size > 24 {
+		t.Errorf("State has %d bytes", size)
+	}
+}
+
+func BenchmarkChanged(b *testing.B) {
+	var s State
+	now := time.Unix(1_700_000_000, 0)
+	for b.Loop() {
+		now = now.Add(ms)
+		s.Changed(window, now)
+	}
+}
