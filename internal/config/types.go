@@ -1,0 +1,115 @@
+// Package config is the daemon's configuration file: its versioned types, strict decoding, defaults and validation. Every error
+// names the field it is about and how to mend it, and all of them are told at once.
+package config
+
+import (
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// What a configuration file says of itself.
+const (
+	APIVersion = "config.upstreamd.dev/v1alpha1"
+	Kind       = "UpstreamdConfiguration"
+)
+
+// The locator styles: how an object of a SyncTarget tells which upstream object it is a copy of.
+const (
+	NamespaceLocator = "NamespaceLocator" // kcp's annotation on the downstream Namespace
+	Prefix           = "Prefix"           // namespaces named kcp-<workspace>-<namespace>
+)
+
+// Configuration is the whole file. Fields may join it; those that are here keep their names.
+type Configuration struct {
+	APIVersion   string          `json:"apiVersion"`
+	Kind         string          `json:"kind"`
+	Upstream     Upstream        `json:"upstream"`
+	SyncTargets  []SyncTarget    `json:"syncTargets"`
+	Resources    []Resource      `json:"resources"`
+	Locators     []string        `json:"locators"` // tried in this order
+	Debounce     Debounce        `json:"debounce"`
+	Writer       Writer          `json:"writer"`
+	Staleness    Staleness       `json:"staleness"`
+	Policies     Policies        `json:"policies"`
+	Serving      Serving         `json:"serving"`
+	Shutdown     Shutdown        `json:"shutdown"`
+	FeatureGates map[string]bool `json:"featureGates"`
+}
+
+// Upstream is the API server that statuses are published to.
+type Upstream struct {
+	Kubeconfig string   `json:"kubeconfig"`        // relative to the configuration file; the server with or without /clusters/…
+	Context    string   `json:"context,omitempty"` // of the kubeconfig; empty: its current one
+	Workspaces []string `json:"workspaces"`        // names or paths of logical clusters; empty on a plain Kubernetes hub
+}
+
+// SyncTarget is one physical cluster.
+type SyncTarget struct {
+	Name       string   `json:"name"`
+	Cluster    string   `json:"cluster"` // the logical cluster that holds the SyncTarget: for its key, and checked against locators
+	UID        string   `json:"uid"`     // checked against locators where it is given
+	Kubeconfig string   `json:"kubeconfig"`
+	Context    string   `json:"context,omitempty"`
+	Workspaces []string `json:"workspaces"` // those of upstream.workspaces that it may report for
+}
+
+// Resource names what is watched, by its plural.
+type Resource struct {
+	Group    string `json:"group"` // empty: the core group
+	Version  string `json:"version"`
+	Resource string `json:"resource"`
+}
+
+// Debounce coalesces bursts: a change leaves at once if it is alone, else when it was quiet for Quiet, after MaxWait at the latest.
+type Debounce struct {
+	Quiet   metav1.Duration `json:"quiet"`
+	MaxWait metav1.Duration `json:"maxWait"`
+}
+
+// Writer bounds the calls to the upstream API server.
+type Writer struct {
+	QPS         float64 `json:"qps"`         // PATCH calls a second in the long run; 0: no cap
+	Burst       int     `json:"burst"`       // size of the token bucket; 0: one second's worth of qps
+	Concurrency int     `json:"concurrency"` // calls in flight
+}
+
+// Staleness says when a SyncTarget is no longer believed to be up to date.
+type Staleness struct {
+	Grace    metav1.Duration `json:"grace"`    // not heard of for this long: stale; and healthy for this long: fresh again
+	Probe    metav1.Duration `json:"probe"`    // how often a silent SyncTarget is asked
+	Deadline metav1.Duration `json:"deadline"` // how long a start waits for a SyncTarget that was never heard of, where a policy says so
+}
+
+// Policies are StatusPolicy documents beside the built-in ones.
+type Policies struct {
+	Directory string `json:"directory"` // relative to the configuration file; empty: only the built-in ones
+}
+
+// Serving is the address of /livez, /readyz and /metrics.
+type Serving struct {
+	Address string `json:"address"` // host:port on loopback; port 0: a free one; empty: nothing is served
+}
+
+// Shutdown bounds the end.
+type Shutdown struct {
+	Timeout metav1.Duration `json:"timeout"` // what waits to be written has this long to leave
+}
+
+// Defaults is a configuration in which only what has no sensible default is missing.
+func Defaults() *Configuration {
+	return &Configuration{
+		APIVersion: APIVersion,
+		Kind:       Kind,
+		Locators:   []string{NamespaceLocator, Prefix},
+		Debounce:   Debounce{Quiet: seconds(.2), MaxWait: seconds(2)},
+		Writer:     Writer{Concurrency: 16},
+		Staleness:  Staleness{Grace: seconds(40), Probe: seconds(10), Deadline: seconds(120)},
+		Serving:    Serving{Address: "127.0.0.1:8080"},
+		Shutdown:   Shutdown{Timeout: seconds(10)},
+	}
+}
+
+func seconds(s float64) metav1.Duration {
+	return metav1.Duration{Duration: time.Duration(s * float64(time.Second))}
+}
