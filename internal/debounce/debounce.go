@@ -24,7 +24,7 @@ type Window struct {
 // State is one object's place in its bursts. The zero State is an object that has never changed. It is small (24 bytes), as every object has one.
 type State struct {
 	changed int64 // when it changed last, unix nanoseconds
-	fired   int64 // when it was passed on last; 0: never
+	fired   int64 // when it was passed on last
 	pending int64 // when the oldest change that was not passed on came; 0: there is none
 }
 
@@ -34,7 +34,7 @@ func (s *State) Changed(w Window, now time.Time) (fireNow bool, after time.Durat
 	t := now.UnixNano()
 	quiet := int64(w.Quiet)
 	since := t - max(s.fired, s.changed)
-	isolated := s.pending == 0 && (s.fired == 0 || since >= quiet || since < 0) // since < 0: the clock was set back
+	isolated := s.pending == 0 && (since >= quiet || since < 0) // since < 0: the clock was set back
 	s.changed = t
 	if isolated || quiet <= 0 {
 		s.Fired(now)

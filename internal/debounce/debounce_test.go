@@ -135,8 +135,10 @@ func TestWithTimer(t *testing.T) {
 					timer.Reset(after)
 				}
 			case <-timer.C:
-				s.Fired(time.Now())
-				sent, n = value, n+1
+				if s.Pending() {
+					s.Fired(time.Now())
+					sent, n = value, n+1
+				}
 			case <-lastTick:
 				ticks.Stop()
 			case <-end:
