@@ -1,0 +1,162 @@
+package controlplane
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// ReadyTimeout is how long a server may take until it is ready. On an idle machine it takes 1 to 4 s.
+const ReadyTimeout = 2 * time.Minute
+
+// ErrRunning is returned by Start for a server that runs already.
+var ErrRunning = errors.New("the server runs already")
+
+// server is a program with a fixed port and fixed data that can be ended and started again. Its methods may be called from
+// several goroutines; one after the other takes effect.
+type server struct {
+	program string
+	args    []string
+	log     string
+	port    *port
+	ready   func(context.Context) error
+
+	mu      sync.Mutex
+	process *Process // nil before the first Start
+}
+
+// Start starts the server, on the same port and data as before, and returns when it is ready.
+func (s *server) Start(ctx context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.process != nil && !s.process.ended() {
+		return ErrRunning
+	}
+	process, err := StartProcess(s.log, s.program, s.args...)
+	if err != nil {
+		return err
+	}
+	s.process = process
+	if err := s.awaitReady(ctx); err != nil {
+		process.Kill()
+		return err
+	}
+	return nil
+}
+
+func (s *server) awaitReady(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, ReadyTimeout)
+	defer cancel()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	name := filepath.Base(s.program)
+	for {
+		err := s.ready(ctx)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-s.process.Done():
+			return fmt.Errorf("%s ended before it was ready: %w; its log %s ends with:\n%s", name, s.process.Err(), s.log, s.process.Tail(2000))
+		case <-ctx.Done():
+			return fmt.Errorf("%s is not ready: %w (%w); its log %s ends with:\n%s", name, ctx.Err(), err, s.log, s.process.Tail(2000))
+		}
+	}
+}
+
+// Kill ends the server at once (SIGKILL). Its data stay; Start brings it back.
+func (s *server) Kill() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.process != nil {
+		s.process.Kill()
+	}
+}
+
+// Stop ends the server in order: SIGTERM, and SIGKILL after StopGrace. Its data stay; Start brings it back.
+func (s *server) Stop(ctx context.Context) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.process != nil {
+		s.process.Stop(ctx)
+	}
+}
+
+// Restart kills the server and starts it again on the same port and data.
+func (s *server) Restart(ctx context.Context) error {
+	s.Kill()
+	return s.Start(ctx)
+}
+
+// Pause freezes the server (SIGSTOP): connections stay open and say nothing.
+func (s *server) Pause() error { return s.signal(syscall.SIGSTOP) }
+
+// Resume lets a paused server go on (SIGCONT).
+func (s *server) Resume() error { return s.signal(syscall.SIGCONT) }
+
+func (s *server) signal(signal syscall.Signal) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.process == nil || s.process.ended() {
+		return fmt.Errorf("sending %v: %s does not run", signal, filepath.Base(s.program))
+	}
+	return s.process.Signal(signal)
+}
+
+// PID is the server's process id, 0 before it was started.
+func (s *server) PID() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.process == nil {
+		return 0
+	}
+	return s.process.PID()
+}
+
+// Running says whether the server's process lives, paused or not.
+func (s *server) Running() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.process != nil && !s.process.ended()
+}
+
+// Log is the file that the server prints to, over all its lives.
+func (s *server) Log() string { return s.log }
+
+// Close ends the server for good and gives its port back.
+func (s *server) Close(ctx context.Context) {
+	s.Stop(ctx)
+	s.port.release()
+}
+
+// get returns a check that url answers 200 within a second.
+func get(client *http.Client, url, token string) func(context.Context) error {
+	return func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+		if err != nil {
+			return err
+		}
+		if token != "" {
+			request.Header.Set("Authorization", "Bearer "+token)
+		}
+		answer, err := client.Do(request)
+		if err != nil {
+			return err
+		}
+		defer answer.Body.Close()
+		if answer.StatusCode != http.StatusOK {
+			body, _ := io.ReadAll(io.LimitReader(answer.Body, 2000)) // only decorates the error
+			return fmt.Errorf("%s answers %s: %s", url, answer.Status, body)
+		}
+		return nil
+	}
+}
