@@ -1,0 +1,240 @@
+package policy
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/google/cel-go/cel"
+	"github.com/google/cel-go/common/types"
+	celref "github.com/google/cel-go/common/types/ref"
+	"github.com/google/cel-go/common/types/traits"
+	"github.com/google/cel-go/ext"
+)
+
+// celCostLimit bounds one evaluation. A step over one list item costs about 1 to 10; a million of them take some tens of milliseconds.
+const celCostLimit = 1_000_000
+
+// Environment compiles CEL rules. Expressions see
+//
+//	targets   list of {name, status, generation, stale}, in the order of the names
+//	upstream  {metadata: {name, namespace, generation, labels, annotations}, status}
+//
+// and CEL's standard library, optional values (status.?field.orValue(0)), lists (distinct, sort, flatten, …), strings, sets, and
+// sum(), min(), max() and distinct(key) of lists.
+type Environment struct{ env *cel.Env }
+
+// NewEnvironment makes the environment of all CEL rules.
+func NewEnvironment() (*Environment, error) {
+	env, err := cel.NewEnv(
+		cel.Variable("targets", cel.ListType(cel.MapType(cel.StringType, cel.DynType))),
+		cel.Variable("upstream", cel.MapType(cel.StringType, cel.DynType)),
+		cel.CustomTypeAdapter(sorted{types.DefaultTypeAdapter}),
+		cel.OptionalTypes(), ext.Lists(), ext.Strings(), ext.Sets(), ext.Math(),
+		listFunction("sum", sum), listFunction("min", extreme(types.IntNegOne)), listFunction("max", extreme(types.IntOne)),
+		cel.Function("distinct", cel.MemberOverload("list_distinct_by_key", []*cel.Type{cel.ListType(cel.DynType), cel.StringType}, cel.ListType(cel.DynType),
+			cel.BinaryBinding(distinctBy))),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("prepare CEL: %w", err)
+	}
+	return &Environment{env: env}, nil
+}
+
+// Program is a compiled CEL rule. It may be used by many goroutines.
+type Program struct{ program cel.Program }
+
+// Compile parses, type-checks and compiles an expression. Its result must be something that JSON can hold.
+func (e *Environment) Compile(expr string) (*Program, error) {
+	ast, issues := e.env.Compile(expr)
+	if err := issues.Err(); err != nil {
+		return nil, err
+	}
+	switch kind := ast.OutputType().Kind(); kind {
+	case types.TypeKind, types.BytesKind, types.ErrorKind, types.UnknownKind:
+		return nil, fmt.Errorf("gives a %s, which is no JSON: give a number, a string, a bool, a list, a map or a timestamp", ast.OutputType())
+	default:
+	}
+	program, err := e.env.Program(ast, cel.CostLimit(celCostLimit), cel.EvalOptions(cel.OptOptimize))
+	if err != nil {
+		return nil, err
+	}
+	return &Program{program: program}, nil
+}
+
+// Eval is the value of the rule as JSON (nil: none). It fails where the expression does, and where it costs too much.
+func (p *Program) Eval(targets []any, upstream map[string]any) (any, error) {
+	out, _, err := p.program.Eval(map[string]any{"targets": targets, "upstream": upstream})
+	if err != nil {
+		return nil, err
+	}
+	return fromCEL(out)
+}
+
+// fromCEL is a CEL value as parsed JSON.
+func fromCEL(v celref.Val) (any, error) {
+	switch v := v.(type) {
+	case types.Null:
+		return nil, nil
+	case types.Bool:
+		return bool(v), nil
+	case types.Int:
+		return int64(v), nil
+	case types.Uint:
+		return fromCEL(v.ConvertToType(types.IntType))
+	case types.Double:
+		return float64(v), nil
+	case types.String:
+		return string(v), nil
+	case types.Timestamp, types.Duration:
+		return fromCEL(v.ConvertToType(types.StringType))
+	case *types.Optional:
+		if !v.HasValue() {
+			return nil, nil
+		}
+		return fromCEL(v.GetValue())
+	case traits.Lister:
+		return listFromCEL(v)
+	case traits.Mapper:
+		return mapFromCEL(v)
+	case *types.Err:
+		return nil, v
+	}
+	return nil, fmt.Errorf("gives a %s, which is no JSON", v.Type().TypeName())
+}
+
+func listFromCEL(list traits.Lister) (any, error) {
+	out := []any{}
+	for it := list.Iterator(); it.HasNext() == types.True; {
+		item, err := fromCEL(it.Next())
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, item)
+	}
+	return out, nil
+}
+
+func mapFromCEL(m traits.Mapper) (any, error) {
+	out := map[string]any{}
+	for it := m.Iterator(); it.HasNext() == types.True; {
+		key := it.Next()
+		name, ok := key.(types.String)
+		if !ok {
+			return nil, fmt.Errorf("gives a map with the key %v: JSON has only strings as keys", key.Value())
+		}
+		value, err := fromCEL(m.Get(key))
+		if err != nil {
+			return nil, err
+		}
+		if value != nil {
+			out[string(name)] = value
+		}
+	}
+	return out, nil
+}
+
+// listFunction declares list.name().
+func listFunction(name string, over func(traits.Lister) celref.Val) cel.EnvOption {
+	return cel.Function(name, cel.MemberOverload("list_"+name, []*cel.Type{cel.ListType(cel.DynType)}, cel.DynType,
+		cel.UnaryBinding(func(v celref.Val) celref.Val { return over(v.(traits.Lister)) })))
+}
+
+// sum adds up numbers; the sum of nothing is 0.
+func sum(list traits.Lister) celref.Val {
+	var total celref.Val = types.IntZero
+	for it, first := list.Iterator(), true; it.HasNext() == types.True; first = false {
+		item := it.Next()
+		adder, ok := total.(traits.Adder)
+		switch {
+		case item.Type() != types.IntType && item.Type() != types.DoubleType:
+			return types.NewErr("sum() of a list with a %s: it adds numbers", item.Type().TypeName())
+		case first || !ok:
+			total = item
+		case total.Type() != item.Type():
+			total = total.ConvertToType(types.DoubleType).(types.Double).Add(item.ConvertToType(types.DoubleType))
+		default:
+			total = adder.Add(item)
+		}
+		if types.IsError(total) {
+			return total
+		}
+	}
+	return total
+}
+
+// extreme is the item that compares to all others as sign says. An empty list has none.
+func extreme(sign types.Int) func(traits.Lister) celref.Val {
+	return func(list traits.Lister) celref.Val {
+		var best celref.Val
+		for it := list.Iterator(); it.HasNext() == types.True; {
+			item := it.Next()
+			comparer, ok := item.(traits.Comparer)
+			if !ok {
+				return types.NewErr("min() or max() of a list with a %s, which has no order", item.Type().TypeName())
+			}
+			if best == nil {
+				best = item
+				continue
+			}
+			switch order := comparer.Compare(best); {
+			case types.IsError(order):
+				return order
+			case order == sign:
+				best = item
+			}
+		}
+		if best == nil {
+			return types.NewErr("min() or max() of an empty list: test its size first")
+		}
+		return best
+	}
+}
+
+// distinctBy keeps the first item of each value of a key.
+func distinctBy(list, key celref.Val) celref.Val {
+	var kept, seen []celref.Val
+next:
+	for it := list.(traits.Lister).Iterator(); it.HasNext() == types.True; {
+		item := it.Next()
+		m, ok := item.(traits.Mapper)
+		if !ok {
+			return types.NewErr("distinct(key) of a list with a %s: its items must be maps", item.Type().TypeName())
+		}
+		value, found := m.Find(key)
+		if !found {
+			value = types.NullValue
+		}
+		for _, other := range seen {
+			if other.Equal(value) == types.True {
+				continue next
+			}
+		}
+		seen, kept = append(seen, value), append(kept, item)
+	}
+	return types.NewRefValList(types.DefaultTypeAdapter, kept)
+}
+
+// sorted adapts parsed JSON so that maps are walked in the order of their keys: the same input gives the same output.
+type sorted struct{ types.Adapter }
+
+func (s sorted) NativeToValue(v any) celref.Val {
+	switch v := v.(type) {
+	case map[string]any:
+		return sortedMap{Mapper: types.NewStringInterfaceMap(s, v), keys: v}
+	case []any:
+		return types.NewDynamicList(s, v)
+	}
+	return s.Adapter.NativeToValue(v)
+}
+
+type sortedMap struct {
+	traits.Mapper
+	keys map[string]any
+}
+
+func (m sortedMap) Iterator() traits.Iterator {
+	return types.NewStringList(types.DefaultTypeAdapter, sortedKeys(m.keys)).Iterator()
+}
+
+func sortedKeys(m map[string]any) []string { return slices.Sorted(maps.Keys(m)) }

@@ -1,0 +1,227 @@
+package policy
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+
+	kjson "sigs.k8s.io/json"
+)
+
+// APIVersion and Kind are what every document says of itself.
+const (
+	APIVersion = "upstreamd.dev/v1alpha1"
+	Kind       = "StatusPolicy"
+)
+
+// Document is a StatusPolicy as it is written. It is not modified after Parse.
+type Document struct {
+	APIVersion string   `json:"apiVersion"`
+	Kind       string   `json:"kind"`
+	Metadata   Metadata `json:"metadata"`
+	Spec       Spec     `json:"spec"`
+
+	source string // file and place in it, for errors
+}
+
+// Metadata names a document. Labels and annotations are the author's own.
+type Metadata struct {
+	Name        string            `json:"name"`
+	Labels      map[string]string `json:"labels,omitempty"`
+	Annotations map[string]string `json:"annotations,omitempty"`
+}
+
+// Spec is a policy. Paths are field names joined by dots, below status ("loadBalancer.ingress"); a dot within a name is written "\.".
+type Spec struct {
+	Resources     []Resource           `json:"resources"`
+	Strategy      Strategy             `json:"strategy,omitempty"`
+	Default       Rule                 `json:"default,omitempty"`
+	Fields        map[string]FieldRule `json:"fields,omitempty"`
+	Conditions    *ConditionsSpec      `json:"conditions,omitempty"`
+	Groups        [][]string           `json:"groups,omitempty"`
+	Keys          map[string][]string  `json:"keys,omitempty"`
+	Primary       []string             `json:"primary,omitempty"`
+	Finished      *FinishedSpec        `json:"finished,omitempty"`
+	Summary       SummaryMode          `json:"summary,omitempty"`
+	Stale         StaleMode            `json:"stale,omitempty"`
+	OnEmpty       EmptyMode            `json:"onEmpty,omitempty"`
+	SpecSyncGrace string               `json:"specSyncGrace,omitempty"`
+	Extract       []ExtractRule        `json:"extract,omitempty"`
+	Withhold      []string             `json:"withhold,omitempty"`
+	Ignore        []string             `json:"ignore,omitempty"`
+}
+
+// Resource says what a policy is for. Without a version it is for every version; group and resource "*" are for whatever
+// has no policy of its own.
+type Resource struct {
+	Group    string `json:"group"`
+	Version  string `json:"version,omitempty"`
+	Resource string `json:"resource"`
+}
+
+// Strategy says how a whole status is made of many.
+type Strategy string
+
+// The strategies.
+const (
+	Merge   Strategy = "Merge"   // by the rules of the fields
+	Union   Strategy = "Union"   // deep merge, conflicts to the latest
+	Latest  Strategy = "Latest"  // the status that changed last
+	Quorum  Strategy = "Quorum"  // per field, what more than half of the placed SyncTargets say
+	All     Strategy = "All"     // per field, what all placed SyncTargets say
+	Primary Strategy = "Primary" // the status of one SyncTarget
+)
+
+// Rule says how one field is made of many.
+type Rule string
+
+// The rules of fields. RuleDrop leaves a field out; the others are explained in docs/policies.md.
+const (
+	RuleSum        Rule = "Sum"
+	RuleMin        Rule = "Min"
+	RuleMax        Rule = "Max"
+	RuleAnyTrue    Rule = "AnyTrue"
+	RuleAllTrue    Rule = "AllTrue"
+	RuleUnion      Rule = "Union"
+	RuleConcat     Rule = "Concat"
+	RuleFirst      Rule = "First"
+	RuleLatest     Rule = "Latest"
+	RuleUnanimous  Rule = "Unanimous"
+	RuleQuorum     Rule = "Quorum"
+	RulePrimary    Rule = "Primary"
+	RuleRank       Rule = "Rank"
+	RuleConditions Rule = "Conditions"
+	RuleGeneration Rule = "Generation"
+	RuleCEL        Rule = "CEL"
+	RuleDrop       Rule = "Drop"
+)
+
+// FieldRule is a rule with its arguments. It is written as the name of the rule alone where it has none.
+type FieldRule struct {
+	Rule       Rule     `json:"rule"`
+	Keys       []string `json:"keys,omitempty"`       // Union, Concat: fields that tell the entries of a list apart
+	Prefixed   bool     `json:"prefixed,omitempty"`   // Union: the keys of the object get the SyncTarget's name before them
+	Order      []string `json:"order,omitempty"`      // Rank: the value that comes first wins
+	Absent     string   `json:"absent,omitempty"`     // Rank: what a placed SyncTarget counts as that says nothing
+	Expr       string   `json:"expr,omitempty"`       // CEL
+	RequireAll bool     `json:"requireAll,omitempty"` // as published until every placed SyncTarget has a value
+	Immutable  bool     `json:"immutable,omitempty"`  // as published once it is
+	Monotonic  bool     `json:"monotonic,omitempty"`  // Sum, Max: never less than published
+
+	problem error // why it could not be read
+}
+
+// UnmarshalJSON takes the short and the long form. What is wrong is kept for Validate, which knows the path.
+func (f *FieldRule) UnmarshalJSON(data []byte) error {
+	if bytes.HasPrefix(data, []byte(`"`)) {
+		return json.Unmarshal(data, &f.Rule)
+	}
+	f.problem = strict(data, (*fieldRule)(f))
+	return nil
+}
+
+// MarshalJSON writes the short form where it says all.
+func (f FieldRule) MarshalJSON() ([]byte, error) {
+	long, err := json.Marshal(fieldRule(f))
+	if err != nil {
+		return nil, fmt.Errorf("encode rule: %w", err)
+	}
+	short, err := json.Marshal(map[string]Rule{"rule": f.Rule})
+	if err == nil && bytes.Equal(long, short) {
+		return json.Marshal(f.Rule)
+	}
+	return long, err
+}
+
+type fieldRule FieldRule
+
+// ExtractRule takes a field into the status that is merged. The short form is a path below status that keeps its place; the long
+// one takes any field of the object, by its path from the object's root, to a path below status.
+type ExtractRule struct {
+	From string `json:"from"`
+	To   string `json:"to"`
+
+	problem error
+}
+
+// UnmarshalJSON takes the short and the long form.
+func (e *ExtractRule) UnmarshalJSON(data []byte) error {
+	if bytes.HasPrefix(data, []byte(`"`)) {
+		if err := json.Unmarshal(data, &e.To); err != nil {
+			return err
+		}
+		e.From = "status." + e.To
+		return nil
+	}
+	e.problem = strict(data, (*extractRule)(e))
+	return nil
+}
+
+type extractRule ExtractRule
+
+// ConditionsSpec says how conditions of one type become one.
+type ConditionsSpec struct {
+	Mode              ConditionMode `json:"mode,omitempty"`
+	Negative          []string      `json:"negative,omitempty"`          // types for which True is bad
+	UnknownWhenAbsent []string      `json:"unknownWhenAbsent,omitempty"` // types that every healthy object has
+}
+
+// ConditionMode says which status value wins.
+type ConditionMode string
+
+// The condition modes. QuorumWins and AllAgree come with the strategies Quorum and All, unless the policy says otherwise.
+const (
+	WorstWins  ConditionMode = "WorstWins"
+	BestWins   ConditionMode = "BestWins"
+	AllTrue    ConditionMode = "AllTrue"
+	QuorumWins ConditionMode = "Quorum"
+	AllAgree   ConditionMode = "All"
+)
+
+// FinishedSpec is for kinds that end, such as Job. A SyncTarget is done when it has the last condition of Success or Failure. Once all
+// placed ones are done, either all conditions of Success are published, or all of Failure if one failed; before, none of them.
+type FinishedSpec struct {
+	Success   []string `json:"success"`
+	Failure   []string `json:"failure"`
+	OnSuccess []string `json:"onSuccess,omitempty"` // fields that are published with Success only
+	Needs     []string `json:"needs,omitempty"`     // fields without which nothing is finished
+	Idle      []string `json:"idle,omitempty"`      // counters that must have come to zero first
+}
+
+// SummaryMode says whether the summary condition is published.
+type SummaryMode string
+
+// The summary modes. SummaryAuto publishes it where a status has conditions.
+const (
+	SummaryAlways SummaryMode = "Always"
+	SummaryNever  SummaryMode = "Never"
+	SummaryAuto   SummaryMode = "Auto"
+)
+
+// StaleMode says how a SyncTarget counts that was not heard of for the grace period.
+type StaleMode string
+
+// The stale modes.
+const (
+	Hold    StaleMode = "Hold"    // what it said last counts, its conditions are Unknown
+	Exclude StaleMode = "Exclude" // as if it were not placed
+	Zero    StaleMode = "Zero"    // its counters are zero, its conditions Unknown
+)
+
+// EmptyMode says what becomes of a published status when no SyncTarget has a copy any more.
+type EmptyMode string
+
+// The empty modes.
+const (
+	Clear EmptyMode = "Clear" // what is ours goes
+	Keep  EmptyMode = "Keep"  // it stays
+)
+
+// strict decodes JSON and tells every field that v does not have.
+func strict(data []byte, v any) error {
+	unknown, err := kjson.UnmarshalStrict(data, v)
+	if err != nil {
+		return err
+	}
+	return listOf(unknown)
+}

@@ -1,0 +1,82 @@
+package policy
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+
+	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
+	"sigs.k8s.io/yaml"
+)
+
+// Parse reads the documents of a YAML or JSON file; empty ones are passed over. name is the file's, for errors. Unknown fields are refused. The error
+// tells all that is wrong in the file; the documents that could be read are returned beside it.
+func Parse(name string, data []byte) ([]*Document, error) {
+	var docs []*Document
+	var errs []error
+	reader := utilyaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(data)))
+	for i := 1; ; i++ {
+		text, err := reader.Read()
+		if errors.Is(err, io.EOF) {
+			return docs, errors.Join(errs...)
+		}
+		if err != nil {
+			return docs, errors.Join(append(errs, fmt.Errorf("%s: %w", name, err))...)
+		}
+		doc, err := parseOne(text)
+		switch {
+		case err != nil:
+			errs = append(errs, located(fmt.Sprintf("%s: document %d", name, i), err)...)
+		case doc != nil:
+			doc.source = fmt.Sprintf("%s: %s", name, doc.Metadata.Name)
+			docs = append(docs, doc)
+		}
+	}
+}
+
+func parseOne(text []byte) (*Document, error) {
+	data, err := yaml.YAMLToJSONStrict(text)
+	if err != nil {
+		return nil, err
+	}
+	if bytes.Equal(data, []byte("null")) {
+		return nil, nil
+	}
+	doc := &Document{}
+	if err := strict(data, doc); err != nil {
+		return nil, err
+	}
+	return doc, nil
+}
+
+// located puts a place before each of the errors that err is made of.
+func located(place string, err error) []error {
+	if err == nil {
+		return nil
+	}
+	var list errorList
+	if !errors.As(err, &list) {
+		return []error{fmt.Errorf("%s: %w", place, err)}
+	}
+	errs := make([]error, len(list))
+	for i, e := range list {
+		errs[i] = fmt.Errorf("%s: %w", place, e)
+	}
+	return errs
+}
+
+// errorList is several errors, one a line. An empty list is no error: make it with listOf.
+type errorList []error
+
+func (l errorList) Error() string { return errors.Join(l...).Error() }
+
+func (l errorList) Unwrap() []error { return l }
+
+func listOf(errs []error) error {
+	if len(errs) == 0 {
+		return nil
+	}
+	return errorList(errs)
+}

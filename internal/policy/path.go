@@ -1,0 +1,50 @@
+package policy
+
+import "strings"
+
+// Path is a list of field names below status. "*" stands for every item of a list where a policy allows it.
+type Path []string
+
+// ParsePath splits a path at its dots; "\." is a dot within a name.
+func ParsePath(s string) Path {
+	var path Path
+	var name strings.Builder
+	for i := 0; i < len(s); i++ {
+		switch {
+		case s[i] == '\\' && i+1 < len(s) && s[i+1] == '.':
+			name.WriteByte('.')
+			i++
+		case s[i] == '.':
+			path = append(path, name.String())
+			name.Reset()
+		default:
+			name.WriteByte(s[i])
+		}
+	}
+	return append(path, name.String())
+}
+
+// String is the form that ParsePath reads.
+func (p Path) String() string {
+	escaped := make([]string, len(p))
+	for i, name := range p {
+		escaped[i] = strings.ReplaceAll(name, ".", `\.`)
+	}
+	return strings.Join(escaped, ".")
+}
+
+func parsePaths(list []string) []Path {
+	paths := make([]Path, len(list))
+	for i, s := range list {
+		paths[i] = ParsePath(s)
+	}
+	return paths
+}
+
+func parseRaw(list []string) [][]string {
+	var paths [][]string
+	for _, s := range list {
+		paths = append(paths, ParsePath(s))
+	}
+	return paths
+}

@@ -1,0 +1,220 @@
+package policy
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+var (
+	strategies = []Strategy{Merge, Union, Latest, Quorum, All, Primary}
+	defaults   = []Rule{RuleDrop, RuleLatest, RuleUnanimous, RuleUnion, RulePrimary}
+	rules      = []Rule{RuleSum, RuleMin, RuleMax, RuleAnyTrue, RuleAllTrue, RuleUnion, RuleConcat, RuleFirst, RuleLatest, RuleUnanimous,
+		RuleQuorum, RulePrimary, RuleRank, RuleConditions, RuleGeneration, RuleCEL, RuleDrop}
+	modes     = []ConditionMode{WorstWins, BestWins, AllTrue, QuorumWins, AllAgree}
+	summaries = []SummaryMode{SummaryAlways, SummaryNever, SummaryAuto}
+	stales    = []StaleMode{Hold, Exclude, Zero}
+	empties   = []EmptyMode{Clear, Keep}
+)
+
+// Validate tells all that is wrong with a document, but for its CEL expressions: those are checked when it is compiled.
+func (d *Document) Validate() error {
+	v := &validator{}
+	v.oneOf(field.NewPath("apiVersion"), d.APIVersion, []string{APIVersion})
+	v.oneOf(field.NewPath("kind"), d.Kind, []string{Kind})
+	name := field.NewPath("metadata", "name")
+	for _, problem := range validation.IsDNS1123Subdomain(d.Metadata.Name) {
+		v.invalid(name, d.Metadata.Name, problem)
+	}
+	v.spec(field.NewPath("spec"), &d.Spec)
+	return listOf(v.errs)
+}
+
+type validator struct{ errs []error }
+
+func (v *validator) add(e *field.Error) { v.errs = append(v.errs, e) }
+
+func (v *validator) invalid(p *field.Path, value any, mend string) {
+	v.add(field.Invalid(p, value, mend))
+}
+
+func (v *validator) oneOf(p *field.Path, value string, allowed []string) {
+	switch {
+	case slices.Contains(allowed, value):
+	case value == "":
+		v.add(field.Required(p, "one of "+strings.Join(allowed, ", ")))
+	default:
+		v.add(field.NotSupported(p, value, allowed))
+	}
+}
+
+// enum checks a value that has a default, and so may be left out.
+func enum[T ~string](v *validator, p *field.Path, value T, allowed []T) {
+	if value != "" && !slices.Contains(allowed, value) {
+		v.add(field.NotSupported(p, value, allowed))
+	}
+}
+
+func (v *validator) spec(p *field.Path, s *Spec) {
+	v.resources(p.Child("resources"), s.Resources)
+	enum(v, p.Child("strategy"), s.Strategy, strategies)
+	enum(v, p.Child("default"), s.Default, defaults)
+	if s.Default != "" && s.Strategy != "" && s.Strategy != Merge {
+		v.invalid(p.Child("default"), s.Default, "only the strategy Merge has a default rule: remove it, or use Merge")
+	}
+	v.fields(p.Child("fields"), s.Fields)
+	if s.Conditions != nil {
+		enum(v, p.Child("conditions", "mode"), s.Conditions.Mode, modes)
+	}
+	for i, group := range s.Groups {
+		v.paths(p.Child("groups").Index(i), group, false)
+		if len(group) < 2 {
+			v.invalid(p.Child("groups").Index(i), strings.Join(group, ", "), "a group has two fields or more")
+		}
+	}
+	if len(s.Groups) > 0 && s.Strategy != Quorum && s.Strategy != All {
+		v.invalid(p.Child("groups"), s.Strategy, "only the strategies Quorum and All have groups")
+	}
+	for _, path := range slices.Sorted(maps.Keys(s.Keys)) {
+		v.path(p.Child("keys").Key(path), path, true)
+		if len(s.Keys[path]) == 0 {
+			v.add(field.Required(p.Child("keys").Key(path), "name the fields that tell the list's entries apart"))
+		}
+	}
+	v.finished(p.Child("finished"), s)
+	enum(v, p.Child("summary"), s.Summary, summaries)
+	enum(v, p.Child("stale"), s.Stale, stales)
+	enum(v, p.Child("onEmpty"), s.OnEmpty, empties)
+	if d, err := time.ParseDuration(s.SpecSyncGrace); s.SpecSyncGrace != "" && (err != nil || d < 0) {
+		v.invalid(p.Child("specSyncGrace"), s.SpecSyncGrace, `must be a duration that is not negative, such as "10s"`)
+	}
+	v.extract(p.Child("extract"), s.Extract)
+	v.paths(p.Child("withhold"), s.Withhold, true)
+	v.paths(p.Child("ignore"), s.Ignore, true)
+}
+
+func (v *validator) resources(p *field.Path, resources []Resource) {
+	if len(resources) == 0 {
+		v.add(field.Required(p, "name at least one resource, such as {group: apps, resource: deployments}"))
+	}
+	for i, r := range resources {
+		if r.Resource == "" {
+			v.add(field.Required(p.Index(i).Child("resource"), "the plural name, such as deployments"))
+		}
+		if (r.Group == "*") != (r.Resource == "*") || r.Group == "*" && r.Version != "" {
+			v.invalid(p.Index(i), fmt.Sprint(r.Group, "/", r.Resource), `"*" stands for all other resources: give it as group and as resource, without a version`)
+		}
+		if slices.Contains(resources[:i], r) {
+			v.add(field.Duplicate(p.Index(i), r.Resource))
+		}
+	}
+}
+
+func (v *validator) fields(p *field.Path, fields map[string]FieldRule) {
+	for _, path := range slices.Sorted(maps.Keys(fields)) {
+		at, f := p.Key(path), fields[path]
+		v.path(at, path, false)
+		if f.problem != nil {
+			v.problem(at, f.problem)
+			continue
+		}
+		v.oneOf(at.Child("rule"), string(f.Rule), names(rules))
+		v.argument(at.Child("keys"), f.Rule, len(f.Keys) > 0, false, RuleUnion, RuleConcat)
+		v.argument(at.Child("prefixed"), f.Rule, f.Prefixed, false, RuleUnion)
+		v.argument(at.Child("order"), f.Rule, len(f.Order) > 0, true, RuleRank)
+		v.argument(at.Child("absent"), f.Rule, f.Absent != "", false, RuleRank)
+		v.argument(at.Child("expr"), f.Rule, f.Expr != "", true, RuleCEL)
+		v.argument(at.Child("monotonic"), f.Rule, f.Monotonic, false, RuleSum, RuleMax)
+		if f.Absent != "" && !slices.Contains(f.Order, f.Absent) {
+			v.invalid(at.Child("absent"), f.Absent, "must be one of order")
+		}
+		for other := range fields {
+			if strings.HasPrefix(path, other+".") && fields[other].Rule != RuleDrop {
+				v.invalid(at, path, fmt.Sprintf("%s has a rule too: one field has one rule", other))
+			}
+		}
+	}
+}
+
+// argument checks that an argument is given to a rule that has it, and only to such.
+func (v *validator) argument(p *field.Path, r Rule, given, required bool, of ...Rule) {
+	switch has := slices.Contains(of, r); {
+	case given && !has:
+		v.add(field.Forbidden(p, fmt.Sprintf("is for %s, not for %s", strings.Join(names(of), " and "), r)))
+	case !given && has && required:
+		v.add(field.Required(p, fmt.Sprintf("%s needs it", r)))
+	}
+}
+
+func (v *validator) finished(p *field.Path, s *Spec) {
+	f := s.Finished
+	if f == nil {
+		return
+	}
+	if s.Strategy != "" && s.Strategy != Merge {
+		v.invalid(p, s.Strategy, "only the strategy Merge knows of an end")
+	}
+	if len(f.Success) == 0 {
+		v.add(field.Required(p.Child("success"), "the conditions that say it succeeded; the last one ends it"))
+	}
+	if len(f.Failure) == 0 {
+		v.add(field.Required(p.Child("failure"), "the conditions that say it failed; the last one ends it"))
+	}
+	v.paths(p.Child("onSuccess"), f.OnSuccess, false)
+	v.paths(p.Child("needs"), f.Needs, false)
+	v.paths(p.Child("idle"), f.Idle, false)
+}
+
+func (v *validator) extract(p *field.Path, rules []ExtractRule) {
+	for i, e := range rules {
+		if e.problem != nil {
+			v.problem(p.Index(i), e.problem)
+			continue
+		}
+		v.path(p.Index(i).Child("from"), e.From, false)
+		v.path(p.Index(i).Child("to"), e.To, false)
+	}
+}
+
+func (v *validator) paths(p *field.Path, paths []string, wildcards bool) {
+	for i, path := range paths {
+		v.path(p.Index(i), path, wildcards)
+	}
+}
+
+func (v *validator) path(p *field.Path, path string, wildcards bool) {
+	names := ParsePath(path)
+	switch {
+	case path == "":
+		v.add(field.Required(p, "field names joined by dots, below status"))
+	case slices.Contains(names, ""):
+		v.invalid(p, path, "a field name is empty: join the names by single dots")
+	case !wildcards && slices.Contains(names, "*"):
+		v.invalid(p, path, `"*" is not allowed here: name the field, or the list as a whole`)
+	}
+}
+
+// problem reports what was wrong with a value that has a short and a long form.
+func (v *validator) problem(p *field.Path, problem error) {
+	var list errorList
+	if !errors.As(problem, &list) {
+		list = errorList{problem}
+	}
+	for _, e := range list {
+		v.add(&field.Error{Type: field.ErrorTypeInvalid, Field: p.String(), BadValue: field.OmitValueType{}, Detail: e.Error()})
+	}
+}
+
+func names[T ~string](values []T) []string {
+	out := make([]string, len(values))
+	for i, value := range values {
+		out[i] = string(value)
+	}
+	return out
+}
