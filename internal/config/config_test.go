@@ -40,7 +40,6 @@ func TestTheLeastConfigurationGetsTheDefaults(t *testing.T) {
 
 func TestAZeroThatIsWrittenIsNotADefault(t *testing.T) {
 	got, err := config.Parse("c.yaml", []byte(least+`
-debounce: {quiet: 0s}
 serving: {address: ""}
 locators: [Prefix]
 shutdown: null
@@ -48,8 +47,8 @@ shutdown: null
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got.Debounce.Quiet.Duration != 0 || got.Serving.Address != "" {
-		t.Errorf("quiet %v, address %q: both were written as zero", got.Debounce.Quiet, got.Serving.Address)
+	if got.Serving.Address != "" {
+		t.Errorf("address %q: it was written as empty", got.Serving.Address)
 	}
 	if got.Debounce.MaxWait != config.Defaults().Debounce.MaxWait || got.Shutdown != config.Defaults().Shutdown {
 		t.Errorf("maxWait %v, shutdown %v: neither was given", got.Debounce.MaxWait, got.Shutdown)
@@ -171,8 +170,8 @@ func TestErrors(t *testing.T) {
 				`locators[1]: Unsupported value: "prefix": supported values: "NamespaceLocator", "Prefix"`, `locators[2]: Duplicate value: "Prefix"`,
 			},
 		},
-		{name: "negative quiet", add: "debounce: {quiet: -1s}", want: []string{`debounce.quiet: Invalid value: "-1s": must be between 0s and 1m0s`}},
-		{name: "endless wait", add: "debounce: {maxWait: 1h}", want: []string{`debounce.maxWait: Invalid value: "1h0m0s": must be between 0s and 5m0s`}},
+		{name: "negative quiet", add: "debounce: {quiet: -1s}", want: []string{`debounce.quiet: Invalid value: "-1s": must be between 1ms and 1m0s`}},
+		{name: "endless wait", add: "debounce: {maxWait: 1h}", want: []string{`debounce.maxWait: Invalid value: "1h0m0s": must be between 1ms and 5m0s`}},
 		{name: "wait below quiet", add: "debounce: {quiet: 3s}", want: []string{`debounce.maxWait: Invalid value: "2s": must be at least quiet, 3s`}},
 		{
 			name: "writer below zero", add: "writer: {qps: -1, burst: -1, concurrency: 0}",
@@ -191,7 +190,7 @@ func TestErrors(t *testing.T) {
 			want: []string{`serving.address: Invalid value: ":80800": the port must be a number up to 65535`, `serving.address: Invalid value: ":80800": what is served asks nobody`},
 		},
 		{name: "address of a neighbour", add: `serving: {address: "192.0.2.1:80"}`, want: []string{`serving.address: Invalid value: "192.0.2.1:80": what is served asks nobody`}},
-		{name: "endless end", add: "shutdown: {timeout: 1h}", want: []string{`shutdown.timeout: Invalid value: "1h0m0s": must be between 0s and 10m0s`}},
+		{name: "endless end", add: "shutdown: {timeout: 1h}", want: []string{`shutdown.timeout: Invalid value: "1h0m0s": must be between 1ms and 10m0s`}},
 		{name: "unknown gate", add: "featureGates: {AllAlfa: true}", want: []string{`featureGates[AllAlfa]: Forbidden: there is no such feature gate; did you mean "AllAlpha"?`}},
 	}
 	for _, tt := range tests {

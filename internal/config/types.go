@@ -70,7 +70,7 @@ type Debounce struct {
 // Writer bounds the calls to the upstream API server.
 type Writer struct {
 	QPS         float64 `json:"qps"`         // PATCH calls a second in the long run; 0: no cap
-	Burst       int     `json:"burst"`       // size of the token bucket; 0: one second's worth of qps
+	Burst       int     `json:"burst"`       // calls that may leave at once beyond qps; 0: as concurrency
 	Concurrency int     `json:"concurrency"` // calls in flight
 }
 
@@ -104,7 +104,7 @@ func Defaults() *Configuration {
 		Locators:   []string{NamespaceLocator, Prefix},
 		Debounce:   Debounce{Quiet: seconds(.2), MaxWait: seconds(2)},
 		Writer:     Writer{Concurrency: 16},
-		Staleness:  Staleness{Grace: seconds(40), Probe: seconds(10), Deadline: seconds(120)},
+		Staleness:  Staleness{Grace: seconds(40), Probe: seconds(10), Deadline: seconds(60)},
 		Serving:    Serving{Address: "127.0.0.1:8080"},
 		Shutdown:   Shutdown{Timeout: seconds(10)},
 	}

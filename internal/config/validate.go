@@ -27,7 +27,7 @@ func (c *Configuration) Validate() field.ErrorList {
 	errs = append(errs, c.Writer.validate(field.NewPath("writer"))...)
 	errs = append(errs, c.Staleness.validate(field.NewPath("staleness"))...)
 	errs = append(errs, c.Serving.validate(field.NewPath("serving"))...)
-	errs = append(errs, between(field.NewPath("shutdown", "timeout"), c.Shutdown.Timeout, 0, 10*time.Minute)...)
+	errs = append(errs, between(field.NewPath("shutdown", "timeout"), c.Shutdown.Timeout, time.Millisecond, 10*time.Minute)...)
 	errs = append(errs, validateGates(field.NewPath("featureGates"), Features(), c.FeatureGates)...)
 	return errs
 }
@@ -196,8 +196,8 @@ func (c *Configuration) validateLocators(path *field.Path) field.ErrorList {
 }
 
 func (d Debounce) validate(path *field.Path) field.ErrorList {
-	errs := between(path.Child("quiet"), d.Quiet, 0, time.Minute)
-	errs = append(errs, between(path.Child("maxWait"), d.MaxWait, 0, 5*time.Minute)...)
+	errs := between(path.Child("quiet"), d.Quiet, time.Millisecond, time.Minute)
+	errs = append(errs, between(path.Child("maxWait"), d.MaxWait, time.Millisecond, 5*time.Minute)...)
 	if len(errs) == 0 && d.MaxWait.Duration < d.Quiet.Duration {
 		errs = append(errs, field.Invalid(path.Child("maxWait"), d.MaxWait.Duration.String(), "must be at least quiet, "+d.Quiet.Duration.String()))
 	}
@@ -211,7 +211,7 @@ func (w Writer) validate(path *field.Path) field.ErrorList {
 	}
 	switch {
 	case w.Burst < 0 || w.Burst > math.MaxInt32:
-		errs = append(errs, field.Invalid(path.Child("burst"), w.Burst, "must be 0 (one second's worth of qps) or more"))
+		errs = append(errs, field.Invalid(path.Child("burst"), w.Burst, "must be 0 (as concurrency) or more"))
 	case w.Burst > 0 && w.QPS == 0:
 		errs = append(errs, field.Forbidden(path.Child("burst"), "does nothing while qps is 0 (no cap): set qps, or remove burst"))
 	}
@@ -224,7 +224,7 @@ func (w Writer) validate(path *field.Path) field.ErrorList {
 func (s Staleness) validate(path *field.Path) field.ErrorList {
 	errs := between(path.Child("probe"), s.Probe, time.Second, 10*time.Minute)
 	errs = append(errs, between(path.Child("grace"), s.Grace, time.Second, time.Hour)...)
-	errs = append(errs, between(path.Child("deadline"), s.Deadline, 0, time.Hour)...)
+	errs = append(errs, between(path.Child("deadline"), s.Deadline, time.Second, time.Hour)...)
 	if len(errs) == 0 && s.Grace.Duration < 2*s.Probe.Duration {
 		errs = append(errs, field.Invalid(path.Child("grace"), s.Grace.Duration.String(),
 			fmt.Sprintf("must be at least twice the probe's interval (%s), else one lost probe makes a SyncTarget stale", 2*s.Probe.Duration)))

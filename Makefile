@@ -1,0 +1,109 @@
+# Needs Go, GNU make, gcc (for the race detector) and git; everything else is built from Go modules. `make help` lists the targets.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+# Built tools and servers are kept outside the checkout, in folders named by their versions.
+CACHE       := $(or $(UPSTREAMD_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/upstreamd)
+LINTER       = $(CACHE)/golangci-lint-$(shell awk '$$1 == "github.com/golangci/golangci-lint/v2" { print $$2 }' tools/go.mod)
+
+MODULES     := . sandbox
+ALL_MODULES := . sandbox sandbox/servers tools
+COVERAGE    := bin/coverage
+LEAST       := 80
+DEMO_FOR    ?=
+BENCH       ?= .
+
+##@ Use
+
+.PHONY: help
+help: ## List the targets
+	@awk 'BEGIN { FS = ":.*## "; print "make TARGET" } \
+		/^##@ / { print "\n" substr($$0, 5) } \
+		/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: build
+build: ## Build bin/upstreamd
+	@mkdir -p bin
+	CGO_ENABLED=0 go build -trimpath -o bin/upstreamd ./cmd/upstreamd
+
+.PHONY: demo
+demo: build ## Sandbox, daemon and load in one terminal; ends with Ctrl-C, or after DEMO_FOR=30s
+	@assets=$$(go -C sandbox run ./cmd/sandbox-binaries); export KUBEBUILDER_ASSETS="$$assets"; \
+	go -C sandbox build -o ../bin/upstreamd-demo ./cmd/upstreamd-demo; \
+	exec bin/upstreamd-demo --daemon bin/upstreamd $(if $(DEMO_FOR),--for $(DEMO_FOR))
+
+##@ Test
+
+.PHONY: test
+test: ## All tests under the race detector, real API servers included, and the coverage of both (least 80 %)
+	@assets=$$(go -C sandbox run ./cmd/sandbox-binaries); export KUBEBUILDER_ASSETS="$$assets"; \
+	rm -rf $(COVERAGE); mkdir -p $(COVERAGE)/unit $(COVERAGE)/integration; \
+	product=$$(go list ./... | paste -sd,); \
+	echo "== unit and actor tests"; \
+	go test -race -cover -coverpkg="$$product" ./... -args -test.gocoverdir="$$PWD/$(COVERAGE)/unit"; \
+	echo "== integration tests on real API servers"; \
+	go -C sandbox test -race -p 1 -timeout 30m -cover -coverpkg="$$product" ./... -args -test.gocoverdir="$$PWD/$(COVERAGE)/integration"
+	@$(MAKE) coverage
+
+.PHONY: coverage
+coverage: ## The coverage that the last test left: by package, and in all
+	@go tool covdata percent -i=$(COVERAGE)/unit,$(COVERAGE)/integration
+	@go tool covdata textfmt -i=$(COVERAGE)/unit,$(COVERAGE)/integration -o=$(COVERAGE)/merged.out
+	@go tool cover -func=$(COVERAGE)/merged.out | awk -v least=$(LEAST) \
+		'$$1 == "total:" { total = $$3; sub("%", "", total) } \
+		END { printf "total coverage: %s %% of statements (least: %s %%)\n", total, least; exit !(total + 0 >= least) }'
+
+.PHONY: race
+race: ## Unit and actor tests under the race detector, no API servers
+	go test -race ./...
+
+.PHONY: bench
+bench: ## Go benchmarks of the packages on the hot path (BENCH=regexp picks some); no comparisons are made
+	go test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+
+##@ Keep in order
+
+.PHONY: verify
+verify: verify-fmt verify-tidy verify-vet lint verify-imports ## All checks that CI makes beside the tests
+
+.PHONY: verify-fmt
+verify-fmt: ## Are the sources formatted?
+	@unformatted=$$(gofmt -s -l $$(git ls-files --cached --others --exclude-standard '*.go')); \
+	if [[ -n $$unformatted ]]; then echo "not formatted (make fmt):"; echo "$$unformatted"; exit 1; fi
+
+.PHONY: verify-tidy
+verify-tidy: ## Do the module files say what is used?
+	@for m in $(ALL_MODULES); do echo "go mod tidy -diff ($$m)"; go -C $$m mod tidy -diff; done
+
+.PHONY: verify-vet
+verify-vet: ## go vet, in each module
+	@for m in $(MODULES); do echo "go vet ($$m)"; go -C $$m vet ./...; done
+
+.PHONY: verify-imports
+verify-imports: ## Do the packages import each other in the agreed directions only?
+	go test ./internal/importtest
+
+.PHONY: lint
+lint: $(LINTER) ## golangci-lint, in each module
+	@for m in $(MODULES); do echo "golangci-lint ($$m)"; (cd $$m && $(LINTER) run --config $(CURDIR)/.golangci.yml ./...); done
+
+$(LINTER):
+	@echo "building golangci-lint, which takes 2 to 5 minutes the first time: $@"
+	@mkdir -p $(CACHE)
+	@go -C tools build -o $@.$$$$ github.com/golangci/golangci-lint/v2/cmd/golangci-lint && mv $@.$$$$ $@
+
+.PHONY: fmt
+fmt: ## Format the sources
+	gofmt -s -w $$(git ls-files --cached --others --exclude-standard '*.go')
+
+.PHONY: tidy
+tidy: ## Bring the module files up to date
+	@for m in $(ALL_MODULES); do go -C $$m mod tidy; done
+
+.PHONY: clean
+clean: ## Remove what was built in the checkout
+	rm -rf bin

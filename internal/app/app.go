@@ -1,0 +1,134 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/rs/zerolog"
+	"k8s.io/client-go/rest"
+	"k8s.io/component-base/featuregate"
+
+	"github.com/upstreamd/upstreamd/internal/config"
+	"github.com/upstreamd/upstreamd/internal/kube/client"
+	"github.com/upstreamd/upstreamd/internal/kube/downstream"
+	"github.com/upstreamd/upstreamd/internal/kube/upstream"
+	"github.com/upstreamd/upstreamd/internal/metrics"
+	"github.com/upstreamd/upstreamd/internal/policy"
+	"github.com/upstreamd/upstreamd/supervisor"
+)
+
+// App is the daemon.
+type App struct {
+	config   *config.Configuration
+	log      zerolog.Logger
+	agent    string
+	registry *prometheus.Registry
+	metrics  *metrics.Metrics
+	policies *policy.Set
+	upstream *upstream.Client
+	targets  []*rest.Config          // in the order of the configuration
+	gates    featuregate.FeatureGate // asked by what is not stable yet
+
+	listening chan struct{} // closed when address is known
+	address   net.Addr
+	system    atomic.Pointer[supervisor.System] // nil: not started, or stopping
+}
+
+// New makes what c describes and reads the files that it names. It asks no server. The error tells all that is wrong.
+func New(c *config.Configuration, log zerolog.Logger) (*App, error) {
+	a := &App{
+		config:    c,
+		log:       log,
+		agent:     "upstreamd/" + BuildVersion().Version,
+		registry:  prometheus.NewRegistry(),
+		listening: make(chan struct{}),
+	}
+	err := errors.Join(a.makeMetrics(), a.readPolicies(), a.makeUpstream(), a.readTargets(), a.setGates())
+	if err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+// Address is where health and metrics are served. It waits until that is known; nil if ctx ends first or nothing is served.
+func (a *App) Address(ctx context.Context) net.Addr {
+	select {
+	case <-a.listening:
+		return a.address
+	case <-ctx.Done():
+		return nil
+	}
+}
+
+func (a *App) makeMetrics() error {
+	var err error
+	if a.metrics, err = metrics.New(a.registry); err != nil {
+		return err
+	}
+	for _, c := range []prometheus.Collector{
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collectors.NewBuildInfoCollector(),
+	} {
+		if err := a.registry.Register(c); err != nil {
+			return fmt.Errorf("registering the metrics of the process: %w", err)
+		}
+	}
+	return nil
+}
+
+func (a *App) readPolicies() error {
+	var err error
+	a.policies, err = Policies(a.config.Policies.Directory)
+	return err
+}
+
+func (a *App) makeUpstream() error {
+	u := a.config.Upstream
+	cfg, err := client.FromKubeconfig(u.Kubeconfig, u.Context)
+	if err != nil {
+		return fmt.Errorf("upstream.kubeconfig: %w", err)
+	}
+	a.upstream, err = upstream.New(cfg, upstream.Options{Workspaces: u.Workspaces, UserAgent: a.agent, Logger: a.component("upstream")})
+	if err != nil {
+		return fmt.Errorf("upstream.kubeconfig: %w", err)
+	}
+	return nil
+}
+
+// readTargets reads the kubeconfigs of the SyncTargets, and makes a client of each to see that it can be made.
+func (a *App) readTargets() error {
+	var errs []error
+	for i, t := range a.config.SyncTargets {
+		cfg, err := client.FromKubeconfig(t.Kubeconfig, t.Context)
+		if err == nil {
+			var made *downstream.Client
+			if made, err = a.connect(t.Name, cfg); err == nil {
+				made.Close()
+			}
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("syncTargets[%d].kubeconfig: %w", i, err))
+		}
+		a.targets = append(a.targets, cfg)
+	}
+	return errors.Join(errs...)
+}
+
+func (a *App) connect(target string, cfg *rest.Config) (*downstream.Client, error) {
+	log := a.component("downstream").With().Str("sync_target", target).Logger()
+	return downstream.New(cfg, downstream.Options{UserAgent: a.agent, Logger: log})
+}
+
+func (a *App) setGates() error {
+	var err error
+	a.gates, err = config.Gates(config.Features(), a.config.FeatureGates)
+	return err
+}
+
+func (a *App) component(name string) zerolog.Logger {
+	return a.log.With().Str("component", name).Logger()
+}

@@ -1,0 +1,58 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/upstreamd/upstreamd/internal/policy"
+)
+
+// policyFiles are the names that are read in a folder of policies.
+var policyFiles = []string{".yaml", ".yml", ".json"}
+
+// Policies are the built-in ones with those of a folder added; its own folders are not looked into. An empty name means the
+// built-in ones alone. The error tells all that is wrong in all files.
+func Policies(directory string) (*policy.Set, error) {
+	set, err := policy.Builtin()
+	if err != nil || directory == "" {
+		return set, err
+	}
+	entries, err := os.ReadDir(directory)
+	if err != nil {
+		return nil, fmt.Errorf("policies.directory: %w", err)
+	}
+	var files []string
+	for _, e := range entries {
+		if !e.IsDir() && slices.Contains(policyFiles, filepath.Ext(e.Name())) {
+			files = append(files, filepath.Join(directory, e.Name()))
+		}
+	}
+	docs, err := ParsePolicies(files)
+	if err != nil {
+		return nil, fmt.Errorf("policies.directory: %w", err)
+	}
+	if set, err = set.With(docs...); err != nil {
+		return nil, fmt.Errorf("policies.directory: %w", err)
+	}
+	return set, nil
+}
+
+// ParsePolicies reads files. The error tells all that is wrong with how they are written; Compile finds the rest.
+func ParsePolicies(files []string) ([]*policy.Document, error) {
+	var docs []*policy.Document
+	var errs []error
+	for _, name := range files {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		parsed, err := policy.Parse(name, data)
+		docs = append(docs, parsed...)
+		errs = append(errs, err)
+	}
+	return docs, errors.Join(errs...)
+}

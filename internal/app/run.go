@@ -1,0 +1,199 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"k8s.io/component-base/featuregate"
+
+	"github.com/upstreamd/upstreamd/actors"
+	"github.com/upstreamd/upstreamd/internal/config"
+	"github.com/upstreamd/upstreamd/internal/debounce"
+	"github.com/upstreamd/upstreamd/internal/ref"
+	"github.com/upstreamd/upstreamd/supervisor"
+)
+
+const (
+	// A path such as root:team-a leads to another logical cluster after its workspace was deleted and made again.
+	resolveEvery = time.Minute
+	// An upstream server that does not answer is asked again after a pause that grows from the first to the second.
+	resolveSoon, resolveLate = time.Second, 15 * time.Second
+)
+
+// Run serves and works until ctx ends, then lets what waits to be written leave, for the configured time at most. It is called
+// once. A cluster that cannot be reached does not end it.
+func (a *App) Run(ctx context.Context) (err error) {
+	defer a.upstream.Close()
+	var serving *server
+	var broken <-chan error // nil: nothing is served
+	if address := a.config.Serving.Address; address != "" {
+		if serving, err = listen(ctx, address, endpoints(a.registry, a.unready), Bridge(a.log, "http")); err != nil {
+			return err
+		}
+		a.address = serving.listener.Addr()
+		serving.start()
+		broken = serving.done
+		a.log.Info().Stringer("address", a.address).Msg("serving health and metrics")
+	}
+	close(a.listening)
+	defer func() {
+		if serving != nil {
+			end, cancel := a.deadline()
+			defer cancel()
+			err = errors.Join(err, serving.stop(end))
+		}
+	}()
+
+	a.log.Info().Str("version", BuildVersion().Version).Int("sync_targets", len(a.targets)).Int("resources", len(a.config.Resources)).
+		Strs("feature_gates", a.openGates()).Msg("starting")
+	for ctx.Err() == nil && err == nil {
+		if !a.resolve(ctx) {
+			break
+		}
+		err = a.session(ctx, broken)
+	}
+	if cause := context.Cause(ctx); cause != nil {
+		a.log.Info().AnErr("cause", cause).Msg("stopped")
+	}
+	return err
+}
+
+// session runs one actor system, until ctx ends, serving breaks, or the workspaces turn out to be others than those it was
+// started with: then it returns nil, for the next one to be started. Nothing is lost with it, since all is read again.
+func (a *App) session(ctx context.Context, broken <-chan error) error {
+	workspaces := a.upstream.Workspaces()
+	system, err := a.startSystem(ctx)
+	if err != nil {
+		return err
+	}
+	a.system.Store(system)
+	a.log.Info().Int("workspaces", len(workspaces)).Msg("started")
+	again := time.NewTicker(resolveEvery)
+	defer again.Stop()
+	for err == nil && ctx.Err() == nil && slices.Equal(workspaces, a.upstream.Workspaces()) {
+		select {
+		case <-ctx.Done():
+		case err = <-broken:
+			err = fmt.Errorf("serving health and metrics: %w", err)
+		case <-again.C:
+			if err := a.upstream.Resolve(ctx); err != nil {
+				a.log.Debug().Err(err).Msg("workspaces that could not be asked for their names keep the ones they had")
+			}
+		}
+	}
+	a.system.Store(nil)
+	if err == nil && ctx.Err() == nil {
+		a.log.Info().Msg("a workspace has another name now: starting anew")
+	}
+	end, cancel := a.deadline()
+	defer cancel()
+	return errors.Join(err, system.Stop(end))
+}
+
+// deadline bounds what is done at the end. It starts from nothing, since what the rest runs under has ended by then.
+func (a *App) deadline() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.Background(), a.config.Shutdown.Timeout.Duration)
+}
+
+// resolve asks upstream for the names of its workspaces until any answer comes at all; false if ctx ends first. A workspace
+// that cannot be asked while others can keeps its configured name for now: it must not be in their way.
+func (a *App) resolve(ctx context.Context) bool {
+	for pause := resolveSoon; ctx.Err() == nil; pause = min(2*pause, resolveLate) {
+		err := a.upstream.Resolve(ctx)
+		if err == nil {
+			return true
+		}
+		if !a.upstream.LastHeard().IsZero() {
+			a.log.Warn().Err(err).Msg("workspaces cannot be asked for their names yet, and are tried again")
+			return true
+		}
+		if pause == resolveSoon {
+			a.log.Warn().Err(err).Msg("upstream does not answer, and is tried again")
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(pause):
+		}
+	}
+	return false
+}
+
+// startSystem starts the actors, with a connection to each SyncTarget.
+func (a *App) startSystem(ctx context.Context) (*supervisor.System, error) {
+	c := a.config
+	system, err := supervisor.New(supervisor.Options{
+		Upstream:  a.upstream,
+		Policies:  a.policies,
+		Locators:  c.Locators,
+		Debounce:  debounce.Window{Quiet: c.Debounce.Quiet.Duration, MaxWait: c.Debounce.MaxWait.Duration},
+		Writer:    actors.WriterOptions{QPS: c.Writer.QPS, Burst: c.Writer.Burst, Concurrency: c.Writer.Concurrency},
+		Staleness: supervisor.Staleness{Grace: c.Staleness.Grace.Duration, Probe: c.Staleness.Probe.Duration, Deadline: c.Staleness.Deadline.Duration},
+
+		Logger:       a.component("actors"),
+		SystemLogger: Bridge(a.log, "protoactor"),
+		Metrics:      a.metrics,
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range c.Resources {
+		if err := system.AddResource(ref.Resource{Group: r.Group, Version: r.Version, Resource: r.Resource}); err != nil {
+			return nil, err
+		}
+	}
+	if err := system.Start(ctx); err != nil {
+		return nil, err
+	}
+	for i, t := range c.SyncTargets {
+		connection, err := a.connect(t.Name, a.targets[i])
+		if err == nil {
+			err = system.AddTarget(a.target(t), connection)
+		}
+		if err != nil {
+			end, cancel := a.deadline()
+			defer cancel()
+			return nil, errors.Join(fmt.Errorf("SyncTarget %s: %w", t.Name, err), system.Stop(end))
+		}
+	}
+	return system, nil
+}
+
+// target is what the actors are told of a SyncTarget. Without workspaces in the configuration there is one, upstream's own.
+func (a *App) target(t config.SyncTarget) supervisor.Target {
+	workspaces := make([]ref.Workspace, 0, len(t.Workspaces))
+	for _, w := range t.Workspaces {
+		workspaces = append(workspaces, a.upstream.Name(w))
+	}
+	if len(t.Workspaces) == 0 {
+		workspaces = a.upstream.Workspaces()
+	}
+	slices.Sort(workspaces)
+	return supervisor.Target{Name: ref.SyncTarget(t.Name), Cluster: t.Cluster, UID: t.UID, Workspaces: slices.Compact(workspaces)}
+}
+
+// unready says why the daemon is not ready, or nil.
+func (a *App) unready() error {
+	system := a.system.Load()
+	switch {
+	case system == nil:
+		return errors.New("starting or stopping; upstream must answer first")
+	case !system.Ready():
+		return errors.New("upstream has not been listed yet")
+	default:
+		return nil
+	}
+}
+
+func (a *App) openGates() []string {
+	open := []string{}
+	for name := range a.config.FeatureGates {
+		if a.gates.Enabled(featuregate.Feature(name)) {
+			open = append(open, name)
+		}
+	}
+	slices.Sort(open)
+	return open
+}
