@@ -1,0 +1,115 @@
+package copier
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"maps"
+	"strconv"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+// UpstreamGenerationAnnotation says on a copy which generation of the upstream object it stems from.
+const UpstreamGenerationAnnotation = "upstreamd.dev/upstream-generation"
+
+// plan is what shall be applied for one copy.
+type plan struct {
+	object    *unstructured.Unstructured
+	namespace *unstructured.Unstructured // nil for cluster-scoped objects
+	digest    digest
+}
+
+type digest = [sha256.Size]byte
+
+// wants says whether the object is placed on the SyncTarget. One that is being deleted is not.
+func (t *target) wants(object *unstructured.Unstructured) bool {
+	return object.GetDeletionTimestamp() == nil && object.GetLabels()[PlacementLabel(t.SyncTarget)] == "Sync"
+}
+
+// plan makes the copy of an upstream object: all that its user wrote, and the marks of the way down.
+func (t *target) plan(workspace string, upstream *unstructured.Unstructured) (plan, error) {
+	marks, err := t.marks(workspace, upstream.GetNamespace())
+	if err != nil {
+		return plan{}, err
+	}
+	object := &unstructured.Unstructured{Object: map[string]any{}}
+	for field, value := range upstream.Object {
+		if field != "metadata" && field != "status" {
+			object.Object[field] = value
+		}
+	}
+	object = object.DeepCopy()
+	dropAssigned(object)
+	object.SetName(upstream.GetName())
+	object.SetNamespace(marks.namespaceName)
+	object.SetLabels(merged(users(upstream.GetLabels()), marks.objectLabels))
+	object.SetAnnotations(merged(users(upstream.GetAnnotations()), marks.objectAnnotations))
+	if !t.options.OmitGeneration {
+		annotations := object.GetAnnotations()
+		object.SetAnnotations(merged(annotations, map[string]string{
+			UpstreamGenerationAnnotation: strconv.FormatInt(upstream.GetGeneration(), 10),
+		}))
+	}
+	made := plan{object: object}
+	if marks.namespaceName != "" {
+		made.namespace = namespaceObject(marks)
+	}
+	content, err := object.MarshalJSON()
+	if err != nil {
+		return plan{}, fmt.Errorf("encoding the copy: %w", err)
+	}
+	made.digest = sha256.Sum256(content)
+	return made, nil
+}
+
+func namespaceObject(m marks) *unstructured.Unstructured {
+	namespace := &unstructured.Unstructured{}
+	namespace.SetAPIVersion("v1")
+	namespace.SetKind("Namespace")
+	namespace.SetName(m.namespaceName)
+	namespace.SetLabels(m.namespaceLabels)
+	namespace.SetAnnotations(m.namespaceAnnotations)
+	return namespace
+}
+
+// dropAssigned takes away what an API server or scheduler assigned upstream and the SyncTarget's must assign itself.
+func dropAssigned(object *unstructured.Unstructured) {
+	switch object.GroupVersionKind().GroupKind().String() {
+	case "Service":
+		for _, field := range []string{"clusterIP", "clusterIPs", "healthCheckNodePort"} {
+			unstructured.RemoveNestedField(object.Object, "spec", field)
+		}
+		ports, _, _ := unstructured.NestedSlice(object.Object, "spec", "ports") // typed server: a list of objects, or absent
+		for _, port := range ports {
+			if port, ok := port.(map[string]any); ok {
+				delete(port, "nodePort")
+			}
+		}
+		if ports != nil {
+			_ = unstructured.SetNestedSlice(object.Object, ports, "spec", "ports")
+		}
+	case "Pod":
+		unstructured.RemoveNestedField(object.Object, "spec", "nodeName")
+	}
+}
+
+// users keeps the labels or annotations that are the user's: placement and kubectl's bookkeeping stay upstream.
+func users(all map[string]string) map[string]string {
+	kept := maps.Clone(all)
+	maps.DeleteFunc(kept, func(key, _ string) bool {
+		return strings.HasPrefix(key, placementDomain) || strings.HasPrefix(key, "internal.workload.kcp.io/") ||
+			strings.HasPrefix(key, "kcp.io/") || key == "kubectl.kubernetes.io/last-applied-configuration"
+	})
+	return kept
+}
+
+func merged(a, b map[string]string) map[string]string {
+	if len(a)+len(b) == 0 {
+		return nil
+	}
+	out := map[string]string{}
+	maps.Copy(out, a)
+	maps.Copy(out, b)
+	return out
+}
