@@ -1,0 +1,142 @@
+package client
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/transport"
+)
+
+// ErrRedirected says that a server answered with a redirect. They are never followed: the answer would come from a host that nobody
+// configured, and credentials might go there.
+var ErrRedirected = errors.New("redirect refused")
+
+// ErrCompressed says that a server compressed its answer although nobody asked for it. A small compressed body may hold gigabytes.
+var ErrCompressed = errors.New("compressed answer refused")
+
+const (
+	// A connection on which nothing came for pingAfter is asked for a sign of life, and closed if none comes within pingTimeout.
+	// Without this a silent HTTP/2 watch is noticed after 45 s.
+	pingAfter   = 8 * time.Second
+	pingTimeout = 4 * time.Second
+
+	// Enough for every call of a busy writer to come back to an open connection (client-go keeps 25).
+	idlePerHost = 256
+)
+
+// newHTTPClient makes the one client of one host: TLS and credentials as client-go understands cfg (token files and exec plugins are
+// asked again after a 401), but no redirects, no compression and no request layer that repeats calls unseen.
+func newHTTPClient(cfg *rest.Config, heard *heard) (*http.Client, error) {
+	tc, err := cfg.TransportConfig()
+	if err != nil {
+		return nil, fmt.Errorf("credentials: %w", err)
+	}
+	base := cfg.Transport
+	if base == nil {
+		if base, err = newTransport(tc); err != nil {
+			return nil, err
+		}
+	}
+	tc.UserAgent = "" // set on every request, which saves a copy of each
+	heard.next = base
+	rt, err := transport.HTTPWrappersForConfig(tc, heard)
+	if err != nil {
+		return nil, fmt.Errorf("credentials: %w", err)
+	}
+	return &http.Client{Transport: rt, CheckRedirect: refuseRedirect}, nil
+}
+
+// newTransport does what client-go's transport cache does, with its own limits and without sharing: closing one connection's
+// transport must not touch another's.
+func newTransport(tc *transport.Config) (*http.Transport, error) {
+	tlsConfig, err := transport.TLSConfigFor(tc)
+	if err != nil {
+		return nil, fmt.Errorf("TLS: %w", err)
+	}
+	dial := (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext
+	if tc.DialHolder != nil {
+		dial = tc.DialHolder.Dial
+	}
+	proxy := http.ProxyFromEnvironment
+	if tc.Proxy != nil {
+		proxy = tc.Proxy
+	}
+	return &http.Transport{
+		Proxy:               proxy,
+		DialContext:         dial,
+		TLSClientConfig:     tlsConfig,
+		TLSHandshakeTimeout: 10 * time.Second,
+		ForceAttemptHTTP2:   allowsHTTP2(tlsConfig),
+		HTTP2:               &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout},
+		MaxIdleConnsPerHost: idlePerHost,
+		IdleConnTimeout:     90 * time.Second,
+		DisableCompression:  true,
+	}, nil
+}
+
+func allowsHTTP2(c *tls.Config) bool {
+	return c == nil || len(c.NextProtos) == 0 || slices.Contains(c.NextProtos, "h2")
+}
+
+func refuseRedirect(req *http.Request, via []*http.Request) error {
+	return fmt.Errorf("%w: %s wanted to send us to %q", ErrRedirected, via[len(via)-1].URL.Host, req.URL.Host)
+}
+
+// heard notes when bytes came from the server: the head of an answer, or any part of a body.
+type heard struct {
+	next http.RoundTripper
+	now  func() time.Time
+	last atomic.Pointer[time.Time]
+}
+
+func (h *heard) note() {
+	now := h.now()
+	h.last.Store(&now)
+}
+
+func (h *heard) RoundTrip(req *http.Request) (*http.Response, error) {
+	resp, err := h.next.RoundTrip(req)
+	if err != nil {
+		return nil, err
+	}
+	h.note()
+	resp.Body = &heardBody{ReadCloser: resp.Body, heard: h}
+	return resp, nil
+}
+
+// CloseIdleConnections does so in the transport below, if that can.
+func (h *heard) CloseIdleConnections() {
+	if t, ok := h.next.(interface{ CloseIdleConnections() }); ok {
+		t.CloseIdleConnections()
+	}
+}
+
+type heardBody struct {
+	io.ReadCloser
+	heard *heard
+}
+
+func (b *heardBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if n > 0 {
+		b.heard.note()
+	}
+	return n, err
+}
+
+// Cause is err, or the cause of ctx's end where err is only its echo.
+func Cause(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil && errors.Is(err, context.Canceled) {
+		return cause
+	}
+	return err
+}

@@ -1,0 +1,189 @@
+package client
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"maps"
+	"net/url"
+	"slices"
+
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/yaml"
+)
+
+// maxKubeconfig bounds an untrusted kubeconfig, in bytes; a Secret holds at most as much.
+const maxKubeconfig = 1 << 20
+
+// ErrRefused says that an untrusted kubeconfig asks for more than is given to strangers.
+var ErrRefused = errors.New("not allowed in an untrusted kubeconfig")
+
+// allowed are the fields that an untrusted kubeconfig may hold, by the path of what they stand in. Whatever is not here is refused by
+// its name: programs to run (exec, auth-provider), files to read, proxies, TLS without verification, impersonation, and what later
+// versions may invent.
+var allowed = map[string][]string{
+	"":                   {"apiVersion", "kind", "preferences", "current-context", "clusters", "contexts", "users"},
+	"preferences":        {},
+	"clusters[]":         {"name", "cluster"},
+	"clusters[].cluster": {"server", "certificate-authority-data"},
+	"contexts[]":         {"name", "context"},
+	"contexts[].context": {"cluster", "user", "namespace"},
+	"users[]":            {"name", "user"},
+	"users[].user":       {"token", "client-certificate-data", "client-key-data"},
+}
+
+// FromUntrusted makes a client configuration of a kubeconfig that somebody else wrote, say into a Secret. All that it may say is: an
+// https server, its CA, and a token or a client certificate, all inline. The error names every field that is refused, and never a
+// field's value.
+func FromUntrusted(data []byte) (*rest.Config, error) {
+	if len(data) > maxKubeconfig {
+		return nil, fmt.Errorf("kubeconfig: %w: more than %d bytes", ErrRefused, maxKubeconfig)
+	}
+	var tree map[string]any
+	if yaml.UnmarshalStrict(data, &tree) != nil {
+		// The parser's own message may quote what stands in the file.
+		return nil, errors.New("kubeconfig: neither YAML nor JSON, or a field twice")
+	}
+	if err := errors.Join(refused("", "", tree)...); err != nil {
+		return nil, fmt.Errorf("kubeconfig: %w", err)
+	}
+	var file kubeconfig
+	if yaml.Unmarshal(data, &file) != nil {
+		return nil, errors.New("kubeconfig: a field has the wrong type")
+	}
+	cfg, err := file.rest()
+	if err != nil {
+		return nil, fmt.Errorf("kubeconfig: %w", err)
+	}
+	return cfg, nil
+}
+
+// refused walks the tree along allowed. rule is the path without indices, path the one for people.
+func refused(rule, path string, tree map[string]any) []error {
+	var errs []error
+	for _, key := range slices.Sorted(maps.Keys(tree)) {
+		below, at := join(rule, key), join(path, key)
+		if !slices.Contains(allowed[rule], key) {
+			errs = append(errs, fmt.Errorf("%s: %w", at, ErrRefused))
+			continue
+		}
+		switch value := tree[key].(type) {
+		case map[string]any:
+			errs = append(errs, refused(below, at, value)...)
+		case []any:
+			for i, element := range value {
+				if m, ok := element.(map[string]any); ok {
+					errs = append(errs, refused(below+"[]", fmt.Sprintf("%s[%d]", at, i), m)...)
+				}
+			}
+		}
+	}
+	return errs
+}
+
+func join(path, key string) string {
+	if path == "" {
+		return key
+	}
+	return path + "." + key
+}
+
+// kubeconfig is what is left of one.
+type kubeconfig struct {
+	CurrentContext string `json:"current-context"`
+	Clusters       []struct {
+		Name    string `json:"name"`
+		Cluster struct {
+			Server string `json:"server"`
+			CA     string `json:"certificate-authority-data"`
+		} `json:"cluster"`
+	} `json:"clusters"`
+	Contexts []struct {
+		Name    string `json:"name"`
+		Context struct {
+			Cluster string `json:"cluster"`
+			User    string `json:"user"`
+		} `json:"context"`
+	} `json:"contexts"`
+	Users []struct {
+		Name string `json:"name"`
+		User struct {
+			Token string `json:"token"`
+			Cert  string `json:"client-certificate-data"`
+			Key   string `json:"client-key-data"`
+		} `json:"user"`
+	} `json:"users"`
+}
+
+// rest puts together the parts that the current context names.
+func (k *kubeconfig) rest() (*rest.Config, error) {
+	cfg := &rest.Config{}
+	var clusterName, userName string
+	found := false
+	for _, c := range k.Contexts {
+		if c.Name == k.CurrentContext {
+			clusterName, userName, found = c.Context.Cluster, c.Context.User, true
+			break
+		}
+	}
+	if !found {
+		return nil, errors.New("current-context: names no context")
+	}
+	found = false
+	for i, c := range k.Clusters {
+		if c.Name != clusterName {
+			continue
+		}
+		found = true
+		at := fmt.Sprintf("clusters[%d].cluster.", i)
+		u, err := url.Parse(c.Cluster.Server)
+		if err != nil || u.Scheme != "https" || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+			return nil, fmt.Errorf("%sserver: %w: want https://host[:port][/path]", at, ErrRefused)
+		}
+		cfg.Host = c.Cluster.Server
+		if cfg.CAData, err = decode(c.Cluster.CA); err != nil {
+			return nil, fmt.Errorf("%scertificate-authority-data: %w", at, err)
+		}
+		if cfg.CAData != nil && !x509.NewCertPool().AppendCertsFromPEM(cfg.CAData) {
+			return nil, fmt.Errorf("%scertificate-authority-data: holds no PEM certificate", at)
+		}
+		break
+	}
+	if !found {
+		return nil, errors.New("clusters: lack the one that the current context names")
+	}
+	for i, u := range k.Users {
+		if u.Name != userName {
+			continue
+		}
+		at := fmt.Sprintf("users[%d].user.", i)
+		var err error
+		cfg.BearerToken = u.User.Token
+		if cfg.CertData, err = decode(u.User.Cert); err != nil {
+			return nil, fmt.Errorf("%sclient-certificate-data: %w", at, err)
+		}
+		if cfg.KeyData, err = decode(u.User.Key); err != nil {
+			return nil, fmt.Errorf("%sclient-key-data: %w", at, err)
+		}
+		if cfg.CertData != nil || cfg.KeyData != nil {
+			if _, err := tls.X509KeyPair(cfg.CertData, cfg.KeyData); err != nil {
+				return nil, fmt.Errorf("%sclient-certificate-data and client-key-data are no pair", at)
+			}
+		}
+		return cfg, nil
+	}
+	return nil, errors.New("users: lack the one that the current context names")
+}
+
+func decode(text string) ([]byte, error) {
+	if text == "" {
+		return nil, nil
+	}
+	data, err := base64.StdEncoding.DecodeString(text)
+	if err != nil {
+		return nil, errors.New("not base64")
+	}
+	return data, nil
+}

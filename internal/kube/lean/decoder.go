@@ -1,0 +1,303 @@
+package lean
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+
+	"github.com/go-json-experiment/json/jsontext"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/watch"
+
+	"github.com/upstreamd/upstreamd/internal/ref"
+)
+
+// Limits bounds what is read of one answer, in bytes.
+type Limits struct {
+	Object int64 // one object, or one watch event; default 4 MiB
+	List   int64 // one page of a list; default 1 GiB (watch caches ignore page sizes)
+}
+
+func (l Limits) withDefaults() Limits {
+	if l.Object <= 0 {
+		l.Object = 4 << 20
+	}
+	if l.List <= 0 {
+		l.List = 1 << 30
+	}
+	return l
+}
+
+// Decoder reads objects, lists or watch events from the JSON body of an answer. It is not safe for concurrent use.
+type Decoder struct {
+	limits Limits
+	meter  *meter
+	scan   scanner
+	broken int // lines in a row that could not be read
+}
+
+// NewDecoder reads from body what want asks for.
+func NewDecoder(body io.Reader, want ref.Want, limits Limits) *Decoder {
+	m := &meter{in: body, total: math.MaxInt64}
+	return &Decoder{
+		limits: limits.withDefaults(),
+		meter:  m,
+		scan:   scanner{Decoder: newTokens(m), keep: newKeep(want), strs: strs{}},
+	}
+}
+
+// Object reads a body that holds one object. What can't be read of it is said in the object's Err; the error returned is one of
+// transport: then nothing is known about the object.
+func (d *Decoder) Object() (*ref.Object, error) {
+	d.allow(d.limits.Object)
+	o := &ref.Object{}
+	err := d.guard(func() error { return d.scan.object(o) })
+	if err != nil {
+		if err := d.transportError(err); err != nil && !errors.Is(err, ErrTooLarge) {
+			return nil, err
+		}
+		spoil(o, err)
+	}
+	return o, nil
+}
+
+// Page is one page of a list.
+type Page struct {
+	Objects         []*ref.Object
+	ResourceVersion string
+	Continue        string // token for the next page; empty on the last one
+}
+
+// List reads a body that holds a list. A page that can't be read to its end is an error: half a list would look like deletions.
+func (d *Decoder) List() (Page, error) {
+	var page Page
+	var isList bool
+	d.meter.total = d.limits.List
+	d.allow(d.limits.Object)
+	err := d.guard(func() error {
+		return d.scan.members("list", func(name []byte) error {
+			d.allow(d.limits.Object)
+			switch string(name) {
+			case "metadata":
+				return d.scan.members("metadata", func(name []byte) error {
+					switch string(name) {
+					case "resourceVersion":
+						return d.scan.text("metadata.resourceVersion", &page.ResourceVersion)
+					case "continue":
+						return d.scan.text("metadata.continue", &page.Continue)
+					default:
+						return d.scan.SkipValue()
+					}
+				})
+			case "items":
+				isList = true
+				return d.scan.elements("items", func() error {
+					d.allow(d.limits.Object)
+					o := &ref.Object{}
+					if err := d.scan.object(o); err != nil {
+						return fmt.Errorf("%s: %w", identity(o), err)
+					}
+					page.Objects = append(page.Objects, o)
+					return nil
+				})
+			default:
+				return d.scan.SkipValue()
+			}
+		})
+	})
+	switch {
+	case err != nil:
+		return Page{}, fmt.Errorf("read list: %w", err)
+	case !isList:
+		return Page{}, errors.New("read list: the answer is not a list")
+	}
+	return page, nil
+}
+
+// Event is one event of a watch.
+type Event struct {
+	Type            watch.EventType
+	Object          *ref.Object            // ADDED, MODIFIED, DELETED
+	ResourceVersion string                 // of the object or bookmark; empty if it could not be read
+	InitialEnd      bool                   // BOOKMARK: the initial events end here
+	Err             *apierrors.StatusError // ERROR
+}
+
+// errNoEvent says that a JSON value stands where an event should.
+var errNoEvent = fmt.Errorf("%w: not a watch event", errMalformed)
+
+// maxBroken is how many broken lines in a row are taken for broken events. More mean that this is no watch.
+const maxBroken = 8
+
+// Event reads the next event of a watch. An event that can't be read is handed on as MODIFIED, or as what it says it is, with the
+// object's Err set; reading goes on with the next line. The error is io.EOF where the stream ended between two events; after any error the stream is at its end.
+func (d *Decoder) Event() (Event, error) {
+	var e Event
+	d.allow(d.limits.Object)
+	err := d.guard(func() error { return d.event(&e) })
+	if err == nil {
+		d.broken = 0
+		return e, nil
+	}
+	if err == io.EOF { //nolint:errorlint // the decoder returns io.EOF itself
+		return Event{}, io.EOF
+	}
+	if transport := d.transportError(err); transport != nil && (!errors.Is(transport, ErrTooLarge) || unnamed(e.Object)) {
+		return Event{}, transport
+	}
+	if e.Type == watch.Error {
+		return Event{}, fmt.Errorf("unreadable ERROR event: %w", err)
+	}
+	if d.broken++; d.broken > maxBroken {
+		return Event{}, fmt.Errorf("%d lines in a row are not watch events: %w", d.broken, err)
+	}
+	if err := d.resume(err); err != nil && unnamed(e.Object) {
+		return Event{}, err
+	}
+	if e.Object == nil {
+		e.Object = &ref.Object{}
+	}
+	if e.Type != watch.Added && e.Type != watch.Deleted {
+		e.Type = watch.Modified
+	}
+	spoil(e.Object, err)
+	return e, nil
+}
+
+// resume takes up reading behind what could not be read. If that fails, so does the next read.
+func (d *Decoder) resume(broken error) error {
+	if errors.Is(broken, errNoEvent) {
+		return nil // it was read to its end
+	}
+	unread := d.scan.UnreadBuffer()
+	if d.scan.StackDepth() == 0 {
+		unread = bytes.TrimLeft(unread, " \t\r\n") // nothing of the bad line was taken yet
+	}
+	d.meter.err = d.meter.skipLine(unread, 8*d.limits.Object)
+	d.scan.Decoder = newTokens(d.meter)
+	return d.meter.err
+}
+
+func unnamed(o *ref.Object) bool { return o == nil || o.Name == "" }
+
+// event reads {"type": …, "object": …}. The type comes first in what API servers send; where it does not, the object is read again.
+func (d *Decoder) event(e *Event) error {
+	*e = Event{}
+	if d.scan.PeekKind() == jsontext.KindInvalid {
+		_, err := d.scan.ReadToken()
+		return err
+	}
+	var early []byte
+	var kind string
+	err := d.scan.members("event", func(name []byte) error {
+		switch string(name) {
+		case "type":
+			err := d.scan.sharedText("type", &kind)
+			e.Type = watch.EventType(kind)
+			return err
+		case "object":
+			if e.Type == "" {
+				return d.scan.raw(&early)
+			}
+			return d.payload(e, &d.scan)
+		default:
+			return d.scan.SkipValue()
+		}
+	})
+	if err != nil {
+		return err
+	}
+	if early != nil {
+		late := scanner{Decoder: newTokens(bytes.NewBuffer(early)), keep: d.scan.keep, strs: d.scan.strs}
+		err = d.payload(e, &late)
+	}
+	if err == nil && !e.complete() {
+		return errNoEvent
+	}
+	return err
+}
+
+func (e *Event) complete() bool {
+	switch e.Type {
+	case watch.Added, watch.Modified, watch.Deleted:
+		return e.Object != nil
+	case watch.Error:
+		return e.Err != nil
+	default:
+		return e.Type != ""
+	}
+}
+
+// payload reads the event's object according to the event's type.
+func (d *Decoder) payload(e *Event, s *scanner) error {
+	switch e.Type {
+	case watch.Added, watch.Modified, watch.Deleted:
+		e.Object = &ref.Object{}
+		err := s.object(e.Object)
+		e.ResourceVersion = e.Object.ResourceVersion
+		return err
+	case watch.Bookmark:
+		o := ref.Object{}
+		mark := scanner{Decoder: s.Decoder, keep: bookmarks, strs: s.strs}
+		err := mark.object(&o)
+		e.ResourceVersion = o.ResourceVersion
+		e.InitialEnd = o.Annotations[metav1.InitialEventsAnnotationKey] == "true"
+		return err
+	case watch.Error:
+		value, err := s.ReadValue()
+		if err != nil {
+			return err
+		}
+		e.Err = &apierrors.StatusError{}
+		if err := json.Unmarshal(value, &e.Err.ErrStatus); err != nil {
+			e.Err.ErrStatus = metav1.Status{Message: fmt.Sprintf("unreadable ERROR event: %v", err)}
+		}
+		if e.Err.ErrStatus.Code == 0 {
+			e.Err.ErrStatus.Code = 500
+		}
+		if e.Err.ErrStatus.Reason == "" && e.Err.ErrStatus.Code == 500 {
+			e.Err.ErrStatus.Reason = metav1.StatusReasonInternalError
+		}
+		return nil
+	default:
+		return s.SkipValue()
+	}
+}
+
+var bookmarks = newKeep(ref.Want{Annotations: []string{metav1.InitialEventsAnnotationKey}})
+
+// allow lets the decoder read up to size bytes from where it stands now (and the line break before).
+func (d *Decoder) allow(size int64) { d.meter.limit = d.scan.InputOffset() + size + 1 }
+
+// guard turns a panic of the decoder into an error: one object must not end the process.
+func (d *Decoder) guard(read func() error) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%w: decoder panicked: %v", errMalformed, r)
+		}
+	}()
+	return read()
+}
+
+// transportError tells an error of reading from one of syntax; it is nil for the latter.
+func (d *Decoder) transportError(err error) error {
+	switch {
+	case d.meter.err != nil:
+		return d.meter.err
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+
+// spoil marks an object that was not read to its end.
+func spoil(o *ref.Object, err error) {
+	o.Status, o.Raw = nil, nil
+	if o.Err == nil {
+		o.Err = err
+	}
+}

@@ -1,0 +1,221 @@
+package lean
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"net/url"
+	"slices"
+	"strconv"
+	"sync"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/tools/cache"
+
+	"github.com/upstreamd/upstreamd/internal/ref"
+)
+
+// follower is what the reflector works with: its ListerWatcher and its store. The reflector decides when to list and when to watch
+// from where; follower waits between attempts, tries again what only needs patience, and hands on at once what comes. The reflector
+// calls it from one goroutine at a time.
+//
+// Errors that the reflector sees are only those that change its course (an expired resourceVersion, a server without streaming
+// lists). Any other would make it list everything again, sleep without listening to the context, or log through a process-wide
+// rate limit.
+type follower struct {
+	source *Source
+	pace   pace
+	paged  bool           // the server has no streaming lists
+	last   *stream        // the watch that was opened last
+	work   sync.WaitGroup // goroutines that read streams
+
+	mu      sync.Mutex // guards what follows: a list may be under way when the reflector stops
+	stopped bool
+	emit    ref.Emit
+}
+
+var (
+	_ cache.ListerWatcherWithContext = (*follower)(nil)
+	_ cache.ListerWatcher            = (*follower)(nil)
+	_ cache.ReflectorStore           = (*follower)(nil)
+)
+
+var (
+	// errStopped tells the reflector that ctx has ended, in the one form that it does not put through its global error handler.
+	errStopped = apierrors.NewResourceExpired("stopped")
+	// errPaged makes the reflector list before it watches.
+	errPaged = apierrors.NewBadRequest("the server has no streaming lists")
+	// errShort says that a server ended a watch at once and without a word.
+	errShort = errors.New("watch closed at once, without an event")
+)
+
+// movedOn says that the server can't go on from the resourceVersion it was given: the reflector lists again.
+func movedOn(err error) bool {
+	return apierrors.IsResourceExpired(err) || apierrors.IsGone(err) ||
+		apierrors.HasStatusCause(err, metav1.CauseTypeResourceVersionTooLarge)
+}
+
+// refusesStreaming says that a server may have answered so because it does not know streaming lists.
+func refusesStreaming(err error) bool {
+	return apierrors.IsBadRequest(err) || apierrors.IsInvalid(err) || apierrors.IsMethodNotSupported(err) || apierrors.IsNotAcceptable(err)
+}
+
+func (f *follower) tell(e ref.Event) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.stopped {
+		f.emit(e)
+	}
+}
+
+func (f *follower) stop() {
+	f.work.Wait()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.stopped = true
+}
+
+// failed notes an attempt that will be repeated.
+func (f *follower) failed(err error) {
+	f.pace.failed(err)
+	f.tell(ref.Event{Type: ref.Failed, Err: err})
+}
+
+// attempt calls try until it succeeds, ctx ends, or the error is one that the reflector has to know.
+func (f *follower) attempt(ctx context.Context, try func() error, tellsReflector func(error) bool) error {
+	f.settle(ctx)
+	for {
+		if f.pace.wait(ctx) != nil {
+			return errStopped
+		}
+		err := try()
+		switch {
+		case err == nil:
+			return nil
+		case ctx.Err() != nil:
+			return errStopped
+		case movedOn(err):
+			f.pace.failed(err)
+			return err
+		case tellsReflector(err):
+			return err
+		}
+		f.failed(err)
+	}
+}
+
+// settle accounts for the watch that ended before.
+func (f *follower) settle(ctx context.Context) {
+	last := f.last
+	f.last = nil
+	if last == nil {
+		return
+	}
+	last.Stop()
+	<-last.done
+	if ctx.Err() != nil {
+		return
+	}
+	healthy := last.lived >= healthyAfter
+	if healthy {
+		f.pace.succeeded()
+	}
+	switch {
+	case errors.Is(last.err, errNotStreaming):
+		f.paged = true
+		f.source.settings.Logger.Info().Str("path", f.source.path).Msg("server has no streaming lists, asking for pages")
+	case last.err != nil && movedOn(last.err):
+		f.pace.failed(last.err)
+	case last.err != nil:
+		f.failed(last.err)
+	case !healthy && last.events == 0:
+		f.failed(errShort)
+	case !healthy:
+		f.pace.failed(nil)
+	}
+}
+
+// ListWithContext is called by the reflector where there are no streaming lists.
+func (f *follower) ListWithContext(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
+	var page Page
+	err := f.attempt(ctx, func() (err error) {
+		page, err = f.source.List(ctx, options.ResourceVersion)
+		return err
+	}, func(error) bool { return false })
+	if err != nil {
+		return nil, err
+	}
+	return newList(page), nil
+}
+
+// WatchWithContext opens a watch, or a streaming list that turns into one.
+func (f *follower) WatchWithContext(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
+	streaming := options.SendInitialEvents != nil && *options.SendInitialEvents
+	var opened *stream
+	err := f.attempt(ctx, func() (err error) {
+		if streaming && f.paged {
+			return errPaged
+		}
+		opened, err = f.open(ctx, options, streaming)
+		return err
+	}, func(err error) bool { return streaming && refusesStreaming(err) })
+	if err != nil {
+		f.paged = f.paged || streaming && refusesStreaming(err)
+		return nil, err
+	}
+	f.last = opened
+	return opened, nil
+}
+
+func watchQuery(o metav1.ListOptions, streaming bool) url.Values {
+	query := url.Values{"watch": {"true"}, "allowWatchBookmarks": {"true"}}
+	if o.ResourceVersion != "" {
+		query.Set("resourceVersion", o.ResourceVersion)
+	}
+	if o.TimeoutSeconds != nil {
+		query.Set("timeoutSeconds", strconv.FormatInt(*o.TimeoutSeconds, 10))
+	}
+	if streaming {
+		query.Set("sendInitialEvents", "true")
+		query.Set("resourceVersionMatch", string(o.ResourceVersionMatch))
+	}
+	return query
+}
+
+// The reflector's store.
+
+func (f *follower) Add(obj any) error    { return f.change(ref.Changed, obj) }
+func (f *follower) Update(obj any) error { return f.change(ref.Changed, obj) }
+func (f *follower) Delete(obj any) error { return f.change(ref.Deleted, obj) }
+func (f *follower) Resync() error        { return nil }
+
+func (f *follower) change(t ref.EventType, obj any) error {
+	f.tell(ref.Event{Type: t, Objects: []*ref.Object{obj.(*item).object}})
+	return nil
+}
+
+// Replace hands on a complete list, in the order of names: the reflector's own order is that of a map.
+func (f *follower) Replace(list []any, _ string) error {
+	objects := make([]*ref.Object, len(list))
+	for i, obj := range list {
+		objects[i] = obj.(*item).object
+	}
+	slices.SortFunc(objects, func(a, b *ref.Object) int {
+		return cmp.Or(cmp.Compare(a.Workspace, b.Workspace), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+	})
+	f.tell(ref.Event{Type: ref.Listed, Objects: objects})
+	return nil
+}
+
+// List and Watch are the forms without a context, which the reflector does not use.
+
+func (f *follower) List(o metav1.ListOptions) (runtime.Object, error) {
+	return f.ListWithContext(context.Background(), o)
+}
+
+func (f *follower) Watch(o metav1.ListOptions) (watch.Interface, error) {
+	return f.WatchWithContext(context.Background(), o)
+}

@@ -1,0 +1,138 @@
+package lean
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/rs/zerolog"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/klog/v2"
+
+	"github.com/upstreamd/upstreamd/internal/kube/client"
+	"github.com/upstreamd/upstreamd/internal/ref"
+)
+
+// ErrSilent says that nothing came for so long that the call was given up: a watch without an event or bookmark for Settings.WatchIdle,
+// a list without a byte for Settings.ListIdle.
+var ErrSilent = errors.New("no sign of life")
+
+// Settings of a Source; zero values are the defaults.
+type Settings struct {
+	Limits    Limits
+	Backoff   Backoff
+	PageSize  int           // objects per page of a list; default 500
+	WatchIdle time.Duration // default 150 s; API servers send a bookmark about once a minute
+	ListIdle  time.Duration // default 60 s
+	// StreamIdle is how long a streaming list may pause before its end is marked. Servers before 1.27 do not know streaming lists and
+	// never mark it; they are asked for pages then. Default 15 s.
+	StreamIdle time.Duration
+	Logger     zerolog.Logger
+}
+
+func (s Settings) withDefaults() Settings {
+	s.Limits = s.Limits.withDefaults()
+	if s.Backoff == (Backoff{}) {
+		s.Backoff = defaultBackoff
+	}
+	s.PageSize = cmp.Or(s.PageSize, 500)
+	s.WatchIdle = cmp.Or(s.WatchIdle, 150*time.Second)
+	s.ListIdle = cmp.Or(s.ListIdle, time.Minute)
+	s.StreamIdle = cmp.Or(s.StreamIdle, 15*time.Second)
+	return s
+}
+
+// Source is one resource at one server (in one workspace), to be listed and watched.
+type Source struct {
+	conn     *client.Conn
+	path     string
+	want     ref.Want
+	settings Settings
+	place    func(*ref.Object)
+}
+
+// NewSource makes a source of what is found at path, below the connection's base. place, if not nil, completes each object before it
+// is handed on.
+func NewSource(conn *client.Conn, path string, want ref.Want, settings Settings, place func(*ref.Object)) *Source {
+	if place == nil {
+		place = func(*ref.Object) {}
+	}
+	return &Source{conn: conn, path: path, want: want, settings: settings.withDefaults(), place: place}
+}
+
+// List reads everything, page by page. version is the resourceVersion to list at: "" is a consistent read, "0" whatever the server
+// has in its cache, any other at least that.
+func (s *Source) List(ctx context.Context, version string) (Page, error) {
+	var all Page
+	query := url.Values{"limit": {strconv.Itoa(s.settings.PageSize)}}
+	if version != "" {
+		query.Set("resourceVersion", version)
+	}
+	for {
+		page, err := s.page(ctx, query)
+		if err != nil && all.Continue != "" && apierrors.IsResourceExpired(err) {
+			// The pages outlived the server's memory of their resourceVersion: once more, in one piece.
+			all, query = Page{}, url.Values{}
+			page, err = s.page(ctx, query)
+		}
+		if err != nil {
+			return Page{}, err
+		}
+		all.Objects = append(all.Objects, page.Objects...)
+		all.Continue = page.Continue
+		all.ResourceVersion = cmp.Or(all.ResourceVersion, page.ResourceVersion)
+		if page.Continue == "" {
+			return all, nil
+		}
+		query.Del("resourceVersion") // it is in the token
+		query.Set("continue", page.Continue)
+	}
+}
+
+func (s *Source) page(ctx context.Context, query url.Values) (Page, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	idle := newWatchdog(s.settings.ListIdle, cancel)
+	defer idle.stop()
+	resp, err := s.open(ctx, query)
+	if err != nil {
+		return Page{}, err
+	}
+	defer client.Drain(resp.Body)
+	page, err := NewDecoder(idle.reader(resp.Body), s.want, s.settings.Limits).List()
+	for _, o := range page.Objects {
+		s.place(o)
+	}
+	return page, client.Cause(ctx, err)
+}
+
+func (s *Source) open(ctx context.Context, query url.Values) (*http.Response, error) {
+	if s.want.Selector != "" {
+		query.Set("labelSelector", s.want.Selector)
+	}
+	return s.conn.Do(ctx, client.Request{Path: s.path, Query: query})
+}
+
+// Watch lists and watches until ctx ends. Everything is told to emit, by one goroutine at a time; nothing is told after Watch has
+// returned. Failures are tried again for ever, at the pace of Settings.Backoff.
+func (s *Source) Watch(ctx context.Context, emit ref.Emit) {
+	f := &follower{source: s, emit: emit, pace: pace{backoff: s.settings.Backoff}}
+	defer f.stop()
+	// What the reflector has to say is said by Failed events.
+	quiet := logr.Discard()
+	reflector := cache.NewReflectorWithOptions(f, nil, f, cache.ReflectorOptions{
+		Logger:          &quiet,
+		Name:            s.path,
+		TypeDescription: s.path,
+		// Waiting is done in follower, before each attempt, where ctx is listened to.
+		Backoff: &wait.Backoff{Duration: time.Millisecond},
+	})
+	reflector.RunWithContext(klog.NewContext(ctx, quiet))
+}

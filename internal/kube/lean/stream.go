@@ -1,0 +1,177 @@
+package lean
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/watch"
+
+	"github.com/upstreamd/upstreamd/internal/ref"
+)
+
+// errNotStreaming says that a server answered a streaming list like an ordinary watch: its end was never marked.
+var errNotStreaming = errors.New("the end of the streaming list was not marked")
+
+// stream is one open watch. A goroutine of its own reads it; what that found out may be read once done is closed.
+type stream struct {
+	events  int
+	lived   time.Duration
+	err     error // why it ended; nil: the server closed it, or it was stopped
+	done    chan struct{}
+	results chan watch.Event
+	cancel  context.CancelCauseFunc
+}
+
+var errUnneeded = errors.New("watch stopped")
+
+func (s *stream) ResultChan() <-chan watch.Event { return s.results }
+func (s *stream) Stop()                          { s.cancel(errUnneeded) }
+
+// open opens a watch and starts to read it.
+func (f *follower) open(parent context.Context, options metav1.ListOptions, streaming bool) (*stream, error) {
+	ctx, cancel := context.WithCancelCause(parent)
+	opened := time.Now()
+	idle := newWatchdog(f.source.settings.WatchIdle, cancel)
+	resp, err := f.source.open(ctx, watchQuery(options, streaming))
+	if err != nil {
+		idle.stop()
+		cancel(nil)
+		return nil, err
+	}
+	s := &stream{done: make(chan struct{}), results: make(chan watch.Event, 64), cancel: cancel}
+	f.work.Go(func() {
+		defer close(s.done)
+		defer close(s.results)
+		defer cancel(nil)
+		defer idle.stop()
+		defer func() { _ = resp.Body.Close() }()
+		decoder := NewDecoder(resp.Body, f.source.want, f.source.settings.Limits)
+		s.err = s.read(ctx, f.source, decoder, idle, options.ResourceVersion, streaming)
+		s.lived = time.Since(opened)
+	})
+	return s, nil
+}
+
+// read hands on events until the stream ends, and returns why it did.
+func (s *stream) read(ctx context.Context, source *Source, decoder *Decoder, idle *watchdog, version string, streaming bool) error {
+	for {
+		if streaming {
+			idle.reset(source.settings.StreamIdle)
+		} else {
+			idle.reset(source.settings.WatchIdle)
+		}
+		e, err := decoder.Event()
+		if err != nil {
+			return s.reason(ctx, err, streaming)
+		}
+		s.events++
+		switch e.Type {
+		case watch.Added, watch.Modified, watch.Deleted, watch.Bookmark:
+		case watch.Error:
+			if movedOn(e.Err) {
+				s.send(ctx, watch.Event{Type: watch.Error, Object: &e.Err.ErrStatus})
+			}
+			return e.Err
+		default:
+			continue // a kind of event that is not known yet
+		}
+		if e.ResourceVersion != "" {
+			version = e.ResourceVersion
+		}
+		o := e.Object
+		if o == nil {
+			o = &ref.Object{}
+		} else {
+			source.place(o)
+		}
+		if o.Err != nil {
+			source.settings.Logger.Debug().Err(o.Err).Str("path", source.path).Str("object", identity(o)).Msg("object can't be read")
+		}
+		i := newItem(o, version)
+		if e.InitialEnd {
+			i.initialEnd, streaming = true, false
+		}
+		if !s.send(ctx, watch.Event{Type: e.Type, Object: i}) {
+			return nil
+		}
+	}
+}
+
+func (s *stream) send(ctx context.Context, e watch.Event) bool {
+	select {
+	case s.results <- e:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// reason says why no more events come; nil where that is in order.
+func (s *stream) reason(ctx context.Context, err error, streaming bool) error {
+	switch cause := context.Cause(ctx); {
+	case errors.Is(cause, ErrSilent) && streaming:
+		return errNotStreaming
+	case errors.Is(cause, ErrSilent):
+		return fmt.Errorf("watch given up: %w", cause)
+	case cause != nil:
+		return nil
+	case err == io.EOF: //nolint:errorlint // Decoder returns io.EOF itself
+		return nil
+	}
+	return fmt.Errorf("watch broken: %w", err)
+}
+
+// watchdog cancels a call when nothing came for a while.
+type watchdog struct {
+	mu     sync.Mutex
+	timer  *time.Timer
+	period time.Duration
+}
+
+func newWatchdog(period time.Duration, cancel context.CancelCauseFunc) *watchdog {
+	w := &watchdog{period: period}
+	w.timer = time.AfterFunc(period, func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		cancel(fmt.Errorf("%w for %v", ErrSilent, w.period))
+	})
+	return w
+}
+
+// reset is a sign of life, and the dog waits for period from now on.
+func (w *watchdog) reset(period time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.period = period
+	w.timer.Reset(period)
+}
+
+// alive is a sign of life.
+func (w *watchdog) alive() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.timer.Reset(w.period)
+}
+
+func (w *watchdog) stop() { w.timer.Stop() }
+
+// reader resets the dog with every byte that is read.
+func (w *watchdog) reader(r io.Reader) io.Reader { return &idleReader{Reader: r, dog: w} }
+
+type idleReader struct {
+	io.Reader
+	dog *watchdog
+}
+
+func (r *idleReader) Read(p []byte) (int, error) {
+	n, err := r.Reader.Read(p)
+	if n > 0 {
+		r.dog.alive()
+	}
+	return n, err
+}

@@ -1,0 +1,163 @@
+package upstream
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/kcp-dev/logicalcluster/v3"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/kubernetes/scheme"
+
+	"github.com/upstreamd/upstreamd/internal/kube/client"
+	"github.com/upstreamd/upstreamd/internal/kube/lean"
+	"github.com/upstreamd/upstreamd/internal/ref"
+)
+
+// ErrUnknownResource says that a workspace does not serve a resource (yet).
+var ErrUnknownResource = errors.New("resource is not served")
+
+// maxDocument bounds a discovery document, in bytes.
+const maxDocument = 16 << 20
+
+// Resolve asks the server for the logical cluster's name of each configured workspace. Where it does not tell (it is no kcp, or does
+// not let us ask), the name stays as configured. The error joins those of workspaces that could not be asked; Resolve may be called
+// again.
+func (c *Client) Resolve(ctx context.Context) error {
+	var failed []error
+	for _, configured := range c.configured {
+		if configured == string(All) {
+			continue
+		}
+		name, err := c.resolve(ctx, configured)
+		if err != nil {
+			failed = append(failed, fmt.Errorf("workspace %s: %w", configured, err))
+			continue
+		}
+		c.mu.Lock()
+		c.names[configured] = name
+		c.mu.Unlock()
+	}
+	return errors.Join(failed...)
+}
+
+func (c *Client) resolve(ctx context.Context, configured string) (ref.Workspace, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	path := prefix(ref.Workspace(configured)) + "/apis/core.kcp.io/v1alpha1/logicalclusters/cluster"
+	resp, err := c.conn.Do(ctx, client.Request{Path: path})
+	switch {
+	case apierrors.IsNotFound(err) || apierrors.IsForbidden(err):
+		return ref.Workspace(configured), nil
+	case err != nil:
+		return "", err
+	}
+	defer client.Drain(resp.Body)
+	o, err := lean.NewDecoder(resp.Body, ref.Want{Annotations: []string{logicalcluster.AnnotationKey}}, c.settings.Limits).Object()
+	if err != nil {
+		return "", client.Cause(ctx, err)
+	}
+	name := o.Annotations[logicalcluster.AnnotationKey]
+	if path := logicalcluster.NewPath(name); !path.IsValid() || len(path.Base()) != len(name) {
+		return ref.Workspace(configured), nil
+	}
+	return ref.Workspace(name), nil
+}
+
+// HasStatus says whether workspace w serves r with a status subresource that can be patched. ErrUnknownResource: it does not serve r.
+func (c *Client) HasStatus(ctx context.Context, r ref.Resource, w ref.Workspace) (bool, error) {
+	served, err := c.resources(ctx, r, w)
+	if err != nil {
+		return false, err
+	}
+	status := slices.IndexFunc(served, func(a metav1.APIResource) bool { return a.Name == r.Resource+"/status" })
+	return status >= 0 && slices.Contains(served[status].Verbs, "patch"), nil
+}
+
+// Typed says whether r is one of a kube-apiserver's own types, whose zero and absent fields are the same. The resources of the same
+// names in kcp are not: there they come from an APIExport's schema, and values are stored as they are sent.
+func (c *Client) Typed(ctx context.Context, r ref.Resource, w ref.Workspace) (bool, error) {
+	if !scheme.Scheme.IsVersionRegistered(r.GroupVersion()) {
+		return false, nil
+	}
+	served, err := c.resources(ctx, r, w)
+	if err != nil {
+		return false, err
+	}
+	own := slices.IndexFunc(served, func(a metav1.APIResource) bool { return a.Name == r.Resource })
+	if !scheme.Scheme.Recognizes(r.GroupVersion().WithKind(served[own].Kind)) {
+		return false, nil
+	}
+	var groups metav1.APIGroupList
+	if err := c.document(ctx, prefix(w)+"/apis", &groups); err != nil {
+		return false, fmt.Errorf("discover API groups: %w", err)
+	}
+	if slices.ContainsFunc(groups.Groups, func(g metav1.APIGroup) bool { return g.Name == "apis.kcp.io" }) {
+		return false, nil
+	}
+	return c.notCustom(ctx, r, w)
+}
+
+// notCustom says that no CustomResourceDefinition serves r. Who may not see them is told so too: on a kube-apiserver that serves a
+// built-in group it is not a custom one.
+func (c *Client) notCustom(ctx context.Context, r ref.Resource, w ref.Workspace) (bool, error) {
+	if r.Group == "" {
+		return true, nil
+	}
+	crds := schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
+	path, err := client.ResourcePath(crds, "", r.Resource+"."+r.Group, "")
+	if err != nil {
+		return false, err
+	}
+	var crd metav1.PartialObjectMetadata
+	err = c.document(ctx, prefix(w)+path, &crd)
+	switch {
+	case err == nil:
+		return false, nil
+	case apierrors.IsNotFound(err), apierrors.IsForbidden(err):
+		return true, nil
+	}
+	return false, fmt.Errorf("look for a CustomResourceDefinition: %w", err)
+}
+
+// resources lists what the group and version of r serves, which includes r.
+func (c *Client) resources(ctx context.Context, r ref.Resource, w ref.Workspace) ([]metav1.APIResource, error) {
+	if err := c.serves(w); err != nil {
+		return nil, err
+	}
+	if _, err := client.ResourcePath(r, "", "", ""); err != nil {
+		return nil, err
+	}
+	var list metav1.APIResourceList
+	err := c.document(ctx, prefix(w)+client.GroupVersionPath(r.Group, r.Version), &list)
+	if apierrors.IsNotFound(err) {
+		return nil, fmt.Errorf("%w: %s", ErrUnknownResource, ref.ResourceString(r))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("discover %s: %w", r.GroupVersion(), err)
+	}
+	if !slices.ContainsFunc(list.APIResources, func(a metav1.APIResource) bool { return a.Name == r.Resource }) {
+		return nil, fmt.Errorf("%w: %s", ErrUnknownResource, ref.ResourceString(r))
+	}
+	return list.APIResources, nil
+}
+
+// document reads one JSON document.
+func (c *Client) document(ctx context.Context, path string, into any) error {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	resp, err := c.conn.Do(ctx, client.Request{Path: path})
+	if err != nil {
+		return err
+	}
+	defer client.Drain(resp.Body)
+	if err := json.NewDecoder(io.LimitReader(resp.Body, maxDocument)).Decode(into); err != nil {
+		return fmt.Errorf("read %s: %w", path, client.Cause(ctx, err))
+	}
+	return nil
+}
