@@ -1,0 +1,390 @@
+package actors
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+
+	"github.com/upstreamd/upstreamd/internal/aggregate"
+	"github.com/upstreamd/upstreamd/internal/locator"
+	"github.com/upstreamd/upstreamd/internal/metrics"
+	"github.com/upstreamd/upstreamd/internal/policy"
+	"github.com/upstreamd/upstreamd/internal/ref"
+)
+
+// AggregatorConfig is what an aggregator needs: one resource over all SyncTargets and workspaces.
+type AggregatorConfig struct {
+	Resource ref.Resource
+	Upstream Upstream
+	Policies *policy.Set
+	Writer   *actor.PID
+	Quiet    time.Duration // least time between two writes to one object that inputs cause
+	Deadline time.Duration // how long an unknown SyncTarget is waited for under Exclude and Zero
+	Metrics  *metrics.Metrics
+	Log      zerolog.Logger
+}
+
+// aggregator merges what the SyncTargets say of each upstream object, and asks the writer for what is due.
+type aggregator struct {
+	AggregatorConfig
+	resource string
+	policy   *policy.Policy
+	want     ref.Want
+	said     *once
+	count    aggregatorCounters
+	self     *actor.PID
+	parent   *actor.PID
+	root     *actor.RootContext
+
+	targets map[ref.SyncTarget]*targetState
+	byKey   map[string]ref.SyncTarget
+	entries map[ref.Upstream]*entry
+	scopes  map[ref.Workspace]*scope
+	parks   map[ref.Workspace]*park
+	learned map[ref.Workspace]map[string]struct{} // paths that the server does not keep as sent
+	seq     uint64                                // of the latest Write to anything
+	calls   chan struct{}                         // bounds GET calls under way
+	failing bool
+
+	inbox *inbox
+	stop  context.CancelFunc
+	todo  []ref.Upstream // to be decided again, in bulk
+	flush bool           // the daemon is stopping: quiet windows do not count
+}
+
+// targetState is what an aggregator knows of a SyncTarget.
+type targetState struct {
+	locator.Target
+	key       string // of its placement label
+	fromEpoch uint64 // what is older comes from an earlier SyncTarget of the same name
+	listed    bool
+	stale     bool
+	overdue   bool
+	doubtful  uint64 // epoch of a list from which so much vanished that a second one must say so too; 0: none
+}
+
+// scope is a workspace, or all of them ("*").
+type scope struct {
+	listed    bool // a list was completed
+	described bool // the API server said how it serves the resource there
+	typed     bool
+	pending   []*ref.Object // a list that waits for the description
+}
+
+// park keeps a resource in a workspace from being written for a while: it is not served there, or forbidden.
+type park struct {
+	until   time.Time
+	pause   time.Duration
+	reason  string
+	probing bool // the pause is over, and one write tries whether it works again
+}
+
+type aggregatorCounters struct {
+	contributions, suppressed, unchanged, coalesced prometheus.Counter
+}
+
+// NewAggregator makes an aggregator actor.
+func NewAggregator(c AggregatorConfig) actor.Actor {
+	resource := ref.ResourceString(c.Resource)
+	c.Log = c.Log.With().Str("resource", resource).Logger()
+	return &aggregator{
+		AggregatorConfig: c,
+		resource:         resource,
+		policy:           c.Policies.For(c.Resource),
+		want: ref.Want{
+			Labels:      []string{locator.PlacementPrefix, locator.LegacyPlacementPrefix},
+			Annotations: []string{aggregate.PrimaryAnnotation},
+			Managers:    true,
+		},
+		said: newOnce(),
+		count: aggregatorCounters{
+			contributions: c.Metrics.Contributions.WithLabelValues(resource),
+			suppressed:    c.Metrics.Suppressed.WithLabelValues(resource, "aggregator"),
+			unchanged:     c.Metrics.Suppressed.WithLabelValues(resource, "unchanged"),
+			coalesced:     c.Metrics.Coalesced.WithLabelValues(resource, "aggregator"),
+		},
+		targets: map[ref.SyncTarget]*targetState{},
+		byKey:   map[string]ref.SyncTarget{},
+		entries: map[ref.Upstream]*entry{},
+		scopes:  map[ref.Workspace]*scope{},
+		parks:   map[ref.Workspace]*park{},
+		learned: map[ref.Workspace]map[string]struct{}{},
+		calls:   make(chan struct{}, 16),
+	}
+}
+
+// AggregatorStarted tells the parent that an aggregator is new and knows nothing.
+type AggregatorStarted struct{ Resource ref.Resource }
+
+// UpstreamReady tells the parent that a scope of the resource was listed upstream.
+type UpstreamReady struct{ Resource ref.Resource }
+
+func (a *aggregator) Receive(ctx actor.Context) {
+	switch m := ctx.Message().(type) {
+	case *actor.Started:
+		a.begin(ctx)
+	case Contributed:
+		a.contributed(m)
+	case Withdrawn:
+		a.withdrawn(m)
+	case Listed:
+		a.targetListed(ctx, m)
+	case poked:
+		a.drain(ctx, m)
+	case described:
+		a.describedScope(m)
+	case Acknowledged:
+		a.acknowledged(m)
+	case Refused:
+		a.refused(m)
+	case fetched:
+		a.fetched(m)
+	case due:
+		a.dueNow(m)
+	case backlog:
+		a.workOff(ctx)
+	case TargetAdded:
+		a.targetAdded(m)
+	case TargetHealth:
+		a.targetHealth(m)
+	case TargetRemoved:
+		a.targetRemoved(m)
+	case overdue:
+		a.overdue(m)
+	case parkEnded:
+		a.parkEnded(m)
+	case PolicyChanged:
+		a.policyChanged(m)
+	case WriterRestarted:
+		a.writerRestarted()
+	case Flush:
+		a.flushAll(ctx)
+	case Explain:
+		ctx.Respond(a.explain(m.Upstream))
+	case crashed:
+		panic(fmt.Errorf("watching %s upstream: %v", a.resource, m.reason))
+	case *actor.Restarting, *actor.Stopping:
+		a.end()
+	}
+}
+
+func (a *aggregator) begin(ctx actor.Context) {
+	a.self, a.parent, a.root = ctx.Self(), ctx.Parent(), ctx.ActorSystem().Root
+	background, cancel := context.WithCancel(context.Background())
+	a.stop = cancel
+	self, root := a.self, a.root
+	a.inbox = newInbox(func(b *inbox) { root.Send(self, poked{b}) })
+	box, upstream, resource, want := a.inbox, a.Upstream, a.Resource, a.want
+	guard(background, func(reason any) { root.Send(self, crashed{reason}) }, func() {
+		upstream.Watch(background, resource, want, box.emit)
+	})
+	ctx.Send(ctx.Parent(), AggregatorStarted{a.Resource})
+}
+
+func (a *aggregator) end() {
+	if a.stop != nil {
+		a.stop()
+	}
+	for _, e := range a.entries {
+		if e.timer != nil {
+			e.timer.Stop()
+		}
+	}
+}
+
+func (a *aggregator) entry(u ref.Upstream) *entry {
+	e := a.entries[u]
+	if e == nil {
+		e = &entry{upstream: u}
+		a.entries[u] = e
+	}
+	return e
+}
+
+// release forgets an entry that holds nothing.
+func (a *aggregator) release(e *entry) {
+	if e.empty() && !e.sending {
+		e.disarm()
+		delete(a.entries, e.upstream)
+	}
+}
+
+// ---- what the SyncTargets say
+
+func (a *aggregator) contributed(m Contributed) {
+	t := a.targets[m.Target]
+	if t == nil || m.At.Epoch < t.fromEpoch {
+		return
+	}
+	a.count.contributions.Inc()
+	e := a.entry(m.Upstream)
+	if !e.contribute(m) {
+		a.count.suppressed.Inc()
+		return
+	}
+	e.note(m.Received)
+	if !t.Bound(m.Upstream.Workspace) && e.seen != nil && !locator.Placed(e.seen.Labels, t.key) {
+		a.Metrics.Rejected.WithLabelValues("identity").Inc()
+		a.Log.WithLevel(a.said.level("unplaced/"+string(m.Target))).Str("syncTarget", string(m.Target)).
+			Str("object", m.Source.String()).Str("upstream", m.Upstream.String()).
+			Msg("contribution refused: the SyncTarget is neither bound to the workspace nor is the object placed on it")
+		return
+	}
+	a.consider(e)
+}
+
+func (a *aggregator) withdrawn(m Withdrawn) {
+	e := a.entries[m.Upstream]
+	if e == nil || !e.withdraw(m) {
+		return
+	}
+	a.consider(e)
+	a.release(e)
+}
+
+// massive says when so much vanished in one list that a second list must confirm it.
+func massive(vanished, known int) bool { return vanished > 20 && vanished*2 > known }
+
+// targetListed learns what a SyncTarget holds in all: what it lacks is gone, what has not answered yet is waited for.
+func (a *aggregator) targetListed(ctx actor.Context, m Listed) {
+	t := a.targets[m.Target]
+	if t == nil || m.Epoch < t.fromEpoch {
+		return
+	}
+	among := make(map[ref.Upstream]struct{}, len(m.Keys))
+	for _, u := range m.Keys {
+		among[u] = struct{}{}
+	}
+	var gone []*entry
+	known := 0
+	for _, e := range a.entries {
+		said := e.of(m.Target)
+		if len(said) == 0 {
+			continue
+		}
+		known++
+		if _, ok := among[e.upstream]; !ok && slices.ContainsFunc(said, func(c contribution) bool { return c.at.Epoch < m.Epoch }) {
+			gone = append(gone, e)
+		}
+	}
+	if massive(len(gone), known) && t.doubtful == 0 {
+		t.doubtful = m.Epoch
+		a.Log.Warn().Str("syncTarget", string(m.Target)).Int("vanished", len(gone)).Int("known", known).
+			Msg("more than half of the objects vanished in one list; a second list is asked for before they count as gone")
+		ctx.Send(m.From, Relist{})
+		return
+	}
+	t.doubtful, t.listed = 0, true
+	for _, e := range gone {
+		e.withdrawTarget(m.Target, m.Epoch)
+	}
+	for _, u := range m.Keys {
+		e := a.entry(u)
+		if len(e.of(m.Target)) == 0 {
+			i, _ := e.find(m.Target, ref.Downstream{})
+			e.contributions = slices.Insert(e.contributions, i, contribution{target: m.Target, awaited: true, at: Position{Epoch: m.Epoch}})
+		}
+	}
+	a.considerTarget(t)
+}
+
+// ---- the SyncTargets themselves
+
+func (a *aggregator) targetAdded(m TargetAdded) {
+	if before := a.targets[m.Target.Name]; before != nil {
+		if before.fromEpoch == m.FromEpoch {
+			return // said again, as the root does not know what reached an aggregator that started meanwhile
+		}
+		delete(a.byKey, before.key)
+	}
+	t := &targetState{Target: m.Target, key: m.Target.Key(), fromEpoch: m.FromEpoch}
+	a.targets[m.Target.Name] = t
+	a.byKey[t.key] = m.Target.Name
+	self, root, message := a.self, a.root, overdue{m.Target.Name, m.FromEpoch}
+	time.AfterFunc(a.Deadline, func() { root.Send(self, message) })
+	a.considerTarget(t)
+}
+
+func (a *aggregator) targetHealth(m TargetHealth) {
+	t := a.targets[m.Target]
+	if t == nil || t.stale == m.Stale {
+		return
+	}
+	t.stale = m.Stale
+	a.considerTarget(t)
+}
+
+func (a *aggregator) targetRemoved(m TargetRemoved) {
+	t := a.targets[m.Target]
+	if t == nil {
+		return
+	}
+	delete(a.targets, m.Target)
+	delete(a.byKey, t.key)
+	for _, e := range a.entries {
+		if e.withdrawTarget(m.Target, ^uint64(0)) {
+			e.had = true
+		}
+	}
+	a.considerTarget(t)
+}
+
+func (a *aggregator) overdue(m overdue) {
+	t := a.targets[m.target]
+	if t == nil || t.fromEpoch != m.epoch || t.overdue {
+		return
+	}
+	t.overdue = true
+	if !t.listed {
+		a.considerTarget(t)
+	}
+}
+
+func (a *aggregator) policyChanged(m PolicyChanged) {
+	a.Policies = m.Policies
+	a.policy = m.Policies.For(a.Resource)
+	a.considerAll(func(*entry) bool { return true })
+}
+
+// considerTarget decides again whatever a SyncTarget has a part in.
+func (a *aggregator) considerTarget(t *targetState) {
+	a.considerAll(func(e *entry) bool {
+		return len(e.of(t.Name)) > 0 || t.Bound(e.upstream.Workspace) || e.seen != nil && locator.Placed(e.seen.Labels, t.key) || e.had
+	})
+}
+
+// considerAll decides again in turns, so that much to do does not hold up what is new.
+func (a *aggregator) considerAll(which func(*entry) bool) {
+	idle := len(a.todo) == 0
+	for u, e := range a.entries {
+		if !e.queued && which(e) {
+			e.queued = true
+			a.todo = append(a.todo, u)
+		}
+	}
+	if idle && len(a.todo) > 0 {
+		a.root.Send(a.self, backlog{})
+	}
+}
+
+func (a *aggregator) workOff(ctx actor.Context) {
+	n := min(turn, len(a.todo))
+	for _, u := range a.todo[:n] {
+		if e := a.entries[u]; e != nil {
+			e.queued = false
+			a.consider(e)
+			a.release(e)
+		}
+	}
+	a.todo = a.todo[n:]
+	if len(a.todo) > 0 {
+		ctx.Send(ctx.Self(), backlog{})
+		return
+	}
+	a.todo = nil
+}

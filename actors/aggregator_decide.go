@@ -1,0 +1,569 @@
+package actors
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"github.com/upstreamd/upstreamd/internal/aggregate"
+	"github.com/upstreamd/upstreamd/internal/patch"
+	"github.com/upstreamd/upstreamd/internal/ref"
+)
+
+const (
+	getTimeout     = 10 * time.Second
+	refetchAfter   = time.Second // how long the watch has to bring what a conflict speaks of
+	maxConflicts   = 3           // in a row, before the object is read at once
+	resultPark     = 10 * time.Minute
+	minKindPark    = 10 * time.Second
+	maxKindPark    = 10 * time.Minute
+	contestWindow  = time.Minute
+	contestAfter   = 3 // overwrites within the window
+	minRepairPause = time.Second
+	maxRepairPause = 5 * time.Minute
+)
+
+// consider decides on an object now, or when its quiet window has ended.
+func (a *aggregator) consider(e *entry) {
+	s := a.scopeOf(e.upstream.Workspace)
+	if e.seen == nil || s == nil || !s.listed {
+		return
+	}
+	now := time.Now()
+	if wait := e.notBefore.Sub(now); wait > 0 && !a.flush {
+		a.count.coalesced.Inc()
+		a.arm(e, wait)
+		return
+	}
+	a.decide(e, s, now)
+}
+
+// decide makes the decision and asks for the write that it calls for. A panic parks this object only.
+func (a *aggregator) decide(e *entry, s *scope, now time.Time) {
+	defer func() {
+		if r := recover(); r != nil {
+			a.panicked(e, r)
+		}
+	}()
+	in, graceOver := a.input(e, now)
+	d := aggregate.Decide(a.policy, in)
+	e.reason, e.message, e.suppressed = d.Reason, d.Message, ""
+	a.Metrics.Decisions.WithLabelValues(a.resource, string(d.Reason)).Inc()
+	for _, err := range d.Errors {
+		a.Log.WithLevel(a.said.level("rule/"+err.Error())).Str("upstream", e.upstream.String()).Err(err).
+			Msg("a field rule failed; the published value stays")
+	}
+	a.armGrace(e, in, graceOver, now)
+	if !d.Publish {
+		a.cancelWrite(e)
+		return
+	}
+	status := patch.Diff(e.published, d.Status, e.owned, a.equality(e.upstream.Workspace, s, d.Whole))
+	if status == nil {
+		a.count.unchanged.Inc()
+		e.received = time.Time{}
+		a.cancelWrite(e)
+		return
+	}
+	a.write(e, s, d, status, now)
+}
+
+// input gathers what a decision may depend on.
+func (a *aggregator) input(e *entry, now time.Time) (in aggregate.Input, graceOver bool) {
+	graceOver = now.Sub(e.generationSince) >= a.policy.SpecSyncGrace
+	in = aggregate.Input{
+		Generation:  e.seen.Generation,
+		Annotations: e.seen.Annotations,
+		Labels:      e.seen.Labels,
+		Workspace:   e.upstream.Workspace,
+		Namespace:   e.upstream.Namespace,
+		Name:        e.upstream.Name,
+		Published:   e.published,
+		Owned:       e.owned,
+	}
+	in.Sources, in.Ambiguous = e.sources(a.targets, a.byKey, graceOver)
+	held, unknown := 0, 0
+	in.Overdue = true
+	for _, source := range in.Sources {
+		switch source.State {
+		case aggregate.Unknown:
+			unknown++
+			if t := a.targets[source.Target]; t != nil && !t.overdue {
+				in.Overdue = false
+			}
+		case aggregate.Reporting, aggregate.NoStatus:
+			held++
+		}
+	}
+	in.Withdrawn = held == 0 && unknown == 0 && len(in.Ambiguous) == 0 && (e.had || a.everBound(e))
+	return in, graceOver
+}
+
+// everBound reports whether any SyncTarget could hold the object. Where none could, an empty result says nothing.
+func (a *aggregator) everBound(e *entry) bool {
+	placed, _ := e.placed(a.targets, a.byKey)
+	return len(placed) > 0
+}
+
+// armGrace decides again when the time that the way down is given for a new generation has passed.
+func (a *aggregator) armGrace(e *entry, in aggregate.Input, graceOver bool, now time.Time) {
+	if graceOver {
+		return
+	}
+	for _, source := range in.Sources {
+		if source.Contribution != nil && !source.CaughtUp && source.Contribution.UpstreamGeneration == 0 {
+			a.arm(e, e.generationSince.Add(a.policy.SpecSyncGrace).Sub(now))
+			return
+		}
+	}
+}
+
+// equality says what counts as equal where the object lives.
+func (a *aggregator) equality(w ref.Workspace, s *scope, whole bool) patch.Options {
+	o := patch.Options{Whole: whole, Typed: s.typed, Ignore: a.policy.Ignore, Keys: a.policy.Keys}
+	if learned := a.learned[w]; len(learned) > 0 {
+		o.Learned = func(path []string) bool {
+			_, ok := learned[strings.Join(path, "\x00")]
+			return ok
+		}
+	}
+	return o
+}
+
+// write asks for a patch, unless there is a reason to hold it back.
+func (a *aggregator) write(e *entry, s *scope, d aggregate.Decision, status map[string]any, now time.Time) {
+	if a.parkedKind(e.upstream.Workspace, now) {
+		e.suppressed = "Parked: " + a.parks[e.upstream.Workspace].reason
+		a.cancelWrite(e)
+		return
+	}
+	if a.overwritten(e, s, d, now) {
+		a.arm(e, e.notBefore.Sub(now))
+		return
+	}
+	body, err := patch.Body(e.seen.ResourceVersion, status)
+	if err != nil {
+		a.parkResult(e, "", "Unencodable", err)
+		return
+	}
+	if e.trouble != nil && a.heldBack(e, statusOf(body, e.seen.ResourceVersion), now) {
+		a.cancelWrite(e)
+		return
+	}
+	a.seq++
+	e.seq, e.sending = a.seq, true
+	e.notBefore = now.Add(a.Quiet)
+	a.root.Send(a.Writer, Write{
+		Patch:    ref.Patch{Resource: a.Resource, Upstream: e.upstream, Body: body},
+		Seq:      e.seq,
+		Version:  e.seen.ResourceVersion,
+		Lane:     lane(e.published, status),
+		Received: e.received,
+		From:     a.self,
+		status:   status,
+		desired:  d.Status,
+		reason:   d.Reason,
+	})
+	e.received = time.Time{}
+}
+
+// statusOf is a patch without the version it was decided on, to tell whether two decisions ask for the same.
+func statusOf(body []byte, version string) string {
+	return strings.Replace(string(body), version, "", 1)
+}
+
+// heldBack reports whether this very patch was refused, or changed nothing, and nothing has changed since.
+func (a *aggregator) heldBack(e *entry, text string, now time.Time) bool {
+	t := e.trouble
+	if t.noopPatch == text && t.noopVersion == e.seen.ResourceVersion {
+		e.suppressed = "changes nothing at the API server"
+		return true
+	}
+	if t.parkedPatch == text && t.parkedGeneration == e.generation && now.Before(t.parkedUntil) {
+		e.suppressed = "Parked: " + t.parkedReason
+		a.arm(e, t.parkedUntil.Sub(now))
+		return true
+	}
+	return false
+}
+
+// overwritten finds out whether somebody else has changed what was acknowledged. If that happens again and again, repairs back
+// off; it then reports true and notBefore says when the next is due.
+func (a *aggregator) overwritten(e *entry, s *scope, d aggregate.Decision, now time.Time) bool {
+	if e.desired == nil || e.sending || patch.Diff(e.desired, d.Status, nil, a.equality(e.upstream.Workspace, s, true)) != nil {
+		return false
+	}
+	t := e.troubled()
+	if t.overwrittenAt == e.seen.ResourceVersion {
+		return false // counted, and its pause is over
+	}
+	t.overwrittenAt = e.seen.ResourceVersion
+	if now.After(t.repairCalmFrom) {
+		t.repairPause = 0
+	}
+	recent := t.overwrites[:0]
+	for _, at := range t.overwrites {
+		if now.Sub(at) < contestWindow {
+			recent = append(recent, at)
+		}
+	}
+	t.overwrites = append(recent, now)
+	if len(t.overwrites) < contestAfter && t.repairPause == 0 {
+		return false
+	}
+	t.repairPause = min(max(2*t.repairPause, minRepairPause), maxRepairPause)
+	t.repairCalmFrom = now.Add(2*t.repairPause + contestWindow)
+	e.notBefore = now.Add(t.repairPause)
+	e.suppressed = "Contested: " + otherManager(e.seen) + " overwrites what is published"
+	a.Metrics.Contested.WithLabelValues(a.resource).Inc()
+	a.Log.WithLevel(a.said.level("contested/"+e.upstream.String())).Str("upstream", e.upstream.String()).
+		Str("reason", "Contested").Str("manager", otherManager(e.seen)).Dur("pause", t.repairPause).
+		Msg("another writer keeps overwriting owned fields; repairs back off")
+	return true
+}
+
+// otherManager names the writer of the status that is not us and wrote last.
+func otherManager(o *ref.Object) string {
+	name, newest := "an unknown manager", time.Time{}
+	for _, m := range o.Managers {
+		if m.Name != ref.FieldManager && !m.Time.Before(newest) {
+			name, newest = m.Name, m.Time
+		}
+	}
+	return name
+}
+
+// lane puts what matters to people first: a change of phase, or of a condition's status.
+func lane(published, status map[string]any) patch.Lane {
+	if _, ok := status["phase"]; ok {
+		return patch.Urgent
+	}
+	conditions, ok := status["conditions"].([]any)
+	if !ok {
+		return patch.Normal
+	}
+	before := map[any]any{}
+	old, _ := published["conditions"].([]any)
+	for _, c := range old {
+		if m, ok := c.(map[string]any); ok {
+			before[m["type"]] = m["status"]
+		}
+	}
+	for _, c := range conditions {
+		if m, ok := c.(map[string]any); ok && before[m["type"]] != m["status"] {
+			return patch.Urgent
+		}
+	}
+	return patch.Normal
+}
+
+// cancelWrite takes back a write that still waits: what it says is no longer due.
+func (a *aggregator) cancelWrite(e *entry) {
+	if !e.sending {
+		return
+	}
+	a.seq++
+	e.seq, e.sending = a.seq, false
+	a.root.Send(a.Writer, Write{Patch: ref.Patch{Resource: a.Resource, Upstream: e.upstream}, Seq: e.seq, From: a.self})
+}
+
+// ---- answers
+
+func (a *aggregator) acknowledged(m Acknowledged) {
+	e := a.entries[m.Write.Patch.Upstream]
+	if e == nil {
+		return
+	}
+	a.unparkKind(e.upstream.Workspace)
+	latest := m.Write.Seq == e.seq
+	if latest {
+		e.sending = false
+	}
+	if e.seen == nil {
+		a.release(e)
+		return
+	}
+	if e.seen.UID == m.Object.UID {
+		e.desired = m.Write.desired
+	}
+	a.see(e, m.Object)
+	if m.Object.ResourceVersion == m.Write.Version {
+		t := e.troubled()
+		t.noopPatch, t.noopVersion = statusOf(m.Write.Patch.Body, m.Write.Version), m.Write.Version
+	} else {
+		a.untrouble(e)
+	}
+	a.learn(e, m)
+	a.published(m)
+	if !latest {
+		a.consider(e)
+	}
+}
+
+// untrouble forgets refusals after a success; who contests a field stays known.
+func (a *aggregator) untrouble(e *entry) {
+	if e.trouble == nil {
+		return
+	}
+	a.unpark(e)
+	e.trouble.conflicts, e.trouble.noopPatch = 0, ""
+	if len(e.trouble.overwrites) == 0 && !e.trouble.fetching {
+		e.trouble = nil
+	}
+}
+
+// learn remembers which values the server does not keep as they were sent, so that they are not sent for ever.
+func (a *aggregator) learn(e *entry, m Acknowledged) {
+	s := a.scopeOf(e.upstream.Workspace)
+	got, err := parseStatus(m.Object.Status)
+	if s == nil || err != nil {
+		return
+	}
+	for _, path := range patch.Differences(m.Write.status, got, s.typed) {
+		w := e.upstream.Workspace
+		if a.learned[w] == nil {
+			a.learned[w] = map[string]struct{}{}
+		}
+		a.learned[w][strings.Join(path, "\x00")] = struct{}{}
+		text := strings.Join(path, ".")
+		a.Log.WithLevel(a.said.level("learned/"+string(w)+"/"+text)).Str("workspace", string(w)).Str("field", "status."+text).
+			Msg("the API server does not keep this field as it was sent; it counts as equal from now on")
+	}
+}
+
+// published tells the world: metrics, and subscribers of the event stream.
+func (a *aggregator) published(m Acknowledged) {
+	var latency time.Duration
+	if !m.Write.Received.IsZero() {
+		latency = time.Since(m.Write.Received)
+		a.Metrics.Propagation.WithLabelValues(a.resource).Observe(latency.Seconds())
+	}
+	a.root.ActorSystem().EventStream.Publish(Published{
+		Resource: a.Resource, Upstream: m.Write.Patch.Upstream, Status: m.Object.Status, Reason: m.Write.reason, Latency: latency,
+	})
+}
+
+func (a *aggregator) refused(m Refused) {
+	e := a.entries[m.Write.Patch.Upstream]
+	if e == nil {
+		return
+	}
+	e.sending = false
+	e.note(m.Write.Received)
+	switch m.Class {
+	case Conflict:
+		a.Metrics.Conflicts.WithLabelValues(a.resource).Inc()
+		a.unparkKind(e.upstream.Workspace)
+		a.conflict(e, m)
+	case OutcomeUnknown:
+		a.conflict(e, m)
+	case Gone:
+		a.unparkKind(e.upstream.Workspace)
+		a.fetch(e, refetchAfter)
+	case NotServed, Forbidden:
+		a.park(e.upstream.Workspace, fmt.Sprintf("%s: %v", m.Class, m.Err))
+		a.consider(e)
+	default: // TooLarge, Invalid
+		a.parkResult(e, statusOf(m.Write.Patch.Body, m.Write.Version), string(m.Class), m.Err)
+		if m.Write.Seq != e.seq {
+			a.consider(e)
+		}
+	}
+}
+
+// conflict decides again from the newer object: the one that the watch brought already or will bring, else one that is read.
+func (a *aggregator) conflict(e *entry, m Refused) {
+	t := e.troubled()
+	t.conflicts++
+	s := a.scopeOf(e.upstream.Workspace)
+	switch {
+	case e.seen == nil || s == nil:
+	case t.conflicts >= maxConflicts:
+		a.fetch(e, rand.N(200*time.Millisecond)) //nolint:gosec // jitter, not a secret
+	case newer(e.seen.ResourceVersion, m.Write.Version):
+		a.decide(e, s, time.Now())
+	default:
+		a.fetch(e, refetchAfter)
+	}
+}
+
+// fetch reads the object aside, unless it is being read.
+func (a *aggregator) fetch(e *entry, after time.Duration) {
+	t := e.troubled()
+	if t.fetching {
+		return
+	}
+	t.fetching = true
+	self, root, upstream, resource, want, u, calls := a.self, a.root, a.Upstream, a.Resource, a.want, e.upstream, a.calls
+	time.AfterFunc(after, func() {
+		m := fetched{upstream: u}
+		defer func() {
+			if r := recover(); r != nil {
+				m.err = fmt.Errorf("panic: %v", r)
+			}
+			root.Send(self, m)
+		}()
+		calls <- struct{}{}
+		defer func() { <-calls }()
+		ctx, cancel := context.WithTimeout(context.Background(), getTimeout)
+		defer cancel()
+		m.object, m.err = upstream.Get(ctx, resource, u, want)
+	})
+}
+
+func (a *aggregator) fetched(m fetched) {
+	e := a.entries[m.upstream]
+	if e == nil || e.trouble == nil {
+		return
+	}
+	e.trouble.fetching = false
+	s := a.scopeOf(m.upstream.Workspace)
+	switch {
+	case apierrors.IsNotFound(m.err):
+		a.goneUpstream(e)
+	case m.err != nil:
+		a.Log.WithLevel(a.said.level("get")).Str("upstream", m.upstream.String()).Err(m.err).Msg("reading the upstream object failed; tried again")
+		a.fetch(e, refetchAfter+rand.N(10*refetchAfter)) //nolint:gosec // jitter
+	case e.seen == nil || s == nil || e.sending:
+	default:
+		a.see(e, m.object)
+		a.decide(e, s, time.Now())
+	}
+}
+
+// ---- parks
+
+// park keeps the resource in a workspace from being written, each time for longer.
+func (a *aggregator) park(w ref.Workspace, reason string) {
+	p := a.parks[w]
+	if p == nil {
+		p = &park{}
+		a.parks[w] = p
+		a.Metrics.Parked.WithLabelValues("kind").Inc()
+		a.Log.Warn().Str("workspace", string(w)).Str("reason", reason).Msg("status is not written in this workspace for now")
+	} else if time.Now().Before(p.until) {
+		return
+	}
+	p.pause = min(max(2*p.pause, minKindPark), maxKindPark)
+	p.until, p.reason, p.probing = time.Now().Add(p.pause), reason, false
+	self, root := a.self, a.root
+	time.AfterFunc(p.pause, func() { root.Send(self, parkEnded{w}) })
+}
+
+// parkedKind reports whether a write has to wait because of a park. After its pause, one write goes ahead to try.
+func (a *aggregator) parkedKind(w ref.Workspace, now time.Time) bool {
+	p := a.parks[w]
+	switch {
+	case p == nil:
+		return false
+	case now.Before(p.until) || p.probing:
+		return true
+	}
+	p.probing = true
+	return false
+}
+
+func (a *aggregator) inWorkspace(w ref.Workspace) func(*entry) bool {
+	return func(e *entry) bool { return e.upstream.Workspace == w }
+}
+
+func (a *aggregator) parkEnded(m parkEnded) {
+	if p := a.parks[m.workspace]; p != nil {
+		p.probing = false
+		a.considerAll(a.inWorkspace(m.workspace))
+	}
+}
+
+// unparkKind ends a park: the API server serves the resource.
+func (a *aggregator) unparkKind(w ref.Workspace) {
+	if a.parks[w] == nil {
+		return
+	}
+	delete(a.parks, w)
+	a.Metrics.Parked.WithLabelValues("kind").Dec()
+	a.Log.Info().Str("workspace", string(w)).Msg("status is written in this workspace again")
+	a.considerAll(a.inWorkspace(w))
+}
+
+func (a *aggregator) parkResult(e *entry, text, reason string, err error) {
+	t := e.troubled()
+	if t.parkedReason == "" {
+		a.Metrics.Parked.WithLabelValues(reason).Inc()
+	}
+	t.parkedPatch, t.parkedGeneration, t.parkedReason = text, e.generation, reason
+	t.parkedUntil = time.Now().Add(resultPark)
+	e.suppressed = "Parked: " + reason
+	a.Log.WithLevel(a.said.level("park/"+reason)).Str("upstream", e.upstream.String()).Str("reason", reason).Err(err).
+		Msg("the result was refused; it waits until its inputs change")
+	a.arm(e, resultPark)
+}
+
+func (a *aggregator) unpark(e *entry) {
+	if e.trouble != nil && e.trouble.parkedReason != "" {
+		a.Metrics.Parked.WithLabelValues(e.trouble.parkedReason).Dec()
+		e.trouble.parkedReason, e.trouble.parkedPatch, e.trouble.parkedUntil = "", "", time.Time{}
+	}
+}
+
+func (a *aggregator) panicked(e *entry, reason any) {
+	e.reason, e.suppressed = "Panicked", "Parked: Panicked"
+	a.Metrics.Decisions.WithLabelValues(a.resource, "Panicked").Inc()
+	a.Log.Error().Str("upstream", e.upstream.String()).Interface("panic", reason).
+		Msg("deciding on this object panicked; it stays as it is until its inputs change")
+}
+
+// ---- time
+
+// arm makes sure that the object is decided again after d, or earlier.
+func (a *aggregator) arm(e *entry, d time.Duration) {
+	at := time.Now().Add(d)
+	if e.timer != nil && !e.dueAt.After(at) {
+		return
+	}
+	e.disarm()
+	self, root, message := a.self, a.root, due{e.upstream, at}
+	e.dueAt = at
+	e.timer = time.AfterFunc(d, func() { root.Send(self, message) })
+}
+
+func (a *aggregator) dueNow(m due) {
+	e := a.entries[m.upstream]
+	if e == nil || !e.dueAt.Equal(m.at) {
+		return
+	}
+	e.timer, e.dueAt = nil, time.Time{}
+	a.consider(e)
+}
+
+func (a *aggregator) writerRestarted() {
+	a.considerAll(func(e *entry) bool {
+		lost := e.sending
+		e.sending = false
+		return lost
+	})
+}
+
+// flushAll decides at once whatever waits for its quiet window: the daemon is stopping.
+func (a *aggregator) flushAll(ctx actor.Context) {
+	a.flush = true
+	for _, e := range a.entries {
+		if e.timer != nil && !e.notBefore.IsZero() && e.suppressed == "" {
+			a.consider(e)
+		}
+	}
+	ctx.Respond(Flushed{})
+}
+
+func (a *aggregator) explain(u ref.Upstream) Explanation {
+	e := a.entries[u]
+	if e == nil || e.seen == nil {
+		return Explanation{}
+	}
+	in, _ := a.input(e, time.Now())
+	return Explanation{Known: true, Reason: e.reason, Message: e.message, Input: in, Status: e.published, Suppressed: e.suppressed}
+}

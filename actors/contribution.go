@@ -1,0 +1,38 @@
+package actors
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/upstreamd/upstreamd/internal/locator"
+	"github.com/upstreamd/upstreamd/internal/ref"
+)
+
+// upstreamGeneration is the upstream generation that the copy says it stems from; 0: it does not say.
+func upstreamGeneration(o *ref.Object) int64 {
+	n, err := strconv.ParseInt(o.Annotations[locator.UpstreamGeneration], 10, 64)
+	if err != nil || n < 0 {
+		return 0
+	}
+	return n
+}
+
+// statusTime is when a status changed last: what managedFields say, else the newest condition transition, else when it was seen.
+func statusTime(o *ref.Object, parsed map[string]any, seen time.Time) time.Time {
+	if !o.StatusTime.IsZero() {
+		return o.StatusTime
+	}
+	var newest time.Time
+	conditions, _ := parsed["conditions"].([]any)
+	for _, c := range conditions {
+		condition, _ := c.(map[string]any)
+		text, _ := condition["lastTransitionTime"].(string)
+		if t, err := time.Parse(time.RFC3339, text); err == nil && t.After(newest) {
+			newest = t
+		}
+	}
+	if newest.IsZero() {
+		return seen
+	}
+	return newest
+}

@@ -1,0 +1,288 @@
+package actors
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/upstreamd/upstreamd/internal/aggregate"
+	"github.com/upstreamd/upstreamd/internal/locator"
+	"github.com/upstreamd/upstreamd/internal/patch"
+	"github.com/upstreamd/upstreamd/internal/ref"
+)
+
+// entry is what an aggregator knows of one upstream object.
+type entry struct {
+	upstream ref.Upstream
+
+	// What is there.
+	seen      *ref.Object    // nil: not seen, or gone
+	published map[string]any // the parsed status of seen
+	owned     *patch.Owned   // what of it is ours
+
+	// What the SyncTargets say, in the order of target and source. Two sources of one target are ambiguous.
+	contributions []contribution
+
+	// Generation gate: when the current upstream generation was first seen.
+	generation      int64
+	generationSince time.Time
+
+	// What was decided.
+	reason     aggregate.Reason
+	message    string
+	suppressed string    // why a due patch is held back
+	received   time.Time // of the oldest event that is not in a Write yet
+	queued     bool      // among the aggregator's todo
+	had        bool      // a removed SyncTarget had contributed
+
+	// What was sent.
+	seq       uint64         // of the latest Write; 0: none yet
+	sending   bool           // it waits or is in flight
+	desired   map[string]any // the status that was acknowledged last
+	notBefore time.Time
+	timer     *time.Timer
+	dueAt     time.Time // when timer fires
+
+	trouble *trouble // nil as long as all goes well
+}
+
+// trouble is the state of an object whose writes do not go through as they should.
+type trouble struct {
+	conflicts int // in a row
+	fetching  bool
+
+	// A result that was refused as such, and until when the same is not tried again.
+	parkedUntil      time.Time
+	parkedPatch      string
+	parkedGeneration int64
+	parkedReason     string
+
+	// The patch that changed nothing, and at which resourceVersion.
+	noopPatch, noopVersion string
+
+	// Owned fields that somebody else overwrote.
+	overwrites     []time.Time
+	overwrittenAt  string // resourceVersion that was counted last
+	repairPause    time.Duration
+	repairCalmFrom time.Time
+}
+
+// contribution is what one downstream object says.
+type contribution struct {
+	target   ref.SyncTarget
+	source   ref.Downstream
+	at       Position
+	awaited  bool // listed, but it has not answered yet
+	value    *aggregate.Contribution
+	refused  string
+	baseline int64 // downstream generation when the current upstream generation was first seen; 0: not known then
+}
+
+func (e *entry) find(t ref.SyncTarget, s ref.Downstream) (int, bool) {
+	return slices.BinarySearchFunc(e.contributions, contribution{target: t, source: s}, func(a, b contribution) int {
+		if c := strings.Compare(string(a.target), string(b.target)); c != 0 {
+			return c
+		}
+		if c := strings.Compare(a.source.Namespace, b.source.Namespace); c != 0 {
+			return c
+		}
+		return strings.Compare(a.source.Name, b.source.Name)
+	})
+}
+
+// of returns the contributions of one SyncTarget.
+func (e *entry) of(t ref.SyncTarget) []contribution {
+	from, _ := e.find(t, ref.Downstream{})
+	to := from
+	for to < len(e.contributions) && e.contributions[to].target == t {
+		to++
+	}
+	return e.contributions[from:to]
+}
+
+// contribute records what a downstream object says, and reports whether it is news.
+func (e *entry) contribute(m Contributed) bool {
+	i, ok := e.find(m.Target, m.Source)
+	if !ok {
+		e.forgetAwaited(m.Target)
+		i, _ = e.find(m.Target, m.Source)
+		e.contributions = slices.Insert(e.contributions, i, contribution{target: m.Target, source: m.Source})
+	}
+	c := &e.contributions[i]
+	if ok && m.At.Before(c.at) {
+		return false
+	}
+	news := !ok || c.value != m.Contribution || c.refused != m.Refused
+	if c.baseline == 0 && m.Contribution != nil {
+		c.baseline = m.Contribution.Generation
+	}
+	c.at, c.value, c.refused = m.At, m.Contribution, m.Refused
+	return news
+}
+
+// forgetAwaited removes the placeholder that a Listed made, if there is one.
+func (e *entry) forgetAwaited(t ref.SyncTarget) bool {
+	i, ok := e.find(t, ref.Downstream{})
+	if !ok || !e.contributions[i].awaited {
+		return false
+	}
+	e.contributions = slices.Delete(e.contributions, i, i+1)
+	return true
+}
+
+// withdraw forgets what a downstream object said, unless a newer one has taken its place.
+func (e *entry) withdraw(m Withdrawn) bool {
+	i, ok := e.find(m.Target, m.Source)
+	if !ok { // it was listed, and went before it had answered
+		return e.forgetAwaited(m.Target)
+	}
+	if m.At.Before(e.contributions[i].at) {
+		return false
+	}
+	e.contributions = slices.Delete(e.contributions, i, i+1)
+	return true
+}
+
+// withdrawTarget forgets what a SyncTarget said before an epoch.
+func (e *entry) withdrawTarget(t ref.SyncTarget, before uint64) bool {
+	n := len(e.contributions)
+	e.contributions = slices.DeleteFunc(e.contributions, func(c contribution) bool {
+		return c.target == t && c.at.Epoch < before
+	})
+	return len(e.contributions) != n
+}
+
+// view takes the upstream object as it is now. It reports whether that is news.
+func (e *entry) view(o *ref.Object, published map[string]any, now time.Time) bool {
+	if e.seen != nil && e.seen.UID == o.UID && (e.seen.ResourceVersion == o.ResourceVersion || newer(e.seen.ResourceVersion, o.ResourceVersion)) {
+		return false
+	}
+	if e.seen != nil && e.seen.UID != o.UID { // another object under the same name: nothing that was sent counts for it
+		e.desired, e.trouble, e.generation = nil, nil, 0
+	}
+	e.seen, e.published, e.owned = metadataOf(o), published, ownedBy(o)
+	if e.generation != o.Generation {
+		e.generation, e.generationSince = o.Generation, now
+		for i := range e.contributions {
+			e.contributions[i].baseline = 0
+			if v := e.contributions[i].value; v != nil {
+				e.contributions[i].baseline = v.Generation
+			}
+		}
+	}
+	return true
+}
+
+// metadataOf is the object without what is kept in parsed form beside it.
+func metadataOf(o *ref.Object) *ref.Object {
+	seen := *o
+	seen.Status = nil
+	seen.Managers = make([]ref.Manager, len(o.Managers))
+	for i, m := range o.Managers {
+		seen.Managers[i] = ref.Manager{Name: m.Name, Time: m.Time}
+	}
+	return &seen
+}
+
+func ownedBy(o *ref.Object) *patch.Owned {
+	for _, m := range o.Managers {
+		if m.Name == ref.FieldManager {
+			owned, err := patch.ParseOwned(m.Fields)
+			if err != nil {
+				return nil // foreign bytes under our name: nothing is known to be ours, so nothing is removed
+			}
+			return owned
+		}
+	}
+	return nil
+}
+
+// caughtUp reports whether a copy stems from the current upstream generation, and why.
+func (e *entry) caughtUp(c contribution, graceOver bool) (bool, string) {
+	switch {
+	case c.value.UpstreamGeneration != 0:
+		return c.value.UpstreamGeneration >= e.generation, "annotation"
+	case c.baseline != 0 && c.value.Generation > c.baseline:
+		return true, "new downstream generation"
+	case graceOver:
+		return true, "grace"
+	}
+	return false, "waiting for a new downstream generation or the grace"
+}
+
+// sources puts together, for the placed SyncTargets in the order of their names, what is known of each.
+func (e *entry) sources(targets map[ref.SyncTarget]*targetState, byKey map[string]ref.SyncTarget, graceOver bool) (sources []aggregate.Source, ambiguous []ref.SyncTarget) {
+	placed, byLabel := e.placed(targets, byKey)
+	for _, name := range placed {
+		t := targets[name]
+		s := aggregate.Source{Target: name, State: aggregate.Unknown, Stale: t == nil || t.stale}
+		said := e.of(name)
+		switch {
+		case t == nil:
+		case len(said) == 0:
+			if t.listed {
+				s.State = aggregate.Absent
+			}
+		case len(said) > 1:
+			ambiguous = append(ambiguous, name)
+			continue
+		case said[0].awaited:
+		case said[0].value == nil:
+			s.State = aggregate.NoStatus
+		default:
+			s.State, s.Contribution = aggregate.Reporting, said[0].value
+			s.CaughtUp, _ = e.caughtUp(said[0], graceOver)
+		}
+		if s.State == aggregate.Absent && !byLabel {
+			continue // a candidate that does not have the object is not placed
+		}
+		sources = append(sources, s)
+	}
+	return sources, ambiguous
+}
+
+// placed names the SyncTargets that count: those that the object's labels name, else those that are bound to its workspace.
+func (e *entry) placed(targets map[ref.SyncTarget]*targetState, byKey map[string]ref.SyncTarget) (names []ref.SyncTarget, byLabel bool) {
+	for _, key := range locator.PlacedKeys(e.seen.Labels) {
+		byLabel = true
+		name, ok := byKey[key]
+		if !ok {
+			name = ref.SyncTarget(key) // placed on a SyncTarget that nobody configured: it counts, and is never heard of
+		}
+		names = append(names, name)
+	}
+	if !byLabel {
+		for name, t := range targets {
+			if t.Bound(e.upstream.Workspace) {
+				names = append(names, name)
+			}
+		}
+	}
+	slices.Sort(names)
+	return names, byLabel
+}
+
+// empty reports whether nothing is known that is worth keeping.
+func (e *entry) empty() bool { return e.seen == nil && len(e.contributions) == 0 }
+
+// note remembers the arrival of the oldest event that was not written.
+func (e *entry) note(received time.Time) {
+	if !received.IsZero() && (e.received.IsZero() || received.Before(e.received)) {
+		e.received = received
+	}
+}
+
+// troubled returns the trouble to write into.
+func (e *entry) troubled() *trouble {
+	if e.trouble == nil {
+		e.trouble = &trouble{}
+	}
+	return e.trouble
+}
+
+func (e *entry) disarm() {
+	if e.timer != nil {
+		e.timer.Stop()
+		e.timer, e.dueAt = nil, time.Time{}
+	}
+}

@@ -1,0 +1,133 @@
+package actors
+
+import (
+	"sync"
+	"time"
+
+	"github.com/upstreamd/upstreamd/internal/ref"
+)
+
+// inbox lies between a watch's goroutine and its actor. It keeps the latest event per object, so its memory is bounded by the
+// number of objects, not of events, and it pokes the actor once when it has something.
+type inbox struct {
+	poke func(*inbox)
+
+	mu      sync.Mutex
+	lists   []arrival // lists that the actor has not taken yet, at most one per scope
+	changes map[changeKey]arrival
+	order   []changeKey // keys of changes in the order of their first arrival
+	failed  error
+	poked   bool
+	merged  int // events that a later one replaced, since the last take
+}
+
+// changeKey names an object in an inbox.
+type changeKey struct {
+	workspace       ref.Workspace
+	namespace, name string
+}
+
+// arrival is an event and when it came.
+type arrival struct {
+	event    ref.Event
+	received time.Time
+}
+
+func newInbox(poke func(*inbox)) *inbox {
+	return &inbox{poke: poke, changes: map[changeKey]arrival{}}
+}
+
+// emit takes an event from the edge; it is a ref.Emit.
+func (b *inbox) emit(e ref.Event) {
+	now := time.Now()
+	b.mu.Lock()
+	switch e.Type {
+	case ref.Listed:
+		b.list(e, now)
+	case ref.Failed:
+		b.failed = e.Err
+	default:
+		for _, o := range e.Objects {
+			b.change(ref.Event{Type: e.Type, Scope: e.Scope, Objects: []*ref.Object{o}}, now)
+		}
+	}
+	poke := !b.poked
+	b.poked = true
+	b.mu.Unlock()
+	if poke {
+		b.poke(b)
+	}
+}
+
+// list keeps a list and forgets what came before it in its scope: it is newer than all of it.
+func (b *inbox) list(e ref.Event, now time.Time) {
+	inScope := func(w ref.Workspace) bool { return e.Scope == "*" || w == e.Scope }
+	keep := b.order[:0]
+	for _, k := range b.order {
+		if inScope(k.workspace) {
+			delete(b.changes, k)
+			b.merged++
+			continue
+		}
+		keep = append(keep, k)
+	}
+	b.order = keep
+	for i := range b.lists {
+		if b.lists[i].event.Scope == e.Scope {
+			b.lists[i] = arrival{e, now}
+			return
+		}
+	}
+	b.lists = append(b.lists, arrival{e, now})
+}
+
+func (b *inbox) change(e ref.Event, now time.Time) {
+	o := e.Objects[0]
+	key := changeKey{o.Workspace, o.Namespace, o.Name}
+	if before, ok := b.changes[key]; ok {
+		b.merged++
+		now = before.received // latency counts from the oldest event that is in it
+	} else {
+		b.order = append(b.order, key)
+	}
+	b.changes[key] = arrival{e, now}
+}
+
+// batch is what an actor takes from its inbox in one turn.
+type batch struct {
+	list    *arrival
+	changes []arrival
+	failed  error
+	merged  int
+	more    bool // another poke is due
+}
+
+// take returns a list if there is one, else up to limit changes in the order of their arrival.
+func (b *inbox) take(limit int) batch {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	out := batch{failed: b.failed, merged: b.merged}
+	b.failed, b.merged = nil, 0
+	if len(b.lists) > 0 {
+		first := b.lists[0]
+		out.list = &first
+		b.lists = b.lists[1:]
+	} else {
+		n := min(limit, len(b.order))
+		out.changes = make([]arrival, 0, n)
+		for _, k := range b.order[:n] {
+			out.changes = append(out.changes, b.changes[k])
+			delete(b.changes, k)
+		}
+		b.order = b.order[n:]
+	}
+	out.more = len(b.lists) > 0 || len(b.order) > 0
+	if !out.more {
+		b.order, b.lists = nil, nil
+		if len(b.changes) == 0 {
+			b.changes = map[changeKey]arrival{}
+		}
+	}
+	b.poked = out.more
+	return out
+}

@@ -1,0 +1,176 @@
+package actors
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"sync"
+
+	"github.com/asynkron/protoactor-go/actor"
+	"github.com/rs/zerolog"
+
+	"github.com/upstreamd/upstreamd/internal/locator"
+	"github.com/upstreamd/upstreamd/internal/metrics"
+	"github.com/upstreamd/upstreamd/internal/ref"
+)
+
+// NamespacesConfig is what the watch of one SyncTarget's Namespaces needs.
+type NamespacesConfig struct {
+	Target   ref.SyncTarget
+	Source   Downstream
+	Resolver *locator.Resolver
+	Metrics  *metrics.Metrics
+	Log      zerolog.Logger
+}
+
+// namespacesActor watches the Namespaces of a SyncTarget and knows where the objects of each belong. Its parent hears of changes.
+type namespacesActor struct {
+	NamespacesConfig
+	inbox     *inbox
+	stop      context.CancelFunc
+	locations map[string]*locator.Location // nil until listed
+	waiting   []*actor.PID                 // who asked before
+	failing   bool
+}
+
+// namespaceResource is the resource of Namespaces.
+var namespaceResource = ref.Resource{Version: "v1", Resource: "namespaces"}
+
+// NewNamespaces makes the actor.
+func NewNamespaces(c NamespacesConfig) actor.Actor {
+	c.Log = c.Log.With().Str("syncTarget", string(c.Target)).Str("resource", ref.ResourceString(namespaceResource)).Logger()
+	return &namespacesActor{NamespacesConfig: c}
+}
+
+func (n *namespacesActor) Receive(ctx actor.Context) {
+	switch m := ctx.Message().(type) {
+	case *actor.Started:
+		n.start(ctx)
+	case SendNamespaces:
+		n.tell(ctx, ctx.Sender())
+	case poked:
+		n.drain(ctx, m)
+	case crashed:
+		panic(fmt.Errorf("watching namespaces: %v", m.reason))
+	case *actor.Restarting, *actor.Stopping:
+		if n.stop != nil {
+			n.stop()
+		}
+	}
+}
+
+func (n *namespacesActor) start(ctx actor.Context) {
+	self, root := ctx.Self(), ctx.ActorSystem().Root
+	background, cancel := context.WithCancel(context.Background())
+	n.stop = cancel
+	n.inbox = newInbox(func(b *inbox) { root.Send(self, poked{b}) })
+	source, want, box := n.Source, n.Resolver.NamespaceWant(), n.inbox
+	guard(background, func(reason any) { root.Send(self, crashed{reason}) }, func() {
+		source.Watch(background, namespaceResource, want, box.emit)
+	})
+}
+
+func (n *namespacesActor) tell(ctx actor.Context, who *actor.PID) {
+	if n.locations == nil {
+		n.waiting = append(n.waiting, who)
+		return
+	}
+	ctx.Send(who, Namespaces{maps.Clone(n.locations)})
+}
+
+func (n *namespacesActor) drain(ctx actor.Context, m poked) {
+	if m.inbox != n.inbox {
+		return
+	}
+	b := n.inbox.take(turn)
+	if b.failed != nil {
+		n.Metrics.WatchErrors.WithLabelValues(string(n.Target), ref.ResourceString(namespaceResource)).Inc()
+		if !n.failing {
+			n.Log.Warn().Err(b.failed).Msg("list or watch of namespaces failed; it is tried again")
+		}
+		n.failing = true
+	}
+	if b.list != nil {
+		n.failing = false
+		n.listed(ctx, b.list.event.Objects)
+	}
+	for _, c := range b.changes {
+		o := c.event.Objects[0]
+		if c.event.Type == ref.Deleted {
+			n.change(ctx, o.Name, nil)
+		} else {
+			n.change(ctx, o.Name, n.locate(o))
+		}
+	}
+	if b.more {
+		ctx.Send(ctx.Self(), m)
+	}
+}
+
+func (n *namespacesActor) locate(o *ref.Object) *locator.Location {
+	location := n.Resolver.Namespace(locator.Namespace{Name: o.Name, Labels: o.Labels, Annotations: o.Annotations})
+	return &location
+}
+
+func (n *namespacesActor) listed(ctx actor.Context, objects []*ref.Object) {
+	first := n.locations == nil
+	if first {
+		n.locations = make(map[string]*locator.Location, len(objects))
+	}
+	present := make(map[string]struct{}, len(objects))
+	for _, o := range objects {
+		present[o.Name] = struct{}{}
+		n.change(ctx, o.Name, n.locate(o))
+	}
+	for name := range n.locations {
+		if _, ok := present[name]; !ok {
+			n.change(ctx, name, nil)
+		}
+	}
+	for _, who := range n.waiting {
+		n.tell(ctx, who)
+	}
+	n.waiting = nil
+}
+
+// change tells the parent what is new.
+func (n *namespacesActor) change(ctx actor.Context, name string, location *locator.Location) {
+	before, known := n.locations[name]
+	switch {
+	case location == nil && !known, location != nil && known && before.Equal(*location):
+		return
+	case location == nil:
+		delete(n.locations, name)
+	default:
+		n.locations[name] = location
+	}
+	ctx.Send(ctx.Parent(), NamespaceChanged{Name: name, Location: location})
+}
+
+// namespaceTable tells object actors which upstream namespace a downstream one stands for. The watch actor writes it.
+type namespaceTable struct{ names sync.Map } // downstream name → upstream name
+
+func (t *namespaceTable) upstream(downstream string) (string, bool) {
+	name, ok := t.names.Load(downstream)
+	if !ok {
+		return "", false
+	}
+	return name.(string), true
+}
+
+func (t *namespaceTable) replace(locations map[string]*locator.Location) {
+	t.names.Clear()
+	for name, location := range locations {
+		t.put(name, location)
+	}
+}
+
+func (t *namespaceTable) put(name string, location *locator.Location) {
+	if location != nil {
+		if _, upstream, ok := location.Upstream(); ok {
+			t.names.Store(name, upstream)
+			return
+		}
+	}
+	t.names.Delete(name)
+}

@@ -1,0 +1,248 @@
+package actors
+
+import (
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+
+	"github.com/upstreamd/upstreamd/internal/aggregate"
+	"github.com/upstreamd/upstreamd/internal/debounce"
+	"github.com/upstreamd/upstreamd/internal/locator"
+	"github.com/upstreamd/upstreamd/internal/policy"
+	"github.com/upstreamd/upstreamd/internal/ref"
+	"github.com/upstreamd/upstreamd/internal/status"
+	"github.com/upstreamd/upstreamd/internal/transform"
+)
+
+// objectConfig is what all object actors of one watch share.
+type objectConfig struct {
+	target     ref.SyncTarget
+	aggregator *actor.PID
+	rules      atomic.Pointer[rules]
+	window     debounce.Window
+	namespace  func(downstream string) (upstream string, ok bool)
+	log        zerolog.Logger
+	said       *once
+	rejected   *prometheus.CounterVec
+	suppressed prometheus.Counter
+	coalesced  prometheus.Counter
+}
+
+// rules are how a contribution is made. They are replaced as a whole when the policy changes.
+type rules struct {
+	policy    *policy.Policy
+	extractor status.Extractor
+	whole     bool // the extractor looks at the whole object
+}
+
+// objectActor owns the cached status of one downstream object, and its debounce timer.
+type objectActor struct {
+	config   *objectConfig
+	source   ref.Downstream
+	upstream ref.Upstream
+
+	at           Position
+	rules        *rules // by which contribution was made
+	digest       uint64 // of what contribution was made from
+	contribution *aggregate.Contribution
+	refused      string // why the latest status was not taken; contribution is then the last good one
+
+	window   debounce.State
+	timer    *time.Timer
+	arming   uint32
+	received time.Time // of the oldest event that was not sent on
+	answered bool      // something was sent at least once
+}
+
+func (o *objectActor) Receive(ctx actor.Context) {
+	switch m := ctx.Message().(type) {
+	case Observed:
+		o.observed(ctx, m)
+	case flush:
+		o.flush(ctx, m)
+	case resend:
+		o.resend(ctx, m)
+	case Deleted:
+		o.deleted(ctx, m)
+	case *actor.Restarting:
+		o.disarm()
+		ctx.Send(ctx.Parent(), objectRestarted{o.source})
+	case *actor.Stopping:
+		o.disarm()
+	}
+}
+
+// observed takes the latest state. What changes nothing goes no further; what does goes at once if it comes alone.
+func (o *objectActor) observed(ctx actor.Context, m Observed) {
+	at := Position{Epoch: m.Epoch, UID: m.Object.UID, ResourceVersion: m.Object.ResourceVersion}
+	if at.Before(o.at) {
+		return
+	}
+	o.at = at
+	changed := o.take(m.Object, m.Received)
+	if m.Answer || !o.answered {
+		if changed {
+			o.note(m.Received)
+		}
+		o.send(ctx, time.Now())
+		return
+	}
+	if !changed {
+		o.config.suppressed.Inc()
+		return
+	}
+	o.note(m.Received)
+	now := time.Now()
+	fire, after := o.window.Changed(o.config.window, now)
+	if fire {
+		o.send(ctx, now)
+		return
+	}
+	o.config.coalesced.Inc()
+	o.arm(ctx, after)
+}
+
+// note remembers the arrival of the oldest unsent event.
+func (o *objectActor) note(received time.Time) {
+	if o.received.IsZero() || received.Before(o.received) {
+		o.received = received
+	}
+}
+
+// take makes a contribution of the object if it differs from what the present one was made of.
+func (o *objectActor) take(obj *ref.Object, seen time.Time) (changed bool) {
+	r := o.config.rules.Load()
+	digest := digestOf(obj, r.whole)
+	if o.rules == r && o.digest == digest {
+		return false
+	}
+	o.rules, o.digest = r, digest
+	parsed, err := o.extract(r, obj)
+	if err != nil {
+		return o.refuse(err)
+	}
+	o.refused = ""
+	if parsed == nil {
+		changed = o.contribution != nil
+		o.contribution = nil
+		return changed
+	}
+	o.contribution = &aggregate.Contribution{
+		Status:             parsed,
+		Generation:         obj.Generation,
+		UpstreamGeneration: upstreamGeneration(obj),
+		Time:               statusTime(obj, parsed, seen),
+	}
+	return true
+}
+
+// refuse keeps the last good status and says why the new one is not taken.
+func (o *objectActor) refuse(err error) (changed bool) {
+	reason := "Panicked"
+	if refused := (*status.Refused)(nil); errors.As(err, &refused) {
+		reason = string(refused.Reason)
+	}
+	o.config.rejected.WithLabelValues(reason).Inc()
+	level := o.config.said.level(reason)
+	o.config.log.WithLevel(level).Str("object", o.source.String()).Str("reason", reason).Err(err).
+		Msg("status refused, the last good one stays")
+	changed = o.contribution == nil && o.refused != reason
+	o.refused = reason
+	return changed
+}
+
+// extract takes the status out of the object and undoes the way down. A panic hurts this object only.
+func (o *objectActor) extract(r *rules, obj *ref.Object) (parsed map[string]any, err error) {
+	defer func() {
+		if reason := recover(); reason != nil {
+			parsed, err = nil, fmt.Errorf("panic while extracting: %v", reason)
+		}
+	}()
+	if parsed, err = r.extractor.Extract(obj); err != nil || parsed == nil {
+		return nil, err
+	}
+	return transform.Status(parsed, transform.Context{
+		Downstream: o.source,
+		Upstream:   o.upstream,
+		UID:        obj.UID,
+		Namespace:  o.config.namespace,
+		Withhold:   r.policy.Withhold,
+	}), nil
+}
+
+func (o *objectActor) send(ctx actor.Context, now time.Time) {
+	o.disarm()
+	o.window.Fired(now)
+	ctx.Send(o.config.aggregator, Contributed{
+		Target:       o.config.target,
+		Source:       o.source,
+		Upstream:     o.upstream,
+		At:           o.at,
+		Contribution: o.contribution,
+		Refused:      o.refused,
+		Received:     o.received,
+	})
+	o.received = time.Time{}
+	o.answered = true
+}
+
+func (o *objectActor) flush(ctx actor.Context, m flush) {
+	if m.arming == o.arming && o.window.Pending() {
+		o.send(ctx, time.Now())
+	}
+}
+
+func (o *objectActor) resend(ctx actor.Context, m resend) {
+	if m.epoch > o.at.Epoch {
+		o.at.Epoch = m.epoch
+	}
+	o.send(ctx, time.Now())
+}
+
+func (o *objectActor) deleted(ctx actor.Context, m Deleted) {
+	if m.Withdraw {
+		ctx.Send(o.config.aggregator, Withdrawn{Target: o.config.target, Source: o.source, Upstream: o.upstream, At: m.At})
+	}
+	ctx.Stop(ctx.Self())
+}
+
+// arm sets the one timer to fire after d.
+func (o *objectActor) arm(ctx actor.Context, d time.Duration) {
+	o.disarm()
+	o.arming++
+	self, system, message := ctx.Self(), ctx.ActorSystem(), flush{o.arming}
+	o.timer = time.AfterFunc(d, func() { system.Root.Send(self, message) })
+}
+
+func (o *objectActor) disarm() {
+	if o.timer != nil {
+		o.timer.Stop()
+		o.timer = nil
+	}
+	o.arming++
+}
+
+// digestOf tells states of an object apart that could lead to different contributions.
+func digestOf(obj *ref.Object, whole bool) uint64 {
+	body := obj.Status
+	if whole {
+		body = obj.Raw
+	}
+	digest := status.Hash(body)
+	mix := func(n uint64) { digest = (digest ^ n) * 0x9e3779b97f4a7c15 }
+	mix(uint64(obj.Generation)) //nolint:gosec // bits, not a number
+	mix(status.Hash([]byte(obj.Annotations[locator.UpstreamGeneration])))
+	mix(uint64(obj.StatusTime.UnixNano())) //nolint:gosec // bits, not a number
+	if body == nil {
+		mix(1)
+	}
+	if obj.Err != nil {
+		mix(status.Hash([]byte(obj.Err.Error())))
+	}
+	return digest
+}

@@ -1,0 +1,62 @@
+package actors
+
+import (
+	"context"
+	"time"
+
+	"github.com/upstreamd/upstreamd/internal/ref"
+	"github.com/upstreamd/upstreamd/internal/status"
+)
+
+// Names of the shared vocabulary, so that programs that embed upstreamd can implement the ports.
+type (
+	Object      = ref.Object
+	Want        = ref.Want
+	Event       = ref.Event
+	Emit        = ref.Emit
+	Patch       = ref.Patch
+	SyncTarget  = ref.SyncTarget
+	Workspace   = ref.Workspace
+	Resource    = ref.Resource
+	UpstreamRef = ref.Upstream
+	Extractor   = status.Extractor
+)
+
+// Kinds of Event.
+const (
+	EventListed  = ref.Listed
+	EventChanged = ref.Changed
+	EventDeleted = ref.Deleted
+	EventFailed  = ref.Failed
+)
+
+// Downstream is the connection to one SyncTarget.
+type Downstream interface {
+	// Watch lists and watches r until ctx ends. It calls emit from one goroutine at a time and retries by itself.
+	Watch(ctx context.Context, r ref.Resource, want ref.Want, emit ref.Emit)
+	// List reads r in one namespace ("": all) with a consistent read.
+	List(ctx context.Context, r ref.Resource, namespace string, want ref.Want) ([]*ref.Object, error)
+	// Probe asks whether the cluster answers at all.
+	Probe(ctx context.Context) error
+	// LastHeard is when anything came over the connection last; zero: never.
+	LastHeard() time.Time
+	// Close ends the connection. No other method is called afterwards.
+	Close()
+}
+
+// Upstream is the connection to the workspaces.
+type Upstream interface {
+	// Watch lists and watches r in all workspaces until ctx ends, as Downstream.Watch does. Listed events carry their scope.
+	Watch(ctx context.Context, r ref.Resource, want ref.Want, emit ref.Emit)
+	// Get reads one object.
+	Get(ctx context.Context, r ref.Resource, u ref.Upstream, want ref.Want) (*ref.Object, error)
+	// Patch sends one status patch and returns the object as the server then holds it. Refusals are *apierrors.StatusError;
+	// after any other error the outcome is unknown.
+	Patch(ctx context.Context, p ref.Patch, want ref.Want) (*ref.Object, error)
+	// Host names the server behind which u lives; it is paused as a whole when it asks for it.
+	Host(u ref.Upstream) string
+	// Typed tells whether the server normalises r by its own Go types, so that zero and absent are the same.
+	Typed(ctx context.Context, r ref.Resource, w ref.Workspace) (bool, error)
+	// HasStatus tells whether r is served with a status subresource in w.
+	HasStatus(ctx context.Context, r ref.Resource, w ref.Workspace) (bool, error)
+}

@@ -1,0 +1,505 @@
+package actors
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+
+	"github.com/upstreamd/upstreamd/internal/debounce"
+	"github.com/upstreamd/upstreamd/internal/locator"
+	"github.com/upstreamd/upstreamd/internal/metrics"
+	"github.com/upstreamd/upstreamd/internal/policy"
+	"github.com/upstreamd/upstreamd/internal/ref"
+	"github.com/upstreamd/upstreamd/internal/status"
+)
+
+// WatchConfig is what a watch actor needs: one resource of one SyncTarget.
+type WatchConfig struct {
+	Target     ref.SyncTarget
+	Resource   ref.Resource
+	Source     Downstream
+	Resolver   *locator.Resolver
+	Aggregator *actor.PID
+	Policies   *policy.Set
+	Extractor  status.Extractor // nil: by policy
+	Limits     status.Limits
+	Window     debounce.Window
+	// NamespacesByName resolves Namespaces that nobody reported by their name alone, for sources that have no Namespaces.
+	NamespacesByName bool
+	Epochs           *atomic.Uint64 // of the process
+	ObjectProps      func(actor.Producer) *actor.Props
+	Metrics          *metrics.Metrics
+	Log              zerolog.Logger
+}
+
+// watchActor knows which downstream objects of one resource exist and whose they are, and has an actor for each that is ours.
+type watchActor struct {
+	WatchConfig
+	object  *objectConfig
+	want    ref.Want
+	said    *once
+	events  map[ref.EventType]prometheus.Counter
+	failing bool
+
+	inbox      *inbox
+	stop       context.CancelFunc
+	namespaces map[string]*locator.Location // nil until the parent has told
+	parked     map[string]struct{}          // Namespaces that objects named before anybody reported them
+	shared     *namespaceTable
+
+	epoch   uint64 // of the newest list
+	listed  bool   // a list was completed
+	listing *listing
+	objects map[ref.Downstream]*child
+
+	reads      int                       // reads of single Namespaces under way
+	tombstones map[ref.Downstream]string // resourceVersions of objects deleted during them
+}
+
+// readTimeout bounds the read of one Namespace.
+const readTimeout = 30 * time.Second
+
+// readDone answers a read.
+type readDone struct {
+	objects []*ref.Object
+	err     error
+	epoch   uint64 // of the watch when the read began
+	started time.Time
+}
+
+// child is a downstream object that has an actor.
+type child struct {
+	pid      *actor.PID
+	upstream ref.Upstream
+	at       Position
+}
+
+// listing is a list that is being worked off in turns.
+type listing struct {
+	rest     []*ref.Object
+	received time.Time
+}
+
+// listingContinues goes on with a listing.
+type listingContinues struct{}
+
+// NewWatch makes a watch actor.
+func NewWatch(c WatchConfig) actor.Actor {
+	resource := ref.ResourceString(c.Resource)
+	c.Log = c.Log.With().Str("syncTarget", string(c.Target)).Str("resource", resource).Logger()
+	w := &watchActor{
+		WatchConfig: c,
+		said:        newOnce(),
+		shared:      &namespaceTable{},
+		parked:      map[string]struct{}{},
+		objects:     map[ref.Downstream]*child{},
+		events: map[ref.EventType]prometheus.Counter{
+			ref.Listed:  c.Metrics.Events.WithLabelValues(string(c.Target), "listed"),
+			ref.Changed: c.Metrics.Events.WithLabelValues(string(c.Target), "changed"),
+			ref.Deleted: c.Metrics.Events.WithLabelValues(string(c.Target), "deleted"),
+		},
+	}
+	w.object = &objectConfig{
+		target:     c.Target,
+		aggregator: c.Aggregator,
+		window:     c.Window,
+		namespace:  w.shared.upstream,
+		log:        c.Log,
+		said:       w.said,
+		rejected:   c.Metrics.Rejected,
+		suppressed: c.Metrics.Suppressed.WithLabelValues(resource, "object"),
+		coalesced:  c.Metrics.Coalesced.WithLabelValues(resource, "object"),
+	}
+	w.usePolicy(c.Policies)
+	return w
+}
+
+func (w *watchActor) usePolicy(set *policy.Set) {
+	p := set.For(w.Resource)
+	r := &rules{policy: p, extractor: extraction(p, w.Limits), whole: p.Whole}
+	if w.Extractor != nil {
+		r.extractor, r.whole = status.Validated(w.Extractor, w.Limits), true
+	}
+	w.object.rules.Store(r)
+	w.want = w.Resolver.Want()
+	w.want.Annotations = append(w.want.Annotations, locator.UpstreamGeneration)
+	w.want.StatusTimes = p.StatusTimes
+	w.want.Whole = r.whole
+}
+
+// extraction is what a policy says of what is taken out of an object.
+func extraction(p *policy.Policy, limits status.Limits) status.Extractor {
+	o := status.Options{Limits: limits}
+	for _, e := range p.Extract {
+		if len(e.From) > 1 && e.From[0] == "status" && slices.Equal(e.From[1:], e.To) {
+			o.Fields = append(o.Fields, e.To)
+			continue
+		}
+		if o.Paths == nil {
+			o.Paths = map[string][]string{}
+		}
+		o.Paths[policy.Path(e.To).String()] = e.From
+	}
+	return o
+}
+
+func (w *watchActor) Receive(ctx actor.Context) {
+	switch m := ctx.Message().(type) {
+	case *actor.Started:
+		ctx.Request(ctx.Parent(), SendNamespaces{})
+	case Namespaces:
+		w.begin(ctx, m)
+	case NamespaceChanged:
+		w.namespaceChanged(ctx, m)
+	case poked:
+		w.drain(ctx, m)
+	case listingContinues:
+		w.continueListing(ctx)
+	case Relist:
+		w.relist(ctx)
+	case Resend:
+		w.resend(ctx)
+	case PolicyChanged:
+		w.usePolicy(m.Policies)
+		w.relist(ctx)
+	case objectRestarted:
+		w.read(ctx, m.source.Namespace)
+	case readDone:
+		w.readDone(ctx, m)
+	case crashed:
+		panic(fmt.Errorf("watching %s: %v", ref.ResourceString(w.Resource), m.reason))
+	case *actor.Restarting, *actor.Stopping:
+		w.end()
+	}
+}
+
+// begin starts the flow once it is known where the objects of each Namespace belong.
+func (w *watchActor) begin(ctx actor.Context, m Namespaces) {
+	if w.namespaces != nil {
+		return
+	}
+	w.namespaces = m.Locations
+	if w.namespaces == nil {
+		w.namespaces = map[string]*locator.Location{}
+	}
+	w.shared.replace(w.namespaces)
+	w.start(ctx)
+}
+
+// start opens the list and watch in a goroutine that reports into the inbox.
+func (w *watchActor) start(ctx actor.Context) {
+	self, root := ctx.Self(), ctx.ActorSystem().Root
+	background, cancel := context.WithCancel(context.Background())
+	w.stop = cancel
+	box := newInbox(func(b *inbox) { root.Send(self, poked{b}) })
+	w.inbox = box
+	source, resource, want := w.Source, w.Resource, w.want
+	guard(background, func(reason any) { root.Send(self, crashed{reason}) }, func() {
+		source.Watch(background, resource, want, box.emit)
+	})
+}
+
+// guard runs fn in a goroutine. If it panics, or returns before ctx has ended, failed is told.
+func guard(ctx context.Context, failed func(reason any), fn func()) {
+	go func() {
+		defer func() {
+			if r := recover(); r != nil {
+				failed(fmt.Sprintf("%v\n%s", r, debug.Stack()))
+			} else if ctx.Err() == nil {
+				failed("ended by itself")
+			}
+		}()
+		fn()
+	}()
+}
+
+func (w *watchActor) end() {
+	if w.stop != nil {
+		w.stop()
+	}
+	w.Metrics.Objects.DeleteLabelValues(string(w.Target), ref.ResourceString(w.Resource))
+}
+
+// relist opens the list and watch anew. What is known stays until the new list is here.
+func (w *watchActor) relist(ctx actor.Context) {
+	if w.namespaces == nil {
+		return
+	}
+	w.stop()
+	w.listing = nil
+	w.start(ctx)
+}
+
+// drain takes a turn's worth from the inbox. Pokes of an inbox that was given up are ignored.
+func (w *watchActor) drain(ctx actor.Context, m poked) {
+	if m.inbox != w.inbox || w.listing != nil {
+		return
+	}
+	b := w.inbox.take(turn)
+	w.health(b.failed, b.list != nil || len(b.changes) > 0)
+	if b.merged > 0 {
+		w.Metrics.Coalesced.WithLabelValues(ref.ResourceString(w.Resource), "watch").Add(float64(b.merged))
+	}
+	if b.list != nil {
+		w.beginListing(ctx, b)
+		return
+	}
+	for _, a := range b.changes {
+		w.events[a.event.Type].Inc()
+		o := a.event.Objects[0]
+		if a.event.Type == ref.Deleted {
+			w.gone(ctx, o)
+			continue
+		}
+		w.present(ctx, o, a.received, false)
+	}
+	w.count()
+	if b.more {
+		ctx.Send(ctx.Self(), m)
+	}
+}
+
+// health says once that lists or watches fail, and once that they work again.
+func (w *watchActor) health(err error, working bool) {
+	if err != nil {
+		w.Metrics.WatchErrors.WithLabelValues(string(w.Target), ref.ResourceString(w.Resource)).Inc()
+		if !w.failing {
+			w.Log.Warn().Err(err).Msg("list or watch failed; it is tried again, the last known state stays")
+		}
+		w.failing = true
+	} else if working && w.failing {
+		w.failing = false
+		w.Log.Info().Msg("list or watch works again")
+	}
+}
+
+func (w *watchActor) beginListing(ctx actor.Context, b batch) {
+	w.epoch = w.Epochs.Add(1)
+	w.listing = &listing{rest: b.list.event.Objects, received: b.list.received}
+	w.continueListing(ctx)
+}
+
+// continueListing works off a turn's worth of a list. At its end, what the list lacks is gone, and the aggregator learns which
+// objects will answer.
+func (w *watchActor) continueListing(ctx actor.Context) {
+	l := w.listing
+	if l == nil {
+		return
+	}
+	n := min(turn, len(l.rest))
+	for _, o := range l.rest[:n] {
+		w.events[ref.Listed].Inc()
+		w.present(ctx, o, l.received, true)
+	}
+	l.rest = l.rest[n:]
+	if len(l.rest) > 0 {
+		ctx.Send(ctx.Self(), listingContinues{})
+		return
+	}
+	w.listing = nil
+	w.listed = true
+	for source, c := range w.objects {
+		if c.at.Epoch < w.epoch {
+			w.drop(ctx, source, c, Deleted{Withdraw: false})
+		}
+	}
+	w.tellListed(ctx)
+	w.count()
+	ctx.Send(ctx.Self(), poked{w.inbox})
+}
+
+func (w *watchActor) tellListed(ctx actor.Context) {
+	keys := make([]ref.Upstream, 0, len(w.objects))
+	for _, c := range w.objects {
+		keys = append(keys, c.upstream)
+	}
+	ctx.Send(w.Aggregator, Listed{Target: w.Target, Epoch: w.epoch, Keys: keys, From: ctx.Self()})
+}
+
+// resend answers an aggregator that has lost its state, as of a new epoch.
+func (w *watchActor) resend(ctx actor.Context) {
+	if !w.listed || w.listing != nil {
+		return // the list that is due says it all
+	}
+	w.epoch = w.Epochs.Add(1)
+	for _, c := range w.objects {
+		c.at.Epoch = w.epoch
+		ctx.Send(c.pid, resend{w.epoch})
+	}
+	w.tellListed(ctx)
+}
+
+// present handles an object that is there: whose is it, and does it have an actor.
+func (w *watchActor) present(ctx actor.Context, o *ref.Object, received time.Time, listed bool) {
+	source := ref.Downstream{Namespace: o.Namespace, Name: o.Name}
+	at := Position{Epoch: w.epoch, UID: o.UID, ResourceVersion: o.ResourceVersion}
+	known := w.objects[source]
+	if known != nil && at.Before(known.at) {
+		return // a read of a Namespace that lost the race with the watch
+	}
+	upstream, err := w.locate(o)
+	if err != nil {
+		w.notOurs(ctx, source, known, at, err)
+		return
+	}
+	if known != nil && (known.upstream != upstream || known.at.UID != o.UID) {
+		w.drop(ctx, source, known, Deleted{At: at, Withdraw: true})
+		known = nil
+	}
+	if known == nil {
+		known = w.spawn(ctx, source, upstream)
+	}
+	known.at = at
+	ctx.Send(known.pid, Observed{Object: o, Epoch: w.epoch, Received: received, Answer: listed})
+}
+
+func (w *watchActor) spawn(ctx actor.Context, source ref.Downstream, upstream ref.Upstream) *child {
+	config := w.object
+	props := w.ObjectProps(func() actor.Actor { return &objectActor{config: config, source: source, upstream: upstream} })
+	// A number that was never used: a name that is taken again right after Stop would orphan the new actor.
+	pid, err := ctx.SpawnNamed(props, strconv.FormatUint(w.Epochs.Add(1), 36))
+	if err != nil {
+		panic(fmt.Errorf("spawning an object actor: %w", err))
+	}
+	c := &child{pid: pid, upstream: upstream}
+	w.objects[source] = c
+	return c
+}
+
+func (w *watchActor) locate(o *ref.Object) (ref.Upstream, error) {
+	if o.Namespace == "" {
+		location := w.Resolver.ClusterScoped(o)
+		return w.Resolver.Object(location, w.Resource, o)
+	}
+	location := w.namespaces[o.Namespace]
+	if location == nil && w.NamespacesByName {
+		byName := w.Resolver.Namespace(locator.Namespace{Name: o.Namespace})
+		location = &byName
+		w.namespaces[o.Namespace] = location
+		w.shared.put(o.Namespace, location)
+	}
+	if location == nil {
+		return ref.Upstream{}, locator.ErrUnknownNamespace
+	}
+	return w.Resolver.Object(*location, w.Resource, o)
+}
+
+// notOurs handles an object that belongs nowhere, belongs elsewhere, or whose Namespace nobody has reported yet.
+func (w *watchActor) notOurs(ctx actor.Context, source ref.Downstream, known *child, at Position, err error) {
+	if errors.Is(err, locator.ErrUnknownNamespace) {
+		w.parked[source.Namespace] = struct{}{}
+		if known != nil { // its Namespace is going; the object's own DELETE follows
+			known.at.Epoch = at.Epoch
+		}
+		return
+	}
+	if known != nil {
+		w.drop(ctx, source, known, Deleted{At: at, Withdraw: true})
+	}
+	if lie := (*locator.IdentityError)(nil); errors.As(err, &lie) {
+		w.Metrics.Rejected.WithLabelValues("identity").Inc()
+		w.Log.WithLevel(w.said.level("identity/"+lie.Reason)).Str("object", source.String()).Str("reason", lie.Reason).
+			Err(err).Msg("object refused: it claims to be what it is not")
+	}
+}
+
+// gone handles a DELETE event.
+func (w *watchActor) gone(ctx actor.Context, o *ref.Object) {
+	source := ref.Downstream{Namespace: o.Namespace, Name: o.Name}
+	if w.reads > 0 {
+		if w.tombstones == nil {
+			w.tombstones = map[ref.Downstream]string{}
+		}
+		w.tombstones[source] = o.ResourceVersion
+	}
+	known := w.objects[source]
+	if known == nil {
+		return
+	}
+	at := Position{Epoch: w.epoch, UID: o.UID, ResourceVersion: o.ResourceVersion}
+	if at.Before(known.at) {
+		return
+	}
+	w.drop(ctx, source, known, Deleted{At: at, Withdraw: true})
+}
+
+func (w *watchActor) drop(ctx actor.Context, source ref.Downstream, c *child, m Deleted) {
+	delete(w.objects, source)
+	ctx.Send(c.pid, m)
+}
+
+// namespaceChanged looks at a Namespace's objects again when it says something new of where they belong.
+func (w *watchActor) namespaceChanged(ctx actor.Context, m NamespaceChanged) {
+	if w.namespaces == nil {
+		return // the whole table is on its way
+	}
+	before, known := w.namespaces[m.Name]
+	if m.Location == nil {
+		delete(w.namespaces, m.Name)
+		w.shared.put(m.Name, nil)
+		return
+	}
+	w.namespaces[m.Name] = m.Location
+	w.shared.put(m.Name, m.Location)
+	_, parked := w.parked[m.Name]
+	delete(w.parked, m.Name)
+	if parked && !w.Resolver.Foreign(*m.Location) || known && !before.Equal(*m.Location) {
+		w.read(ctx, m.Name)
+	}
+}
+
+// read lists one Namespace ("": cluster-scoped objects) aside from the watch.
+func (w *watchActor) read(ctx actor.Context, namespace string) {
+	if w.inbox == nil {
+		return
+	}
+	source, resource, want, epoch := w.Source, w.Resource, w.want, w.epoch
+	self, root := ctx.Self(), ctx.ActorSystem().Root
+	w.reads++
+	go func() {
+		defer func() {
+			if r := recover(); r != nil {
+				root.Send(self, crashed{r})
+			}
+		}()
+		timeout, cancel := context.WithTimeout(context.Background(), readTimeout)
+		defer cancel()
+		now := time.Now()
+		objects, err := source.List(timeout, resource, namespace, want)
+		root.Send(self, readDone{objects: objects, err: err, epoch: epoch, started: now})
+	}()
+}
+
+// readDone takes what a read found, unless a list that is newer says it all, or the object was deleted meanwhile.
+func (w *watchActor) readDone(ctx actor.Context, m readDone) {
+	w.reads--
+	switch {
+	case m.err != nil:
+		w.health(fmt.Errorf("reading a namespace again: %w", m.err), false)
+		w.relist(ctx) // nothing else would bring these objects
+	case m.epoch == w.epoch:
+		for _, o := range m.objects {
+			if deleted, ok := w.tombstones[ref.Downstream{Namespace: o.Namespace, Name: o.Name}]; ok && !newer(o.ResourceVersion, deleted) {
+				continue
+			}
+			w.present(ctx, o, m.started, false)
+		}
+		w.count()
+	}
+	if w.reads == 0 {
+		w.tombstones = nil
+	}
+}
+
+func (w *watchActor) count() {
+	w.Metrics.Objects.WithLabelValues(string(w.Target), ref.ResourceString(w.Resource)).Set(float64(len(w.objects)))
+}

@@ -1,0 +1,300 @@
+package actors
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"runtime/debug"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+	"github.com/rs/zerolog"
+	"golang.org/x/time/rate"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"github.com/upstreamd/upstreamd/internal/metrics"
+	"github.com/upstreamd/upstreamd/internal/patch"
+	"github.com/upstreamd/upstreamd/internal/ref"
+)
+
+// WriterOptions bound the writes.
+type WriterOptions struct {
+	QPS         float64 // PATCH calls per second; 0: no cap
+	Burst       int     // calls that may go at once beyond QPS; 0: as Concurrency
+	Concurrency int     // calls in flight; 0: 16
+}
+
+// WriterConfig is what the writer needs.
+type WriterConfig struct {
+	WriterOptions
+	Upstream Upstream
+	Fence    ref.Fence // the right to write; nil: always
+	Metrics  *metrics.Metrics
+	Log      zerolog.Logger
+}
+
+const (
+	minHostPause = time.Second
+	maxHostPause = 30 * time.Second
+)
+
+// writer sends the latest decision on each object, one call in flight per object, within the token bucket.
+type writer struct {
+	WriterConfig
+	want     ref.Want
+	limiter  *rate.Limiter
+	queue    *patch.Queue[Write]
+	inFlight map[patch.Key]struct{}
+	hosts    map[string]*host
+	wake     *time.Timer
+	said     *once
+	drained  *actor.PID // who asked to be told when nothing is left
+	stop     context.CancelFunc
+	calls    context.Context
+}
+
+// host is a server that asked for a pause, or does not answer.
+type host struct {
+	until time.Time
+	pause time.Duration
+}
+
+// woken is the writer's timer.
+type woken struct{}
+
+// reach says how a call went on the way to its answer.
+type reach struct {
+	host   string
+	fenced bool // not sent: there is no right to write
+}
+
+// WriterStarted tells the parent that a writer is new, and that what waited in the one before is lost.
+type WriterStarted struct{}
+
+// NewWriter makes the writer actor.
+func NewWriter(c WriterConfig) actor.Actor {
+	if c.Concurrency <= 0 {
+		c.Concurrency = 16
+	}
+	if c.Burst <= 0 {
+		c.Burst = c.Concurrency
+	}
+	limit := rate.Inf
+	if c.QPS > 0 {
+		limit = rate.Limit(c.QPS)
+	}
+	calls, stop := context.WithCancel(context.Background())
+	return &writer{
+		WriterConfig: c,
+		want:         ref.Want{Managers: true},
+		limiter:      rate.NewLimiter(limit, c.Burst),
+		queue:        patch.NewQueue[Write](),
+		inFlight:     map[patch.Key]struct{}{},
+		hosts:        map[string]*host{},
+		said:         newOnce(),
+		calls:        calls,
+		stop:         stop,
+	}
+}
+
+func (w *writer) Receive(ctx actor.Context) {
+	switch m := ctx.Message().(type) {
+	case *actor.Started:
+		ctx.Send(ctx.Parent(), WriterStarted{})
+	case Write:
+		w.put(m)
+		w.pump(ctx)
+	case patched:
+		w.patched(ctx, m)
+		w.pump(ctx)
+	case woken:
+		w.wake = nil
+		w.pump(ctx)
+	case Drain:
+		w.drained = ctx.Sender()
+		w.pump(ctx)
+	case *actor.Restarting, *actor.Stopping:
+		w.stop()
+		if w.wake != nil {
+			w.wake.Stop()
+		}
+	}
+}
+
+func keyOf(m Write) patch.Key {
+	return patch.Key{Resource: m.Patch.Resource, Upstream: m.Patch.Upstream}
+}
+
+// put queues the latest decision on an object, or takes back what waits.
+func (w *writer) put(m Write) {
+	if m.Patch.Body == nil {
+		w.queue.Remove(keyOf(m))
+		return
+	}
+	if w.queue.Put(keyOf(m), m.Lane, m, time.Now()) {
+		w.Metrics.Coalesced.WithLabelValues(ref.ResourceString(m.Patch.Resource), "writer").Inc()
+	}
+}
+
+// pump sends what may be sent now, and arms the timer for what may be sent later.
+func (w *writer) pump(ctx actor.Context) {
+	now := time.Now()
+	for len(w.inFlight) < w.Concurrency && w.queue.Len() > 0 {
+		if wait := w.tokenIn(now); wait > 0 {
+			w.wakeIn(ctx, wait)
+			break
+		}
+		m, ok := w.queue.Next(now, func(k patch.Key) bool { return w.allowed(k, now) })
+		if !ok {
+			w.wakeForHosts(ctx, now)
+			break
+		}
+		w.limiter.AllowN(now, 1)
+		w.send(ctx, m, now)
+	}
+	w.Metrics.QueueDepth.Set(float64(w.queue.Len()))
+	w.Metrics.InFlight.Set(float64(len(w.inFlight)))
+	if w.drained != nil && w.queue.Len() == 0 && len(w.inFlight) == 0 {
+		ctx.Send(w.drained, Drained{})
+		w.drained = nil
+	}
+}
+
+// tokenIn is how long the bucket takes to hold a token.
+func (w *writer) tokenIn(now time.Time) time.Duration {
+	if w.limiter.Limit() == rate.Inf {
+		return 0
+	}
+	missing := 1 - w.limiter.TokensAt(now)
+	if missing <= 0 {
+		return 0
+	}
+	return time.Duration(missing/float64(w.limiter.Limit())*float64(time.Second)) + time.Millisecond
+}
+
+func (w *writer) allowed(k patch.Key, now time.Time) bool {
+	if _, busy := w.inFlight[k]; busy {
+		return false
+	}
+	if len(w.hosts) == 0 {
+		return true
+	}
+	h := w.hosts[w.Upstream.Host(k.Upstream)]
+	return h == nil || !now.Before(h.until)
+}
+
+func (w *writer) wakeForHosts(ctx actor.Context, now time.Time) {
+	var next time.Duration
+	for _, h := range w.hosts {
+		if wait := h.until.Sub(now); wait > 0 && (next == 0 || wait < next) {
+			next = wait
+		}
+	}
+	if next > 0 {
+		w.wakeIn(ctx, next)
+	}
+}
+
+func (w *writer) wakeIn(ctx actor.Context, d time.Duration) {
+	if w.wake != nil {
+		w.wake.Stop()
+	}
+	self, root := ctx.Self(), ctx.ActorSystem().Root
+	w.wake = time.AfterFunc(d, func() { root.Send(self, woken{}) })
+}
+
+// send calls the API server aside. The right to write is checked right before, and bounds the call.
+func (w *writer) send(ctx actor.Context, m Write, now time.Time) {
+	w.inFlight[keyOf(m)] = struct{}{}
+	if !m.Received.IsZero() {
+		w.Metrics.Added.Observe(now.Sub(m.Received).Seconds())
+	}
+	self, root, calls := ctx.Self(), ctx.ActorSystem().Root, w.calls
+	go func() {
+		answer := patched{write: m}
+		defer func() {
+			if r := recover(); r != nil {
+				answer.err = fmt.Errorf("panic: %v\n%s", r, debug.Stack())
+			}
+			root.Send(self, answer)
+		}()
+		answer.reach.host = w.Upstream.Host(m.Patch.Upstream)
+		bounded := calls
+		if w.Fence != nil {
+			limited, cancel, ok := w.Fence(calls)
+			if !ok {
+				answer.reach.fenced = true
+				return
+			}
+			defer cancel()
+			bounded = limited
+		}
+		answer.object, answer.err = w.Upstream.Patch(bounded, m.Patch, w.want)
+	}()
+}
+
+// patched handles an answer. What still waits for the same object was decided on an older version and is dropped: the
+// aggregator decides again with the answer in hand.
+func (w *writer) patched(ctx actor.Context, m patched) {
+	key := keyOf(m.write)
+	delete(w.inFlight, key)
+	class := Refusal("")
+	if m.err != nil {
+		class = classify(m.err)
+	}
+	if m.reach.fenced {
+		class = Fenced
+	}
+	w.Metrics.Patches.WithLabelValues(ref.ResourceString(key.Resource), result(m, class)).Inc()
+	switch class {
+	case "":
+		if h := w.hosts[m.reach.host]; h != nil && !time.Now().Before(h.until) {
+			delete(w.hosts, m.reach.host)
+			w.said.forget("pause/" + m.reach.host)
+		}
+		w.queue.Remove(key)
+		ctx.Send(m.write.From, Acknowledged{Write: m.write, Object: m.object})
+	case Busy, Unauthorized, Fenced:
+		w.pause(m.reach.host, class, m.err)
+		if !w.queue.Has(key) { // the latest stays; it was not written, so its version still holds
+			w.queue.Put(key, m.write.Lane, m.write, time.Now())
+		}
+	default:
+		w.queue.Remove(key)
+		w.Log.WithLevel(w.said.level(string(class))).Str("upstream", key.Upstream.String()).
+			Str("resource", ref.ResourceString(key.Resource)).Str("reason", string(class)).Err(m.err).Msg("status patch refused")
+		ctx.Send(m.write.From, Refused{Write: m.write, Class: class, Err: m.err})
+	}
+}
+
+// result is the label of the patches metric.
+func result(m patched, class Refusal) string {
+	switch {
+	case class != "":
+		return string(class)
+	case m.object.ResourceVersion == m.write.Version:
+		return "unchanged"
+	}
+	return "written"
+}
+
+// pause keeps from a host for as long as it asks, else for longer each time.
+func (w *writer) pause(name string, class Refusal, err error) {
+	h := w.hosts[name]
+	if h == nil {
+		h = &host{}
+		w.hosts[name] = h
+	}
+	now := time.Now()
+	if now.Before(h.until) {
+		return
+	}
+	h.pause = min(max(2*h.pause, minHostPause), maxHostPause)
+	d := h.pause/2 + rand.N(h.pause/2) //nolint:gosec // jitter, not a secret
+	if seconds, ok := apierrors.SuggestsClientDelay(err); ok && seconds > 0 {
+		d = min(time.Duration(seconds)*time.Second, maxHostPause)
+	}
+	h.until = now.Add(d)
+	w.Log.WithLevel(w.said.level("pause/"+name)).Str("host", name).Str("reason", string(class)).Dur("pause", d).Err(err).
+		Msg("the API server asks for a pause; what waits is kept")
+}

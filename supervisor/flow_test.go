@@ -1,0 +1,488 @@
+package supervisor_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/upstreamd/upstreamd/actors"
+	"github.com/upstreamd/upstreamd/internal/ref"
+	"github.com/upstreamd/upstreamd/supervisor"
+)
+
+var (
+	deployments = actors.Resource{Group: "apps", Version: "v1", Resource: "deployments"}
+	web         = ref.Upstream{Workspace: "team-a", Namespace: "default", Name: "web"}
+)
+
+// flow is a system over workspaces in memory, with push targets that are bound to team-a, in a bubble.
+type flow struct {
+	t        *testing.T
+	system   *supervisor.System
+	upstream *workspaces
+	versions int
+}
+
+func run(t *testing.T, targets []actors.SyncTarget, test func(*flow)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		f := &flow{t: t, upstream: newWorkspaces()}
+		f.start(targets)
+		test(f)
+		f.stop()
+	})
+}
+
+func (f *flow) start(targets []actors.SyncTarget) {
+	f.t.Helper()
+	system, err := supervisor.New(supervisor.Options{Upstream: f.upstream})
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	f.system = system
+	f.must(system.AddResource(deployments))
+	f.must(system.Start(f.t.Context()))
+	for _, name := range targets {
+		f.must(system.AddPushTarget(supervisor.Target{Name: name, Workspaces: []actors.Workspace{"team-a"}}))
+	}
+	synctest.Wait()
+}
+
+func (f *flow) stop() {
+	f.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	f.must(f.system.Stop(ctx))
+	time.Sleep(2 * time.Second) // dead letters are counted for a second
+}
+
+func (f *flow) must(err error) {
+	f.t.Helper()
+	if err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+// says has a SyncTarget's copy of web say how many of its replicas are ready.
+func (f *flow) says(target actors.SyncTarget, ready int64) {
+	f.t.Helper()
+	f.versions++
+	f.must(f.system.SyncStatus(f.t.Context(), target, deployments, f.copyOfWeb(target, ready)))
+}
+
+func (f *flow) copyOfWeb(target actors.SyncTarget, ready int64) *unstructured.Unstructured {
+	u := &unstructured.Unstructured{Object: map[string]any{
+		"status": map[string]any{"observedGeneration": int64(1), "replicas": int64(3), "readyReplicas": ready},
+	}}
+	u.SetNamespace("kcp-team-a-default")
+	u.SetName("web")
+	u.SetUID(types.UID("web-in-" + target))
+	u.SetGeneration(1)
+	u.SetResourceVersion(fmt.Sprint(f.versions))
+	u.SetAnnotations(map[string]string{"upstreamd.dev/upstream-generation": "1"})
+	return u
+}
+
+func (f *flow) synced(targets ...actors.SyncTarget) {
+	f.t.Helper()
+	for _, name := range targets {
+		f.must(f.system.Synced(f.t.Context(), name, deployments))
+	}
+	synctest.Wait()
+}
+
+// settle lets all windows, retries and pauses that matter here pass.
+func (f *flow) settle() {
+	time.Sleep(3 * time.Second)
+	synctest.Wait()
+}
+
+func (f *flow) wantReady(want float64) {
+	f.t.Helper()
+	got := f.upstream.status(web)["readyReplicas"]
+	if want == 0 && got == nil {
+		return
+	}
+	if got != want {
+		f.t.Errorf("published readyReplicas = %v, want %v", got, want)
+	}
+}
+
+func TestStatusOfAllSyncTargetsIsPublishedMerged(t *testing.T) {
+	run(t, []actors.SyncTarget{"east", "west"}, func(f *flow) {
+		f.upstream.put(web, 1, nil)
+		f.says("east", 2)
+		f.says("west", 3)
+		f.synced("east", "west")
+		f.settle()
+		f.wantReady(5)
+		if got := f.upstream.status(web)["observedGeneration"]; got != 1.0 {
+			t.Errorf("observedGeneration = %v, want 1", got)
+		}
+		if n := len(f.upstream.patches()); n != 1 {
+			t.Errorf("%d PATCH calls for one object that was complete at start, want 1", n)
+		}
+	})
+}
+
+func TestNothingIsPublishedBeforeEverySyncTargetHasListed(t *testing.T) {
+	run(t, []actors.SyncTarget{"east", "west"}, func(f *flow) {
+		f.upstream.put(web, 1, nil)
+		f.says("east", 2)
+		f.synced("east")
+		f.settle()
+		if n := len(f.upstream.patches()); n != 0 {
+			t.Fatalf("%d PATCH calls while west has not listed", n)
+		}
+		f.says("west", 3)
+		f.settle()
+		if n := len(f.upstream.patches()); n != 0 {
+			t.Fatalf("%d PATCH calls while west's list is not complete", n)
+		}
+		f.synced("west")
+		f.settle()
+		f.wantReady(5)
+	})
+}
+
+func TestContributionsWaitForTheUpstreamObject(t *testing.T) {
+	run(t, []actors.SyncTarget{"east"}, func(f *flow) {
+		f.says("east", 2)
+		f.synced("east")
+		f.settle()
+		f.upstream.put(web, 1, nil)
+		f.settle()
+		f.wantReady(2)
+	})
+}
+
+func TestTenSyncTargetsWithinABurstCostTwoCalls(t *testing.T) {
+	var targets []actors.SyncTarget
+	for n := range 10 {
+		targets = append(targets, actors.SyncTarget(fmt.Sprintf("t%d", n)))
+	}
+	run(t, targets, func(f *flow) {
+		f.upstream.put(web, 1, nil)
+		for _, name := range targets {
+			f.says(name, 0)
+		}
+		f.synced(targets...)
+		f.settle()
+		before := len(f.upstream.patches())
+		for _, name := range targets {
+			f.says(name, 1)
+			time.Sleep(15 * time.Millisecond)
+		}
+		f.settle()
+		f.wantReady(10)
+		if n := len(f.upstream.patches()) - before; n > 2 {
+			t.Errorf("%d PATCH calls for a burst of 10 SyncTargets within 150 ms, want at most 2", n)
+		}
+	})
+}
+
+func TestAnIsolatedChangeGoesAtOnce(t *testing.T) {
+	run(t, []actors.SyncTarget{"east"}, func(f *flow) {
+		f.upstream.put(web, 1, nil)
+		f.says("east", 1)
+		f.synced("east")
+		f.settle()
+		before, start := len(f.upstream.patches()), time.Now()
+		f.says("east", 2)
+		f.settle()
+		calls := f.upstream.patches()[before:]
+		if len(calls) != 1 || calls[0].at.Sub(start) > time.Millisecond {
+			t.Fatalf("calls %v, want one at once", calls)
+		}
+	})
+}
+
+func TestManyChangesOfOneObjectAreCoalesced(t *testing.T) {
+	run(t, []actors.SyncTarget{"east"}, func(f *flow) {
+		f.upstream.put(web, 1, nil)
+		f.says("east", 0)
+		f.synced("east")
+		f.settle()
+		before := len(f.upstream.patches())
+		for n := range 100 {
+			f.says("east", int64(n%4))
+			time.Sleep(10 * time.Millisecond)
+		}
+		f.says("east", 3)
+		f.settle()
+		f.wantReady(3)
+		if n := len(f.upstream.patches()) - before; n > 3 {
+			t.Errorf("%d PATCH calls for 100 changes within a second", n)
+		}
+	})
+}
+
+func TestNoWriteWithoutAChange(t *testing.T) {
+	run(t, []actors.SyncTarget{"east"}, func(f *flow) {
+		f.upstream.put(web, 1, nil)
+		f.says("east", 1)
+		f.synced("east")
+		f.settle()
+		before := len(f.upstream.patches())
+		for range 10 {
+			f.says("east", 1)
+			f.settle()
+		}
+		if n := len(f.upstream.patches()) - before; n != 0 {
+			t.Errorf("%d PATCH calls though nothing changed", n)
+		}
+	})
+}
+
+func TestARestartOverUnchangedObjectsWritesNothing(t *testing.T) {
+	targets := []actors.SyncTarget{"east", "west"}
+	run(t, targets, func(f *flow) {
+		f.upstream.put(web, 1, nil)
+		for _, name := range targets {
+			f.says(name, 2)
+		}
+		f.synced(targets...)
+		f.settle()
+		f.stop()
+		before := len(f.upstream.patches())
+		f.start(targets)
+		for _, name := range targets {
+			f.says(name, 2)
+			f.settle()
+		}
+		f.synced(targets...)
+		f.settle()
+		time.Sleep(time.Minute)
+		if n := len(f.upstream.patches()) - before; n != 0 {
+			t.Errorf("%d PATCH calls after a restart over an unchanged object", n)
+		}
+	})
+}
+
+func TestForgottenObjectIsWithdrawn(t *testing.T) {
+	run(t, []actors.SyncTarget{"east", "west"}, func(f *flow) {
+		f.upstream.put(web, 1, nil)
+		f.says("east", 2)
+		f.says("west", 3)
+		f.synced("east", "west")
+		f.settle()
+		f.must(f.system.Forget(t.Context(), "west", deployments, "kcp-team-a-default", "web"))
+		f.settle()
+		f.wantReady(2)
+	})
+}
+
+func TestRemovedSyncTargetIsWithdrawnAndMayComeBack(t *testing.T) {
+	run(t, []actors.SyncTarget{"east", "west"}, func(f *flow) {
+		f.upstream.put(web, 1, nil)
+		f.says("east", 2)
+		f.says("west", 3)
+		f.synced("east", "west")
+		f.settle()
+		f.must(f.system.RemoveTarget(t.Context(), "west"))
+		f.settle()
+		f.wantReady(2)
+		f.must(f.system.AddPushTarget(supervisor.Target{Name: "west", Workspaces: []actors.Workspace{"team-a"}}))
+		f.says("west", 4)
+		f.synced("west")
+		f.settle()
+		f.wantReady(6)
+	})
+}
+
+func TestConflictIsDecidedAgainFromTheNewerObject(t *testing.T) {
+	run(t, []actors.SyncTarget{"east"}, func(f *flow) {
+		f.upstream.latency = 50 * time.Millisecond
+		f.upstream.put(web, 1, nil)
+		f.says("east", 1)
+		f.synced("east")
+		time.Sleep(20 * time.Millisecond) // the first PATCH is under way
+		f.upstream.put(web, 1, map[string]string{"touched": "by the tenant"})
+		f.settle()
+		f.wantReady(1)
+	})
+}
+
+func TestALostAnswerIsNotReplayed(t *testing.T) {
+	run(t, []actors.SyncTarget{"east"}, func(f *flow) {
+		f.upstream.put(web, 1, nil)
+		lost := 0
+		f.upstream.answer = func(call) error {
+			if lost++; lost == 1 {
+				return fmt.Errorf("connection reset by peer")
+			}
+			return nil
+		}
+		f.says("east", 1)
+		f.synced("east")
+		f.settle()
+		f.wantReady(1)
+		if n := len(f.upstream.patches()); n != 2 {
+			t.Errorf("%d PATCH calls, want the lost one and one more", n)
+		}
+	})
+}
+
+func TestTheServersPauseIsKept(t *testing.T) {
+	for _, code := range []int{http.StatusTooManyRequests, http.StatusServiceUnavailable} {
+		t.Run(http.StatusText(code), func(t *testing.T) {
+			run(t, []actors.SyncTarget{"east"}, func(f *flow) {
+				f.upstream.put(web, 1, nil)
+				f.upstream.answer = func(call) error {
+					if len(f.upstream.calls) == 1 {
+						return refusal(code, 7)
+					}
+					return nil
+				}
+				f.says("east", 1)
+				f.synced("east")
+				time.Sleep(10 * time.Second)
+				synctest.Wait()
+				f.wantReady(1)
+				calls := f.upstream.patches()
+				if len(calls) != 2 || calls[1].at.Sub(calls[0].at) < 7*time.Second {
+					t.Errorf("%d calls; the second must come after the pause of 7 s", len(calls))
+				}
+			})
+		})
+	}
+}
+
+func TestAnInvalidResultIsParkedUntilItChanges(t *testing.T) {
+	run(t, []actors.SyncTarget{"east"}, func(f *flow) {
+		f.upstream.put(web, 1, nil)
+		f.upstream.answer = func(c call) error {
+			if c.body["status"].(map[string]any)["readyReplicas"] == 1.0 {
+				return refusal(http.StatusUnprocessableEntity, 0)
+			}
+			return nil
+		}
+		f.says("east", 1)
+		f.synced("east")
+		time.Sleep(5 * time.Minute)
+		if n := len(f.upstream.patches()); n != 1 {
+			t.Fatalf("%d PATCH calls of a result that the server refuses, want 1", n)
+		}
+		f.says("east", 2)
+		f.settle()
+		f.wantReady(2)
+	})
+}
+
+func TestAForbiddenKindIsTriedRarely(t *testing.T) {
+	run(t, []actors.SyncTarget{"east"}, func(f *flow) {
+		f.upstream.put(web, 1, nil)
+		allowed := false
+		f.upstream.answer = func(call) error {
+			if !allowed {
+				return refusal(http.StatusForbidden, 0)
+			}
+			return nil
+		}
+		f.says("east", 1)
+		f.synced("east")
+		for n := range 60 {
+			f.says("east", int64(n%3))
+			time.Sleep(time.Second)
+		}
+		if n := len(f.upstream.patches()); n > 4 {
+			t.Errorf("%d PATCH calls within a minute of a kind that is forbidden", n)
+		}
+		f.upstream.mu.Lock()
+		allowed = true
+		f.upstream.mu.Unlock()
+		f.says("east", 3)
+		time.Sleep(10 * time.Minute)
+		f.wantReady(3)
+	})
+}
+
+func TestAContestedFieldIsRepairedLessAndLess(t *testing.T) {
+	run(t, []actors.SyncTarget{"east"}, func(f *flow) {
+		f.upstream.put(web, 1, nil)
+		f.says("east", 3)
+		f.synced("east")
+		f.settle()
+		before := len(f.upstream.patches())
+		for range 600 { // ten minutes
+			f.upstream.overwrite(web, "hostile", map[string]any{"readyReplicas": 99})
+			time.Sleep(time.Second)
+		}
+		if n := len(f.upstream.patches()) - before; n > 16 {
+			t.Errorf("%d repairs within 10 minutes of a contested field", n)
+		}
+		explanation, err := f.system.Explain(t.Context(), deployments, web)
+		f.must(err)
+		if want := "Contested: hostile overwrites what is published"; explanation.Suppressed != want {
+			t.Errorf("explained as %q, want %q", explanation.Suppressed, want)
+		}
+		time.Sleep(10 * time.Minute)
+		f.wantReady(3)
+	})
+}
+
+func TestASingleOverwriteIsRepairedAtOnce(t *testing.T) {
+	run(t, []actors.SyncTarget{"east"}, func(f *flow) {
+		f.upstream.put(web, 1, nil)
+		f.says("east", 3)
+		f.synced("east")
+		f.settle()
+		f.upstream.overwrite(web, "clumsy", map[string]any{"readyReplicas": 99})
+		f.settle()
+		f.wantReady(3)
+	})
+}
+
+func TestDeletedAndRecreatedUnderLoadEndsTrue(t *testing.T) {
+	run(t, []actors.SyncTarget{"east"}, func(f *flow) {
+		f.upstream.put(web, 1, nil)
+		f.says("east", 1)
+		f.synced("east")
+		for n := range 50 {
+			f.says("east", int64(n%3))
+			time.Sleep(30 * time.Millisecond)
+			f.upstream.remove(web)
+			f.must(f.system.Forget(t.Context(), "east", deployments, "kcp-team-a-default", "web"))
+			f.upstream.put(web, 1, nil)
+			f.says("east", 2)
+			time.Sleep(30 * time.Millisecond)
+		}
+		f.settle()
+		f.wantReady(2)
+	})
+}
+
+func TestStatusThatIsNotAnObjectIsRefusedAndTheLastGoodOneStays(t *testing.T) {
+	run(t, []actors.SyncTarget{"east"}, func(f *flow) {
+		f.upstream.put(web, 1, nil)
+		f.says("east", 2)
+		f.synced("east")
+		f.settle()
+		bad := f.copyOfWeb("east", 0)
+		bad.Object["status"] = "a string"
+		f.must(f.system.SyncStatus(t.Context(), "east", deployments, bad))
+		f.settle()
+		f.wantReady(2)
+	})
+}
+
+func TestUnboundWorkspaceIsNeverWritten(t *testing.T) {
+	run(t, []actors.SyncTarget{"east"}, func(f *flow) {
+		foreign := ref.Upstream{Workspace: "team-b", Namespace: "default", Name: "web"}
+		f.upstream.put(foreign, 1, nil)
+		forged := f.copyOfWeb("east", 2)
+		forged.SetNamespace("kcp-team-b-default")
+		f.must(f.system.SyncStatus(t.Context(), "east", deployments, forged))
+		f.synced("east")
+		f.settle()
+		if n := len(f.upstream.patches()); n != 0 {
+			t.Errorf("%d PATCH calls into a workspace that the SyncTarget is not bound to", n)
+		}
+	})
+}

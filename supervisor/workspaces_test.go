@@ -1,0 +1,209 @@
+package supervisor_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/upstreamd/upstreamd/actors"
+	"github.com/upstreamd/upstreamd/internal/patch"
+	"github.com/upstreamd/upstreamd/internal/ref"
+)
+
+// workspaces is an upstream in memory, as a program may implement the port: objects by workspace, resourceVersions, conflicts.
+// Tests can look at every call, and answer one in its place.
+type workspaces struct {
+	mu       sync.Mutex
+	version  int
+	objects  map[ref.Upstream]*stored
+	watchers map[int]watcher
+	next     int
+	calls    []call
+	latency  time.Duration
+	answer   func(call) error // nil, or an answer in the place of the real one
+	typed    bool
+}
+
+type stored struct {
+	uid        types.UID
+	version    int
+	generation int64
+	labels     map[string]string
+	status     map[string]any
+	managers   map[string]time.Time
+}
+
+type watcher struct {
+	resource ref.Resource
+	emit     ref.Emit
+}
+
+type call struct {
+	at       time.Time
+	upstream ref.Upstream
+	body     map[string]any
+}
+
+func newWorkspaces() *workspaces {
+	return &workspaces{objects: map[ref.Upstream]*stored{}, watchers: map[int]watcher{}}
+}
+
+func (w *workspaces) object(u ref.Upstream, s *stored) *ref.Object {
+	o := &ref.Object{Workspace: u.Workspace, Namespace: u.Namespace, Name: u.Name, UID: s.uid,
+		ResourceVersion: strconv.Itoa(s.version), Generation: s.generation, Labels: maps.Clone(s.labels)}
+	if s.status != nil {
+		o.Status, _ = json.Marshal(s.status)
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.managers)) {
+		o.Managers = append(o.Managers, ref.Manager{Name: name, Time: s.managers[name]})
+	}
+	return o
+}
+
+// put makes or changes an object: what the tenant does.
+func (w *workspaces) put(u ref.Upstream, generation int64, labels map[string]string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	s := w.objects[u]
+	w.version++
+	if s == nil {
+		s = &stored{uid: types.UID(fmt.Sprintf("uid-%d", w.version)), managers: map[string]time.Time{}}
+		w.objects[u] = s
+	}
+	s.version, s.generation, s.labels = w.version, generation, labels
+	w.tell(ref.Event{Type: ref.Changed, Scope: "*", Objects: []*ref.Object{w.object(u, s)}})
+}
+
+func (w *workspaces) remove(u ref.Upstream) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	s := w.objects[u]
+	delete(w.objects, u)
+	w.version++
+	s.version = w.version
+	w.tell(ref.Event{Type: ref.Deleted, Scope: "*", Objects: []*ref.Object{w.object(u, s)}})
+}
+
+// overwrite writes status as another manager.
+func (w *workspaces) overwrite(u ref.Upstream, manager string, change map[string]any) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.write(u, manager, change)
+}
+
+func (w *workspaces) write(u ref.Upstream, manager string, change map[string]any) {
+	s := w.objects[u]
+	before, _ := json.Marshal(s.status)
+	s.status = patch.Apply(s.status, change)
+	if after, _ := json.Marshal(s.status); string(after) == string(before) {
+		return
+	}
+	w.version++
+	s.version = w.version
+	s.managers[manager] = time.Now()
+	w.tell(ref.Event{Type: ref.Changed, Scope: "*", Objects: []*ref.Object{w.object(u, s)}})
+}
+
+func (w *workspaces) tell(e ref.Event) {
+	for _, watcher := range w.watchers {
+		watcher.emit(e)
+	}
+}
+
+func (w *workspaces) status(u ref.Upstream) map[string]any {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.objects[u] == nil {
+		return nil
+	}
+	var out map[string]any
+	encoded, _ := json.Marshal(w.objects[u].status)
+	_ = json.Unmarshal(encoded, &out)
+	return out
+}
+
+// patches are the PATCH calls so far.
+func (w *workspaces) patches() []call {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.calls)
+}
+
+func (w *workspaces) Watch(ctx context.Context, r ref.Resource, _ ref.Want, emit ref.Emit) {
+	w.mu.Lock()
+	var all []*ref.Object
+	for u, s := range w.objects {
+		all = append(all, w.object(u, s))
+	}
+	emit(ref.Event{Type: ref.Listed, Scope: "*", Objects: all})
+	w.next++
+	id := w.next
+	w.watchers[id] = watcher{r, emit}
+	w.mu.Unlock()
+	<-ctx.Done()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.watchers, id)
+}
+
+func (w *workspaces) Get(_ context.Context, r ref.Resource, u ref.Upstream, _ ref.Want) (*ref.Object, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	s := w.objects[u]
+	if s == nil {
+		return nil, apierrors.NewNotFound(r.GroupResource(), u.Name)
+	}
+	return w.object(u, s), nil
+}
+
+func (w *workspaces) Patch(_ context.Context, p ref.Patch, _ ref.Want) (*ref.Object, error) {
+	time.Sleep(w.latency)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	c := call{at: time.Now(), upstream: p.Upstream}
+	if err := json.Unmarshal(p.Body, &c.body); err != nil {
+		return nil, err
+	}
+	w.calls = append(w.calls, c)
+	if w.answer != nil {
+		if err := w.answer(c); err != nil {
+			return nil, err
+		}
+	}
+	s := w.objects[p.Upstream]
+	if s == nil {
+		return nil, apierrors.NewNotFound(p.Resource.GroupResource(), p.Upstream.Name)
+	}
+	if c.body["metadata"].(map[string]any)["resourceVersion"] != strconv.Itoa(s.version) {
+		return nil, apierrors.NewConflict(p.Resource.GroupResource(), p.Upstream.Name, fmt.Errorf("changed"))
+	}
+	w.write(p.Upstream, ref.FieldManager, c.body["status"].(map[string]any))
+	return w.object(p.Upstream, s), nil
+}
+
+func (w *workspaces) Host(ref.Upstream) string { return "memory" }
+
+func (w *workspaces) Typed(context.Context, ref.Resource, ref.Workspace) (bool, error) {
+	return w.typed, nil
+}
+
+func (w *workspaces) HasStatus(context.Context, ref.Resource, ref.Workspace) (bool, error) {
+	return true, nil
+}
+
+// refusal is an API server's answer by its code.
+func refusal(code int, retryAfter int) error {
+	return apierrors.NewGenericServerResponse(code, "PATCH", schema.GroupResource{Group: "apps", Resource: "deployments"}, "web", http.StatusText(code), retryAfter, true)
+}
+
+var _ actors.Upstream = (*workspaces)(nil)
