@@ -3,6 +3,7 @@ package aggregate
 import (
 	"time"
 
+	"github.com/upstreamd/upstreamd/internal/patch"
 	"github.com/upstreamd/upstreamd/internal/ref"
 )
 
@@ -34,6 +35,7 @@ type Source struct {
 	Target       ref.SyncTarget
 	State        State
 	Stale        bool          // not heard of for the grace period
+	Since        time.Time     // when it was heard of last, if it is stale
 	Contribution *Contribution // set if and only if State is Reporting
 	CaughtUp     bool          // the copy stems from the upstream object's current generation
 }
@@ -47,7 +49,7 @@ type Input struct {
 	Namespace   string
 	Name        string
 	Published   map[string]any   // the upstream object's status as it is now; nil: none. Never modified.
-	Owned       *Owned           // what of Published is ours; nil: nothing
+	Owned       *patch.Owned     // what of Published is ours; nil: nothing
 	Sources     []Source         // the placed SyncTargets in the order of their names
 	Ambiguous   []ref.SyncTarget // SyncTargets on which two objects claim this upstream object
 	Overdue     bool             // the deadline for unknown SyncTargets has passed: Exclude and Zero go on without them
@@ -66,3 +68,23 @@ type Decision struct {
 
 // Reason names a decision in logs, metrics, explain and console.
 type Reason string
+
+// The reasons of Decide. Those with "published" leave what is published untouched, or a part of it.
+const (
+	ReasonMerged    Reason = "Merged"    // by the rules of the policy
+	ReasonCopied    Reason = "Copied"    // there is only one SyncTarget
+	ReasonLatest    Reason = "Latest"    // the status that changed last
+	ReasonPrimary   Reason = "Primary"   // the status of the primary
+	ReasonAgreed    Reason = "Agreed"    // Quorum or All, on every field
+	ReasonNoQuorum  Reason = "NoQuorum"  // no majority on some field: its published value stays
+	ReasonDisagreed Reason = "Disagreed" // All do not agree on some field: its published value stays
+	ReasonHeld      Reason = "Held"      // a SyncTarget is stale: what it said last counts, or what is published stays
+	ReasonWaiting   Reason = "Waiting"   // a placed SyncTarget has not listed yet: what is published stays
+	ReasonNoStatus  Reason = "NoStatus"  // no placed SyncTarget has a status: what is published stays
+	ReasonNotPlaced Reason = "NotPlaced" // no SyncTarget is placed: what is published stays
+	ReasonAmbiguous Reason = "Ambiguous" // two objects of one SyncTarget claim to be the copy: what is published stays
+	ReasonFinished  Reason = "Finished"  // it has ended: what is published stays for ever
+	ReasonCleared   Reason = "Cleared"   // no SyncTarget has a copy any more: what is ours goes
+	ReasonKept      Reason = "Kept"      // no SyncTarget has a copy any more: what is published stays
+	ReasonUnchanged Reason = "Unchanged" // said by callers: the decision is what is published already
+)

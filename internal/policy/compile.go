@@ -29,10 +29,10 @@ type Policy struct {
 	SpecSyncGrace time.Duration // how long the way down may take, where it does not say which generation it took
 	StatusTimes   bool          // a rule asks for the times of statuses
 
-	Extract  []Extraction // what is taken of the object; empty: its status as it is
-	Whole    bool         // Extract takes fields outside of status
-	Withhold [][]string   // paths below status that tenants do not see; "*" is every item of a list
-	Ignore   [][]string   // paths below status whose change alone is no reason to write; "*" is every item of a list
+	Extract  Extraction // what is taken of the object
+	Whole    bool       // Extract needs the whole object
+	Withhold [][]string // paths below status that tenants do not see; "*" is every item of a list
+	Ignore   [][]string // paths below status whose change alone is no reason to write; "*" is every item of a list
 }
 
 // Field is the rule of one field.
@@ -69,9 +69,10 @@ type Finished struct {
 	OnSuccess, Needs, Idle []Path
 }
 
-// Extraction takes a field from the object's root to a path below status.
+// Extraction says what is taken of an object, as status.Options has it.
 type Extraction struct {
-	From, To []string
+	Fields [][]string          // paths below status that are kept; none: all
+	Paths  map[string][]string // fields that are put into status, each with its path from the object's root
 }
 
 // Keys gives the key fields of the list at a path below status ("*" stands for a list item), or none if its order is what counts.
@@ -114,10 +115,12 @@ func compile(doc *Document, env *Environment) (*Policy, error) {
 	if f := s.Finished; f != nil {
 		p.Finished = &Finished{Success: f.Success, Failure: f.Failure, OnSuccess: parsePaths(f.OnSuccess), Needs: parsePaths(f.Needs), Idle: parsePaths(f.Idle)}
 	}
-	for _, e := range s.Extract {
-		extraction := Extraction{From: ParsePath(e.From), To: ParsePath(e.To)}
-		p.Extract = append(p.Extract, extraction)
-		p.Whole = p.Whole || extraction.From[0] != "status"
+	if e := s.Extract; e != nil {
+		p.Extract.Fields, p.Extract.Paths = parseRaw(e.Fields), map[string][]string{}
+		for name, path := range e.Add {
+			p.Extract.Paths[ParsePath(name)[0]] = ParsePath(path)
+		}
+		p.Whole = len(e.Add) > 0
 	}
 	p.Conditions = compileConditions(s.Conditions, p.Strategy)
 	if err := p.compileFields(s.Fields, env); err != nil {

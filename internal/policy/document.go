@@ -46,7 +46,7 @@ type Spec struct {
 	Stale         StaleMode            `json:"stale,omitempty"`
 	OnEmpty       EmptyMode            `json:"onEmpty,omitempty"`
 	SpecSyncGrace string               `json:"specSyncGrace,omitempty"`
-	Extract       []ExtractRule        `json:"extract,omitempty"`
+	Extract       *ExtractSpec         `json:"extract,omitempty"`
 	Withhold      []string             `json:"withhold,omitempty"`
 	Ignore        []string             `json:"ignore,omitempty"`
 }
@@ -135,29 +135,11 @@ func (f FieldRule) MarshalJSON() ([]byte, error) {
 
 type fieldRule FieldRule
 
-// ExtractRule takes a field into the status that is merged. The short form is a path below status that keeps its place; the long
-// one takes any field of the object, by its path from the object's root, to a path below status.
-type ExtractRule struct {
-	From string `json:"from"`
-	To   string `json:"to"`
-
-	problem error
+// ExtractSpec says what is taken of an object before anything else is done.
+type ExtractSpec struct {
+	Fields []string          `json:"fields,omitempty"` // paths below status that are kept; none: all
+	Add    map[string]string `json:"add,omitempty"`    // fields that are put into status, each with its path from the object's root
 }
-
-// UnmarshalJSON takes the short and the long form.
-func (e *ExtractRule) UnmarshalJSON(data []byte) error {
-	if bytes.HasPrefix(data, []byte(`"`)) {
-		if err := json.Unmarshal(data, &e.To); err != nil {
-			return err
-		}
-		e.From = "status." + e.To
-		return nil
-	}
-	e.problem = strict(data, (*extractRule)(e))
-	return nil
-}
-
-type extractRule ExtractRule
 
 // ConditionsSpec says how conditions of one type become one.
 type ConditionsSpec struct {

@@ -171,14 +171,16 @@ func (v *validator) finished(p *field.Path, s *Spec) {
 	v.paths(p.Child("idle"), f.Idle, false)
 }
 
-func (v *validator) extract(p *field.Path, rules []ExtractRule) {
-	for i, e := range rules {
-		if e.problem != nil {
-			v.problem(p.Index(i), e.problem)
-			continue
+func (v *validator) extract(p *field.Path, e *ExtractSpec) {
+	if e == nil {
+		return
+	}
+	v.paths(p.Child("fields"), e.Fields, false)
+	for _, name := range slices.Sorted(maps.Keys(e.Add)) {
+		v.path(p.Child("add").Key(name), e.Add[name], false)
+		if len(ParsePath(name)) != 1 {
+			v.invalid(p.Child("add").Key(name), name, "must be the name of one field, directly below status")
 		}
-		v.path(p.Index(i).Child("from"), e.From, false)
-		v.path(p.Index(i).Child("to"), e.To, false)
 	}
 }
 

@@ -1,0 +1,460 @@
+package aggregate
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/upstreamd/upstreamd/internal/policy"
+)
+
+// maxMessage bounds the message of a merged condition, in bytes.
+const maxMessage = 1024
+
+// The reasons of conditions that are ours.
+const (
+	reasonStale       = "SyncTargetStale"
+	reasonNotReported = "NotReported"
+	reasonMultiple    = "MultipleReasons"
+)
+
+// heartbeats are fields of a condition that say no more than that somebody looked.
+var heartbeats = [...]string{"lastUpdateTime", "lastHeartbeatTime", "lastProbeTime"}
+
+var errNoConditions = errors.New("is no list of conditions with different types")
+
+// voice is what one SyncTarget says of one type of condition.
+type voice struct {
+	kind, status string
+	entry        map[string]any // nil: it says nothing of this type
+	source       *Source
+	reason       string // ours, if status is not what it said
+}
+
+// conditionList decides one list of conditions.
+type conditionList struct {
+	*decider
+	path   policy.Path
+	top    bool   // it is status.conditions, which tells of the end and has the summary
+	scope  []view // who is asked
+	copied bool   // one SyncTarget speaks for all
+	held   bool   // what is published stays; what depends on the unknown becomes Unknown
+	result []any
+}
+
+// conditions decides the list of conditions at a path; nil: none. Where there is something else, it is decided like a field without a
+// rule if the policy does not say that conditions are there.
+func (d *decider) conditions(f *policy.Field, end ending) (any, error) {
+	c := &conditionList{decider: d, path: f.Path, top: len(f.Path) == 1 && f.Path[0] == "conditions", scope: d.views, copied: len(d.in.Sources) == 1}
+	if f.Implied && d.base != nil {
+		c.scope, c.copied = []view{*d.base}, true
+	}
+	if f.Implied && !d.takenOver() {
+		c.scope = nil
+	}
+	list, err := c.decide(end)
+	switch {
+	case errors.Is(err, errNoConditions) && f.Implied && d.base != nil:
+		return lookup(d.base.status, f.Path), nil
+	case errors.Is(err, errNoConditions) && f.Implied:
+		return d.rule(&policy.Field{Path: f.Path, Rule: d.defaultRule()})
+	case err != nil:
+		return nil, err
+	case len(list) > 0:
+		return list, nil
+	case d.base != nil && lookup(d.base.status, f.Path) != nil:
+		return []any{}, nil
+	}
+	return nil, nil
+}
+
+// heldConditions are the published conditions of ours, Unknown where they depend on SyncTargets that are not known, and a new summary.
+func (d *decider) heldConditions(f *policy.Field) any {
+	c := &conditionList{decider: d, path: f.Path, top: len(f.Path) == 1 && f.Path[0] == "conditions", held: true}
+	if d.blind > 0 {
+		c.scope = d.views
+	}
+	list, err := c.decide(ending{})
+	if err != nil || len(list) == 0 {
+		return d.published(f.Path)
+	}
+	return list
+}
+
+// decide makes the list: one entry a type, sorted by type.
+func (c *conditionList) decide(end ending) ([]any, error) {
+	voices, err := c.voices()
+	if err != nil {
+		return nil, err
+	}
+	slices.SortStableFunc(voices, func(a, b voice) int { return strings.Compare(a.kind, b.kind) })
+	for len(voices) > 0 {
+		n := 1
+		for n < len(voices) && voices[n].kind == voices[0].kind {
+			n++
+		}
+		c.add(c.oneType(voices[:n:n]))
+		voices = voices[n:]
+	}
+	if c.top {
+		c.terminal(end)
+		c.add(c.summary())
+	}
+	c.result = append(c.result, c.foreign(c.path, c.result)...)
+	slices.SortStableFunc(c.result, func(a, b any) int { return strings.Compare(text(a, "type"), text(b, "type")) })
+	return c.result, nil
+}
+
+func (c *conditionList) add(entry map[string]any) {
+	if entry != nil {
+		c.result = append(c.result, entry)
+	}
+}
+
+// voices are what the SyncTargets in scope say, but for what is ours to say: the end and the summary.
+func (c *conditionList) voices() ([]voice, error) {
+	voices := make([]voice, 0, 4*len(c.scope))
+	for i := range c.scope {
+		v := &c.scope[i]
+		list, err := conditionsIn(v.status, c.path)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", v.Target, err)
+		}
+		for _, item := range list {
+			entry := item.(map[string]any)
+			said := voice{kind: text(entry, "type"), status: text(entry, "status"), entry: entry, source: v.Source}
+			if c.top && (said.kind == SummaryType || c.isTerminal(said.kind)) {
+				continue
+			}
+			if v.Stale {
+				said.status, said.reason = "Unknown", reasonStale
+			}
+			voices = append(voices, said)
+		}
+	}
+	if !c.held {
+		return voices, nil
+	}
+	published, _ := conditionsIn(c.in.Published, c.path)
+	for _, item := range published {
+		entry := item.(map[string]any)
+		kind := text(entry, "type")
+		switch {
+		case c.top && (kind == SummaryType || c.isTerminal(kind)) || !c.ours(c.path, entry):
+		case c.blind == 0:
+			c.add(entry)
+		default: // what the unknown ones would say is what is published, as far as we can know
+			i := slices.IndexFunc(c.scope, func(v view) bool { return v.status == nil })
+			voices = append(voices, voice{kind: kind, status: "Unknown", entry: entry, source: c.scope[i].Source, reason: reasonStale})
+		}
+	}
+	return voices, nil
+}
+
+// oneType makes one entry of what is said of one type; nil if there is none to be.
+func (c *conditionList) oneType(said []voice) map[string]any {
+	kind := said[0].kind
+	published := find(c.in.Published, c.path, kind)
+	for i := range c.scope {
+		v := &c.scope[i]
+		if v.status == nil && !slices.ContainsFunc(said, func(s voice) bool { return s.source == v.Source }) {
+			said = append(said, voice{kind: kind, status: "Unknown", source: v.Source, reason: reasonStale})
+		}
+	}
+	if missing := c.missing(said); missing != nil && slices.Contains(c.p.Conditions.UnknownWhenAbsent, kind) {
+		said = append(said, missing...)
+	}
+	status, decided := c.winner(kind, said)
+	if !decided {
+		c.kept = append(c.kept, c.path.String()+"."+kind)
+		return published
+	}
+	if status == "" {
+		return nil
+	}
+	deciding := said[:0:0]
+	if !slices.ContainsFunc(said, func(s voice) bool { return s.status != status }) {
+		deciding = said
+	} else {
+		for _, s := range said {
+			if s.status == status {
+				deciding = append(deciding, s)
+			}
+		}
+	}
+	return c.entry(status, deciding, said, published)
+}
+
+// missing are the placed SyncTargets that say nothing of a type. In a copy there are none.
+func (c *conditionList) missing(said []voice) []voice {
+	if c.copied || len(said) >= c.counted {
+		return nil
+	}
+	var missing []voice
+	for i := range c.in.Sources {
+		s := &c.in.Sources[i]
+		if c.counts(s) && !slices.ContainsFunc(said, func(v voice) bool { return v.source == s }) {
+			missing = append(missing, voice{kind: said[0].kind, status: "Unknown", source: s, reason: reasonNotReported})
+		}
+	}
+	return missing
+}
+
+// winner is the status that is published; "" for none. decided is false if what is published stays.
+func (c *conditionList) winner(kind string, said []voice) (status string, decided bool) {
+	mode := c.p.Conditions.Mode
+	if c.copied {
+		return said[0].status, true
+	}
+	var order [3]string // the first one that is there wins
+	switch negative := slices.Contains(c.p.Conditions.Negative, kind); {
+	case mode == policy.QuorumWins || mode == policy.AllAgree:
+		return c.vote(mode, said)
+	case mode == policy.BestWins:
+		order = [3]string{"True", "False", "Unknown"}
+	case mode == policy.WorstWins && negative:
+		order = [3]string{"True", "Unknown", "False"}
+	default: // WorstWins of positive polarity, and AllTrue of any
+		order = [3]string{"False", "Unknown", "True"}
+	}
+	for _, status := range order {
+		if slices.ContainsFunc(said, func(v voice) bool { return v.status == status }) {
+			return status, true
+		}
+	}
+	return said[0].status, true // values that Kubernetes does not know
+}
+
+// vote finds the status that more than half of, or all, placed SyncTargets give; that most give none is a result too.
+func (c *conditionList) vote(mode policy.ConditionMode, said []voice) (status string, decided bool) {
+	need := len(c.in.Sources)/2 + 1
+	if mode == policy.AllAgree {
+		need = len(c.in.Sources)
+	}
+	if len(c.views)-len(said) >= need {
+		return "", true
+	}
+	for _, v := range said {
+		n := 0
+		for _, other := range said {
+			if other.status == v.status {
+				n++
+			}
+		}
+		if n >= need {
+			return v.status, true
+		}
+	}
+	return "", false
+}
+
+// entry is the condition that the deciding SyncTargets make. It is the published one if nothing changed that counts.
+func (c *conditionList) entry(status string, deciding, said []voice, published map[string]any) map[string]any {
+	i := max(0, slices.IndexFunc(deciding, func(v voice) bool { return v.entry != nil }))
+	entry := make(map[string]any, 8)
+	maps.Copy(entry, deciding[i].entry)
+	entry["type"], entry["status"] = said[0].kind, status
+	setText(entry, "reason", c.reasonOf(deciding))
+	setText(entry, "message", c.messageOf(deciding))
+	c.times(entry, status, deciding, said, published)
+	if _, ok := entry["observedGeneration"]; ok {
+		entry["observedGeneration"] = c.conditionGeneration(deciding, published)
+		if entry["observedGeneration"] == nil {
+			delete(entry, "observedGeneration")
+		}
+	}
+	if sameCondition(entry, published) {
+		return published
+	}
+	return entry
+}
+
+func (c *conditionList) reasonOf(deciding []voice) string {
+	reason := deciding[0].saysReason()
+	for _, v := range deciding[1:] {
+		if v.saysReason() != reason {
+			return reasonMultiple
+		}
+	}
+	return reason
+}
+
+// messageOf is the message of the only deciding SyncTarget, else all messages, each once, with the names of those who say so.
+func (c *conditionList) messageOf(deciding []voice) string {
+	if len(deciding) == 1 {
+		return cut(deciding[0].saysMessage())
+	}
+	return cut(fmt.Sprintf("%d/%d SyncTargets: %s", len(deciding), c.counted, together(deciding)))
+}
+
+// together is "a, b: message; c: other message".
+func together(voices []voice) string {
+	var b strings.Builder
+	for i, v := range voices {
+		message := v.saysMessage()
+		says := func(other voice) bool { return other.saysMessage() == message }
+		if slices.ContainsFunc(voices[:i], says) {
+			continue
+		}
+		if b.Len() > 0 {
+			b.WriteString("; ")
+		}
+		b.WriteString(string(v.source.Target))
+		for _, other := range voices[i+1:] {
+			if says(other) {
+				b.WriteString(", " + string(other.source.Target))
+			}
+		}
+		if message != "" {
+			b.WriteString(": " + message)
+		}
+	}
+	return b.String()
+}
+
+func (v *voice) saysReason() string {
+	if v.reason != "" {
+		return v.reason
+	}
+	return text(v.entry, "reason")
+}
+
+func (v *voice) saysMessage() string {
+	switch v.reason {
+	case reasonStale:
+		return "SyncTarget " + string(v.source.Target) + " is not heard of"
+	case reasonNotReported:
+		return "SyncTarget " + string(v.source.Target) + " does not report it"
+	}
+	return text(v.entry, "message")
+}
+
+// times sets lastTransitionTime: as published while the status is, else the newest of those who decide, never earlier than published.
+// Heartbeats are the newest.
+func (c *conditionList) times(entry map[string]any, status string, deciding, said []voice, published map[string]any) {
+	for _, name := range heartbeats {
+		if newest := newestOf(deciding, name, false); newest != nil {
+			entry[name] = newest
+		}
+	}
+	const name = "lastTransitionTime"
+	before := published[name]
+	if before != nil && text(published, "status") == status {
+		entry[name] = before
+		return
+	}
+	if newestOf(said, name, false) == nil && before == nil {
+		return // this kind's conditions have no times
+	}
+	newest := newestOf(deciding, name, true)
+	if newest == nil {
+		newest = newestOf(said, name, false)
+	}
+	entry[name] = later(before, newest)
+}
+
+// newestOf is the newest time that voices give under a name. since takes the stale ones as of when they became so.
+func newestOf(voices []voice, name string, since bool) any {
+	var newest any
+	for _, v := range voices {
+		if since && v.reason == reasonStale && !v.source.Since.IsZero() {
+			newest = later(newest, v.source.Since.UTC().Format(time.RFC3339))
+			continue
+		}
+		if v.entry != nil && v.entry[name] != nil {
+			newest = later(newest, v.entry[name])
+		}
+	}
+	return newest
+}
+
+// conditionGeneration translates a condition's own observedGeneration.
+func (c *conditionList) conditionGeneration(deciding []voice, published map[string]any) any {
+	for _, v := range deciding {
+		observed, ok := integer(v.entry["observedGeneration"])
+		if !ok || v.source.Contribution == nil || !v.source.CaughtUp || observed < v.source.Contribution.Generation || c.in.Generation == 0 {
+			return published["observedGeneration"]
+		}
+	}
+	return c.in.Generation
+}
+
+// foreign are the published entries that are neither decided nor ours.
+func (d *decider) foreign(path policy.Path, decided []any) []any {
+	if d.out.Whole {
+		return nil
+	}
+	var foreign []any
+	published, _ := conditionsIn(d.in.Published, path)
+	for _, item := range published {
+		kind := text(item, "type")
+		if !slices.ContainsFunc(decided, func(e any) bool { return text(e, "type") == kind }) && !d.ours(path, item.(map[string]any)) {
+			foreign = append(foreign, item)
+		}
+	}
+	return foreign
+}
+
+func (d *decider) ours(path policy.Path, entry map[string]any) bool {
+	return d.in.Owned.Item(path, map[string]any{"type": entry["type"]})
+}
+
+// counts says whether a placed SyncTarget counts under the policy.
+func (d *decider) counts(s *Source) bool {
+	return d.p.Stale != policy.Exclude || !s.Stale && s.State != Unknown
+}
+
+// conditionsIn is the list of conditions at a path of a status; nil if there is none.
+func conditionsIn(status map[string]any, path policy.Path) ([]any, error) {
+	value := lookup(status, path)
+	if value == nil {
+		return nil, nil
+	}
+	list, ok := value.([]any)
+	if !ok {
+		return nil, errNoConditions
+	}
+	for i, item := range list {
+		kind := text(item, "type")
+		if kind == "" || slices.ContainsFunc(list[:i], func(e any) bool { return text(e, "type") == kind }) {
+			return nil, errNoConditions
+		}
+	}
+	return list, nil
+}
+
+func find(status map[string]any, path policy.Path, kind string) map[string]any {
+	list, _ := lookup(status, path).([]any)
+	for _, item := range list {
+		if text(item, "type") == kind {
+			return item.(map[string]any)
+		}
+	}
+	return nil
+}
+
+// sameCondition compares all but heartbeats. null is absent.
+func sameCondition(a, b map[string]any) bool {
+	if b == nil {
+		return false
+	}
+	covers := func(a, b map[string]any) bool {
+		for name, value := range a {
+			if !slices.Contains(heartbeats[:], name) && !equal(value, b[name]) {
+				return false
+			}
+		}
+		return true
+	}
+	return covers(a, b) && covers(b, a)
+}
+
+func cut(message string) string {
+	if len(message) <= maxMessage {
+		return message
+	}
+	return strings.ToValidUTF8(message[:maxMessage-len("…")], "") + "…"
+}
