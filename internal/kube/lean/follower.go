@@ -99,7 +99,7 @@ func (f *follower) attempt(ctx context.Context, try func() error, tellsReflector
 			return errStopped
 		case movedOn(err):
 			f.pace.failed(err)
-			return err
+			return apierrors.NewResourceExpired(err.Error()) // the one form that the reflector takes in silence everywhere
 		case tellsReflector(err):
 			return err
 		}
