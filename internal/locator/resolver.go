@@ -168,7 +168,8 @@ func (r *Resolver) Object(l Location, resource ref.Resource, o *ref.Object) (ref
 		return r.fromAgent(o)
 	}
 	if l.lie.Reason != "" {
-		return ref.Upstream{}, &l.lie
+		lie := l.lie
+		return ref.Upstream{}, &lie
 	}
 	if !l.located() {
 		return ref.Upstream{}, ErrForeign

@@ -127,6 +127,11 @@ func TestDiff(t *testing.T) {
 
 		{name: "ignored alone", published: `{"a":1,"seen":1}`, wanted: `{"a":1,"seen":2}`, o: Options{Ignore: [][]string{{"seen"}}}},
 		{name: "ignored goes along", published: `{"a":1,"seen":1}`, wanted: `{"a":2,"seen":2}`, o: Options{Ignore: [][]string{{"seen"}}}, patch: `{"a":2,"seen":2}`},
+		{name: "ignored in list items goes along", published: `{"a":1,"l":[{"t":1}]}`, wanted: `{"a":2,"l":[{"t":2}]}`,
+			o: Options{Ignore: [][]string{{"l", "*", "t"}}}, patch: `{"a":2,"l":[{"t":2}]}`},
+		{name: "ignored, first published along with another", wanted: `{"a":1,"l":[{"t":1}]}`, o: Options{Ignore: [][]string{{"l"}}}, patch: `{"a":1,"l":[{"t":1}]}`},
+		{name: "ignored and ours, no longer wanted, goes along", published: `{"a":1,"seen":1}`, owned: `{"f:status":{"f:a":{},"f:seen":{}}}`,
+			wanted: `{"a":2}`, o: Options{Ignore: [][]string{{"seen"}}}, patch: `{"a":2,"seen":null}`},
 		{name: "ignored in list items and below any key", published: `{"l":[{"t":1}],"m":{"k":{"t":1}}}`, wanted: `{"l":[{"t":2}],"m":{"k":{"t":2}}}`,
 			o: Options{Ignore: [][]string{{"l", "*", "t"}, {"m", "*", "t"}}}},
 		{name: "ignored and ours, no longer wanted", published: `{"a":1,"seen":1}`, owned: `{"f:status":{"f:a":{},"f:seen":{}}}`, wanted: `{"a":1}`, o: Options{Ignore: [][]string{{"seen"}}}},

@@ -1,0 +1,272 @@
+package patch
+
+import (
+	"fmt"
+	"runtime"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/upstreamd/upstreamd/internal/ref"
+)
+
+var queueStart = time.Unix(1_700_000_000, 0)
+
+func at(seconds float64) time.Time {
+	return queueStart.Add(time.Duration(seconds * float64(time.Second)))
+}
+
+func keyIn(workspace, name string) Key {
+	return Key{Resource: ref.Resource{Group: "apps", Version: "v1", Resource: "deployments"}, Upstream: ref.Upstream{Workspace: ref.Workspace(workspace), Namespace: "n", Name: name}}
+}
+
+func anything(Key) bool { return true }
+
+// drain takes all that is allowed, at one time.
+func drain(q *Queue[string], now time.Time, allowed func(Key) bool) []string {
+	var got []string
+	for {
+		v, ok := q.Next(now, allowed)
+		if !ok {
+			return got
+		}
+		got = append(got, v)
+	}
+}
+
+func TestQueueOrder(t *testing.T) {
+	type put struct {
+		workspace, name string
+		lane            Lane
+		at              float64
+	}
+	for name, c := range map[string]struct {
+		puts []put
+		now  float64
+		want []string
+	}{
+		"nothing":                     {},
+		"by age":                      {[]put{{"w", "a", Normal, 0}, {"w", "b", Normal, 1}, {"w", "c", Normal, 2}}, 3, []string{"a0", "b1", "c2"}},
+		"what matters goes first":     {[]put{{"w", "a", Normal, 0}, {"w", "b", Urgent, 1}, {"w", "c", Urgent, 2}}, 3, []string{"b1", "c2", "a0"}},
+		"but not before the old":      {[]put{{"w", "a", Normal, 0}, {"w", "b", Normal, 1}, {"w", "c", Urgent, 2}}, 5, []string{"a0", "c2", "b1"}},
+		"the old by age":              {[]put{{"w", "a", Urgent, 0}, {"w", "b", Normal, 1}, {"w", "c", Urgent, 2}}, 50, []string{"a0", "b1", "c2"}},
+		"latest wins":                 {[]put{{"w", "a", Normal, 0}, {"w", "b", Normal, 1}, {"w", "a", Normal, 2}}, 3, []string{"a2", "b1"}},
+		"a newer one is as old":       {[]put{{"w", "a", Normal, 0}, {"w", "b", Urgent, 1}, {"w", "a", Normal, 4}}, 5, []string{"a4", "b1"}},
+		"a newer one keeps its lane":  {[]put{{"w", "a", Urgent, 1}, {"w", "b", Normal, 0}, {"w", "a", Normal, 2}}, 3, []string{"a2", "b0"}},
+		"a newer one may matter more": {[]put{{"w", "a", Normal, 0}, {"w", "b", Urgent, 1}, {"w", "c", Urgent, 2}, {"w", "a", Urgent, 3}}, 4, []string{"a3", "b1", "c2"}},
+		"workspaces in turn":          {[]put{{"w", "a", Normal, 0}, {"w", "b", Normal, 0}, {"w", "c", Normal, 0}, {"x", "d", Normal, 1}, {"y", "e", Normal, 2}, {"y", "f", Normal, 3}}, 3, []string{"a0", "d1", "e2", "b0", "f3", "c0"}},
+		"also when the noisy is old":  {[]put{{"w", "a", Urgent, 0}, {"w", "b", Urgent, 0}, {"w", "c", Urgent, 0}, {"x", "d", Normal, 59}}, 60, []string{"a0", "d59", "b0", "c0"}},
+	} {
+		q := NewQueue[string]()
+		for _, p := range c.puts {
+			q.Put(keyIn(p.workspace, p.name), p.lane, fmt.Sprint(p.name, p.at), at(p.at))
+		}
+		if got := drain(q, at(c.now), anything); !slices.Equal(got, c.want) {
+			t.Errorf("%s: %v, want %v", name, got, c.want)
+		}
+		if q.Len() != 0 || q.Oldest(at(c.now)) != 0 || q.turns.Len()+q.byAge.Len()+len(q.workspaces) != 0 {
+			t.Errorf("%s: drained, but something is left", name)
+		}
+	}
+}
+
+func TestQueueNotAllowed(t *testing.T) {
+	q := NewQueue[string]()
+	for _, name := range []string{"a", "b", "c"} {
+		q.Put(keyIn("w", name), Normal, "w/"+name, at(0))
+		q.Put(keyIn("x", name), Urgent, "x/"+name, at(1))
+	}
+	asked := 0
+	paused := func(k Key) bool { asked++; return k.Upstream.Workspace != "w" }
+	if got, want := drain(q, at(2), paused), []string{"x/a", "x/b", "x/c"}; !slices.Equal(got, want) {
+		t.Errorf("workspace paused: %v, want %v", got, want)
+	}
+	if asked > 11 {
+		t.Errorf("asked %d times: a paused workspace's items were all looked at", asked)
+	}
+	busy := func(k Key) bool { return k != keyIn("w", "a") && k != keyIn("w", "b") }
+	if got, want := drain(q, at(2), busy), []string{"w/c"}; !slices.Equal(got, want) {
+		t.Errorf("two in flight: %v, want %v", got, want)
+	}
+	if q.Len() != 2 || q.Oldest(at(10)) != 10*time.Second || !q.Has(keyIn("w", "a")) || q.Has(keyIn("w", "c")) {
+		t.Errorf("%d wait, the oldest for %s", q.Len(), q.Oldest(at(10)))
+	}
+	q.Remove(keyIn("w", "a"))
+	q.Remove(keyIn("w", "a"))
+	if got, want := drain(q, at(2), anything), []string{"w/b"}; !slices.Equal(got, want) {
+		t.Errorf("one taken back: %v, want %v", got, want)
+	}
+	if q.Oldest(at(-5)) != 0 {
+		t.Error("a clock that was set back makes ages negative")
+	}
+}
+
+// TestQueueKeepsItsPlace: a workspace whose turn it was, but could not be served, is served first when it can.
+func TestQueueKeepsItsPlace(t *testing.T) {
+	q := NewQueue[string]()
+	for _, w := range []string{"w", "x", "y"} {
+		q.Put(keyIn(w, "a"), Normal, w+"/a", at(0))
+		q.Put(keyIn(w, "b"), Normal, w+"/b", at(0))
+	}
+	if v, _ := q.Next(at(1), func(k Key) bool { return k.Upstream.Workspace != "w" }); v != "x/a" {
+		t.Errorf("%s, want x/a", v)
+	}
+	if got, want := drain(q, at(1), anything), []string{"w/a", "y/a", "x/b", "w/b", "y/b"}; !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+}
+
+// TestQueueAgainstModel: against a plain slice that is searched by the rules as they are written.
+func TestQueueAgainstModel(t *testing.T) {
+	type waiting struct {
+		key   Key
+		lane  Lane
+		value string
+		since time.Time
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		q, now, model := NewQueue[string](), queueStart, []*waiting{}
+		served := map[ref.Workspace]int{} // when a workspace was served last, or when it came
+		find := func(k Key) int { return slices.IndexFunc(model, func(m *waiting) bool { return m.key == k }) }
+		n := 0
+		t.Repeat(map[string]func(*rapid.T){
+			"put": func(t *rapid.T) {
+				n++
+				now = now.Add(time.Duration(rapid.IntRange(0, 3000).Draw(t, "ms")) * time.Millisecond)
+				k := keyIn(rapid.SampledFrom([]string{"w", "x", "y"}).Draw(t, "workspace"), rapid.SampledFrom([]string{"a", "b", "c", "d"}).Draw(t, "name"))
+				l, v := Lane(rapid.IntRange(0, 1).Draw(t, "lane")), fmt.Sprint(n)
+				i := find(k)
+				if replaced := q.Put(k, l, v, now); replaced != (i >= 0) {
+					t.Fatalf("replaced %v", replaced)
+				}
+				if i >= 0 {
+					model[i].value, model[i].lane = v, max(l, model[i].lane)
+					return
+				}
+				if !slices.ContainsFunc(model, func(m *waiting) bool { return m.key.Upstream.Workspace == k.Upstream.Workspace }) {
+					served[k.Upstream.Workspace] = n
+				}
+				model = append(model, &waiting{k, l, v, now})
+			},
+			"remove": func(t *rapid.T) {
+				if len(model) == 0 {
+					t.Skip()
+				}
+				i := rapid.IntRange(0, len(model)-1).Draw(t, "which")
+				q.Remove(model[i].key)
+				model = slices.Delete(model, i, i+1)
+			},
+			"next": func(t *rapid.T) {
+				n++
+				now = now.Add(time.Duration(rapid.IntRange(0, 3000).Draw(t, "ms")) * time.Millisecond)
+				busy := keyIn(rapid.SampledFrom([]string{"w", "x", "-"}).Draw(t, "busy workspace"), rapid.SampledFrom([]string{"a", "b"}).Draw(t, "busy"))
+				got, ok := q.Next(now, func(k Key) bool { return k != busy })
+				var want *waiting
+				for _, m := range model {
+					switch {
+					case m.key == busy:
+					case want == nil, served[m.key.Upstream.Workspace] < served[want.key.Upstream.Workspace]:
+						want = m
+					case m.key.Upstream.Workspace != want.key.Upstream.Workspace:
+					case m.lane > want.lane && now.Sub(want.since) < Patience: // the model is in the order of age: want is the older
+						want = m
+					}
+				}
+				if ok != (want != nil) || ok && got != want.value {
+					t.Fatalf("%q, %v; want %+v", got, ok, want)
+				}
+				if ok {
+					served[want.key.Upstream.Workspace] = n
+					model = slices.DeleteFunc(model, func(m *waiting) bool { return m == want })
+				}
+			},
+			"": func(t *rapid.T) {
+				oldest := time.Duration(0)
+				if len(model) > 0 {
+					oldest = now.Sub(model[0].since)
+				}
+				if q.Len() != len(model) || q.Oldest(now) != oldest {
+					t.Fatalf("%d wait, the oldest for %s; want %d and %s", q.Len(), q.Oldest(now), len(model), oldest)
+				}
+			},
+		})
+		left := drain(q, now, anything)
+		if len(left) != len(model) {
+			t.Fatalf("%d were left, want %d", len(left), len(model))
+		}
+		for _, m := range model {
+			if !slices.Contains(left, m.value) {
+				t.Fatalf("%v was lost", m)
+			}
+		}
+	})
+}
+
+// TestQueueBounds: beside 20,000 writes of one noisy workspace, a quiet one is served within one round; under a constant stream of urgent writes
+// a normal one goes once it is old enough.
+func TestQueueBounds(t *testing.T) {
+	q := NewQueue[string]()
+	for i := range 20_000 {
+		q.Put(keyIn("noisy", fmt.Sprint(i)), Urgent, "noisy", at(0))
+	}
+	q.Put(keyIn("quiet", "a"), Normal, "quiet", at(100))
+	var got []string
+	for range 2 {
+		v, _ := q.Next(at(100), anything)
+		got = append(got, v)
+	}
+	if !slices.Contains(got, "quiet") {
+		t.Errorf("%v: the quiet workspace was not served", got)
+	}
+
+	q = NewQueue[string]()
+	q.Put(keyIn("w", "counter"), Normal, "counter", at(0))
+	for i := range 100 {
+		now := at(float64(i) / 10)
+		q.Put(keyIn("w", fmt.Sprint(i)), Urgent, "flip", now)
+		q.Put(keyIn("w", fmt.Sprint(i, "b")), Urgent, "flip", now)
+		if v, _ := q.Next(now, anything); v == "counter" {
+			if i != 50 {
+				t.Errorf("the counter went after %.1f s", float64(i)/10)
+			}
+			return
+		}
+	}
+	t.Error("the counter never went")
+}
+
+func TestQueueGivesMemoryBack(t *testing.T) {
+	heap := func() uint64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	q := NewQueue[string]()
+	before := heap()
+	for i := range 50_000 {
+		q.Put(keyIn(fmt.Sprint(i%100), fmt.Sprint(i)), Normal, "v", at(0))
+	}
+	full := heap()
+	drain(q, at(1), anything)
+	if after := heap(); full-before < 1<<20 || after > before+1<<17 {
+		t.Errorf("%d KiB before, %d full, %d after", before>>10, full>>10, after>>10)
+	}
+	runtime.KeepAlive(q)
+}
+
+func BenchmarkQueue(b *testing.B) {
+	q := NewQueue[string]()
+	var keys []Key
+	for i := range 10_000 {
+		keys = append(keys, keyIn(fmt.Sprint(i%100), fmt.Sprint(i)))
+		q.Put(keys[i], Lane(i%2), "v", queueStart)
+	}
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		q.Put(keys[i%len(keys)], Normal, "v", queueStart)
+		q.Next(queueStart, anything)
+	}
+}
