@@ -62,7 +62,7 @@ func Find(ctx context.Context, progress io.Writer) (string, error) {
 	if complete(dir) == nil { // somebody else built them while this call waited
 		return dir, nil
 	}
-	if err := build(ctx, servers, wanted, dir, progress); err != nil {
+	if err := build(ctx, servers, steps(wanted), dir, progress); err != nil {
 		return "", err
 	}
 	return dir, nil

@@ -45,13 +45,13 @@ func versionFlags(version string) string {
 }
 
 // build makes every program in a folder beside dir and renames that to dir, so that dir is either whole or not there.
-func build(ctx context.Context, servers string, v versions, dir string, progress io.Writer) error {
+func build(ctx context.Context, servers string, steps []step, dir string, progress io.Writer) error {
 	making, err := os.MkdirTemp(filepath.Dir(dir), ".making-")
 	if err != nil {
 		return fmt.Errorf("building the servers: %w", err)
 	}
 	defer os.RemoveAll(making)
-	for _, s := range steps(v) {
+	for _, s := range steps {
 		if err := s.run(ctx, servers, making, progress); err != nil {
 			return err
 		}

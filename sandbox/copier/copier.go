@@ -23,7 +23,7 @@ type Options struct {
 	Workspaces  []topology.Workspace
 	SyncTargets []topology.SyncTarget
 	Resources   []schema.GroupVersionResource
-	Style       Style
+	Style       string // NamespaceLocator if empty
 	// OmitGeneration leaves out the annotation that says which upstream generation a copy stems from, as kcp's syncer does.
 	OmitGeneration bool
 	// OnError takes errors of single copies, which are tried again, from many goroutines at once. nil: nobody is told.

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
 
+	"github.com/upstreamd/upstreamd/internal/locator"
 	"github.com/upstreamd/upstreamd/sandbox/topology"
 )
 
@@ -27,7 +28,7 @@ func Place(ctx context.Context, w topology.Workspace, resource schema.GroupVersi
 	}
 	labels := map[string]any{}
 	for label := range object.GetLabels() {
-		if strings.HasPrefix(label, placementDomain) {
+		if strings.HasPrefix(label, locator.PlacementPrefix) {
 			labels[label] = nil
 		}
 	}

@@ -8,10 +8,10 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-)
 
-// UpstreamGenerationAnnotation says on a copy which generation of the upstream object it stems from.
-const UpstreamGenerationAnnotation = "upstreamd.dev/upstream-generation"
+	"github.com/upstreamd/upstreamd/internal/locator"
+	"github.com/upstreamd/upstreamd/internal/ref"
+)
 
 // plan is what shall be applied for one copy.
 type plan struct {
@@ -28,8 +28,8 @@ func (t *target) wants(object *unstructured.Unstructured) bool {
 }
 
 // plan makes the copy of an upstream object: all that its user wrote, and the marks of the way down.
-func (t *target) plan(workspace string, upstream *unstructured.Unstructured) (plan, error) {
-	marks, err := t.marks(workspace, upstream.GetNamespace())
+func (t *target) plan(i item, upstream *unstructured.Unstructured) (plan, error) {
+	down, err := t.names.DownObject(i.resource, i.upstreamRef())
 	if err != nil {
 		return plan{}, err
 	}
@@ -41,36 +41,38 @@ func (t *target) plan(workspace string, upstream *unstructured.Unstructured) (pl
 	}
 	object = object.DeepCopy()
 	dropAssigned(object)
-	object.SetName(upstream.GetName())
-	object.SetNamespace(marks.namespaceName)
-	object.SetLabels(merged(users(upstream.GetLabels()), marks.objectLabels))
-	object.SetAnnotations(merged(users(upstream.GetAnnotations()), marks.objectAnnotations))
+	object.SetName(down.Name)
+	object.SetNamespace(down.Namespace)
+	object.SetLabels(merged(users(upstream.GetLabels()), down.Labels))
+	annotations := merged(users(upstream.GetAnnotations()), down.Annotations)
 	if !t.options.OmitGeneration {
-		annotations := object.GetAnnotations()
-		object.SetAnnotations(merged(annotations, map[string]string{
-			UpstreamGenerationAnnotation: strconv.FormatInt(upstream.GetGeneration(), 10),
-		}))
+		annotations[locator.UpstreamGeneration] = strconv.FormatInt(upstream.GetGeneration(), 10)
 	}
-	made := plan{object: object}
-	if marks.namespaceName != "" {
-		made.namespace = namespaceObject(marks)
-	}
+	object.SetAnnotations(annotations)
+
 	content, err := object.MarshalJSON()
 	if err != nil {
 		return plan{}, fmt.Errorf("encoding the copy: %w", err)
 	}
-	made.digest = sha256.Sum256(content)
-	return made, nil
+	made := plan{object: object, digest: sha256.Sum256(content)}
+	if down.Namespace != "" {
+		made.namespace, err = t.namespaceFor(i)
+	}
+	return made, err
 }
 
-func namespaceObject(m marks) *unstructured.Unstructured {
+func (t *target) namespaceFor(i item) (*unstructured.Unstructured, error) {
+	down, err := t.names.DownNamespace(ref.Workspace(i.source.workspace), i.namespace)
+	if err != nil {
+		return nil, err
+	}
 	namespace := &unstructured.Unstructured{}
 	namespace.SetAPIVersion("v1")
 	namespace.SetKind("Namespace")
-	namespace.SetName(m.namespaceName)
-	namespace.SetLabels(m.namespaceLabels)
-	namespace.SetAnnotations(m.namespaceAnnotations)
-	return namespace
+	namespace.SetName(down.Name)
+	namespace.SetLabels(down.Labels)
+	namespace.SetAnnotations(down.Annotations)
+	return namespace, nil
 }
 
 // dropAssigned takes away what an API server or scheduler assigned upstream and the SyncTarget's must assign itself.
@@ -98,16 +100,13 @@ func dropAssigned(object *unstructured.Unstructured) {
 func users(all map[string]string) map[string]string {
 	kept := maps.Clone(all)
 	maps.DeleteFunc(kept, func(key, _ string) bool {
-		return strings.HasPrefix(key, placementDomain) || strings.HasPrefix(key, "internal.workload.kcp.io/") ||
+		return strings.HasPrefix(key, locator.PlacementPrefix) || strings.HasPrefix(key, "internal.workload.kcp.io/") ||
 			strings.HasPrefix(key, "kcp.io/") || key == "kubectl.kubernetes.io/last-applied-configuration"
 	})
 	return kept
 }
 
 func merged(a, b map[string]string) map[string]string {
-	if len(a)+len(b) == 0 {
-		return nil
-	}
 	out := map[string]string{}
 	maps.Copy(out, a)
 	maps.Copy(out, b)

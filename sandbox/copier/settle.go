@@ -34,7 +34,7 @@ func (c *Copier) behind(ctx context.Context) (error, error) {
 				for _, t := range targets {
 					wanted := applied{}
 					if t.wants(object) {
-						p, err := t.plan(s.workspace, object)
+						p, err := t.plan(i, object)
 						if err != nil {
 							return nil, err
 						}

@@ -15,6 +15,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/util/workqueue"
 
+	"github.com/upstreamd/upstreamd/internal/locator"
 	"github.com/upstreamd/upstreamd/sandbox/topology"
 )
 
@@ -30,6 +31,7 @@ type target struct {
 	topology.SyncTarget
 	options Options
 	client  dynamic.Interface
+	names   *locator.Resolver
 	queue   workqueue.TypedRateLimitingInterface[item]
 
 	mu     sync.Mutex
@@ -50,8 +52,12 @@ func newTarget(t topology.SyncTarget, o Options) (*target, error) {
 	if err != nil {
 		return nil, fmt.Errorf("SyncTarget %s: %w", t.Name, err)
 	}
+	names, err := resolver(t, o)
+	if err != nil {
+		return nil, fmt.Errorf("SyncTarget %s: %w", t.Name, err)
+	}
 	made := &target{
-		SyncTarget: t, options: o, client: client,
+		SyncTarget: t, options: o, client: client, names: names,
 		queue: workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[item](20*time.Millisecond, 2*time.Second)),
 	}
 	made.forget()
@@ -91,13 +97,17 @@ func (t *target) reconcile(ctx context.Context, i item) error {
 	}
 	before, known := t.copyOf(i)
 	if err != nil || !t.wants(object.(*unstructured.Unstructured)) {
+		if !known && i.namespace == "" { // what bears its name downstream may be anybody's
+			t.remember(i, applied{})
+			return nil
+		}
 		if known && before == (applied{}) {
 			return nil
 		}
 		return t.remove(ctx, i)
 	}
 	upstream := object.(*unstructured.Unstructured)
-	wanted, err := t.plan(i.source.workspace, upstream)
+	wanted, err := t.plan(i, upstream)
 	if err != nil {
 		return err
 	}
@@ -137,7 +147,7 @@ func (t *target) apply(ctx context.Context, i item, wanted plan) error {
 		}
 	}
 	options := metav1.ApplyOptions{FieldManager: FieldManager, Force: true}
-	_, err := t.client.Resource(i.resource).Namespace(wanted.object.GetNamespace()).Apply(ctx, i.name, wanted.object, options)
+	_, err := t.client.Resource(i.resource).Namespace(wanted.object.GetNamespace()).Apply(ctx, wanted.object.GetName(), wanted.object, options)
 	if apierrors.IsNotFound(err) && wanted.namespace != nil { // somebody deleted the namespace
 		t.mu.Lock()
 		delete(t.made, wanted.namespace.GetName())
@@ -165,15 +175,16 @@ func (t *target) ensureNamespace(ctx context.Context, namespace *unstructured.Un
 
 // remove deletes a copy and returns when it is gone.
 func (t *target) remove(ctx context.Context, i item) error {
-	namespace, err := t.namespaceOf(i.source.workspace, i.namespace)
-	if err != nil {
-		return err
+	down, err := t.names.DownObject(i.resource, i.upstreamRef())
+	if err != nil { // what has no name downstream has no copy
+		t.remember(i, applied{})
+		return nil
 	}
-	objects := t.client.Resource(i.resource).Namespace(namespace)
+	objects := t.client.Resource(i.resource).Namespace(down.Namespace)
 	background := metav1.DeletePropagationBackground
-	if err := objects.Delete(ctx, i.name, metav1.DeleteOptions{PropagationPolicy: &background}); err == nil {
-		if _, err := objects.Get(ctx, i.name, metav1.GetOptions{}); err == nil {
-			return fmt.Errorf("%s/%s is still being deleted", namespace, i.name)
+	if err := objects.Delete(ctx, down.Name, metav1.DeleteOptions{PropagationPolicy: &background}); err == nil {
+		if _, err := objects.Get(ctx, down.Name, metav1.GetOptions{}); err == nil {
+			return fmt.Errorf("%v is still being deleted", down.Downstream)
 		} else if !apierrors.IsNotFound(err) {
 			return err
 		}

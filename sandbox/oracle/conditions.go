@@ -13,8 +13,8 @@ const summaryType = "upstreamd.dev/Aggregated"
 // reported is one condition as a SyncTarget reports it, or as it is published.
 type reported struct{ target, kind, status, reason, message string }
 
-// checkConditions holds conditions merged by WorstWins (False, then Unknown, then True) against those that are published. Of the
-// types in always, absence counts as Unknown. With one copy everything is as in it; with more, reason and message are
+// checkConditions holds conditions merged by WorstWins (False, then Unknown, then True; for ReplicaFailure True is worst) against
+// those that are published. Of the types in always, absence counts as Unknown. With one copy everything is as in it; with more, reason and message are
 // those of the deciding SyncTarget where there is exactly one.
 func checkConditions(s subject, copies int, contributed, published []reported, always []string) {
 	byType := map[string][]reported{}
@@ -30,7 +30,7 @@ func checkConditions(s subject, copies int, contributed, published []reported, a
 		if len(entries) < copies && slices.Contains(always, kind) {
 			entries = append(entries, reported{kind: kind, status: "Unknown"})
 		}
-		worst := slices.MinFunc(entries, func(a, b reported) int { return rank(a.status) - rank(b.status) })
+		worst := slices.MinFunc(entries, func(a, b reported) int { return rank(a) - rank(b) })
 		field := fmt.Sprintf("conditions[%s].", kind)
 		s.compare(field+"status", worst.status, got[kind].status)
 
@@ -47,7 +47,12 @@ func checkConditions(s subject, copies int, contributed, published []reported, a
 	}
 }
 
-func rank(status string) int { return slices.Index([]string{"False", "Unknown", "True"}, status) }
+func rank(c reported) int {
+	if c.kind == "ReplicaFailure" {
+		return slices.Index([]string{"True", "Unknown", "False"}, c.status)
+	}
+	return slices.Index([]string{"False", "Unknown", "True"}, c.status)
+}
 
 // checkSummary wants the summary to say that all report.
 func checkSummary(s subject, copies int, published []reported) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/big"
 	"strconv"
+	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -106,7 +107,7 @@ func readSyncTarget(ctx context.Context, t topology.SyncTarget) (*syncTarget, er
 func copyOf[P metav1.Object](s *syncTarget, among map[string]P, workspace string, upstream metav1.Object) (found P, ok bool) {
 	namespace, located := s.locations[place{workspace, upstream.GetNamespace()}]
 	if !located {
-		namespace = "kcp-" + workspace + "-" + upstream.GetNamespace() // the prefix style
+		namespace = "kcp-" + strings.ReplaceAll(workspace, ":", "-") + "-" + upstream.GetNamespace() // the prefix style
 	}
 	found, ok = among[namespace+"/"+upstream.GetName()]
 	return found, ok

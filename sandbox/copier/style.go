@@ -1,0 +1,46 @@
+package copier
+
+import (
+	"github.com/upstreamd/upstreamd/internal/locator"
+	"github.com/upstreamd/upstreamd/internal/ref"
+	"github.com/upstreamd/upstreamd/sandbox/topology"
+)
+
+// The styles: how namespaces are mapped on the way down, and how copies say what they are copies of.
+const (
+	NamespaceLocator = locator.NamespaceLocator // kcp's: hashed namespaces with an annotation
+	Prefix           = locator.Prefix           // namespaces kcp-<workspace>-<namespace>, without marks
+	SyncAgent        = locator.SyncAgent        // api-syncagent's: labels on objects
+)
+
+// PlacementLabel is the label that places an object on a SyncTarget; its value must be Sync.
+func PlacementLabel(t topology.SyncTarget) string {
+	return locator.PlacementLabel(locator.Key(t.Cluster, t.Name))
+}
+
+// Placement are the labels that place an object on SyncTargets.
+func Placement(targets ...topology.SyncTarget) map[string]string {
+	labels := map[string]string{}
+	for _, t := range targets {
+		labels[PlacementLabel(t)] = "Sync"
+	}
+	return labels
+}
+
+// resolver knows the names on the SyncTarget.
+func resolver(t topology.SyncTarget, o Options) (*locator.Resolver, error) {
+	style := o.Style
+	if style == "" {
+		style = NamespaceLocator
+	}
+	target := locator.Target{Name: ref.SyncTarget(t.Name), Cluster: t.Cluster, UID: string(t.UID)}
+	for _, w := range o.Workspaces {
+		target.Workspaces = append(target.Workspaces, ref.Workspace(w.Name))
+	}
+	return locator.New([]string{style}, target)
+}
+
+// upstreamRef names the object that an item is about.
+func (i item) upstreamRef() ref.Upstream {
+	return ref.Upstream{Workspace: ref.Workspace(i.source.workspace), Namespace: i.namespace, Name: i.name}
+}
