@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 		waitToBeKilled()
 	}
 	sandboxtest.Main(m, sandbox.Options{
-		Workspaces: []string{"root:team-a", "team-b"}, SyncTargets: []string{"us-east1"}, RBAC: true,
+		Workspaces: []string{"root:team-a", "team-b"}, SyncTargets: []string{"us-east1", "eu-west1"}, RBAC: true,
 		Users: []controlplane.User{{Name: "nobody", Token: "nobody's"}},
 	}, func(s *sandbox.Sandbox) { shared = s })
 }
@@ -186,7 +186,7 @@ func TestKillPauseRestart(t *testing.T) {
 }
 
 func TestAReplacedSyncTargetIsEmpty(t *testing.T) {
-	first, err := shared.AddSyncTarget(t.Context(), "eu-west1")
+	first, err := shared.AddSyncTarget(t.Context(), "ap-south1")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -194,13 +194,13 @@ func TestAReplacedSyncTargetIsEmpty(t *testing.T) {
 		t.Error("a name was taken twice")
 	}
 	create(t, client(t, first.Config()), "old")
-	if err := shared.RemoveSyncTarget(t.Context(), "eu-west1"); err != nil {
+	if err := shared.RemoveSyncTarget(t.Context(), "ap-south1"); err != nil {
 		t.Fatal(err)
 	}
-	if first.Running() || shared.SyncTarget("eu-west1") != nil {
+	if first.Running() || shared.SyncTarget("ap-south1") != nil {
 		t.Error("the removed SyncTarget is still there")
 	}
-	second, err := shared.AddSyncTarget(t.Context(), "eu-west1")
+	second, err := shared.AddSyncTarget(t.Context(), "ap-south1")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -211,7 +211,7 @@ func TestAReplacedSyncTargetIsEmpty(t *testing.T) {
 	if first.UID == second.UID {
 		t.Error("the new SyncTarget has the old one's uid")
 	}
-	if err := shared.RemoveSyncTarget(t.Context(), "eu-west1"); err != nil {
+	if err := shared.RemoveSyncTarget(t.Context(), "ap-south1"); err != nil {
 		t.Fatal(err)
 	}
 }
