@@ -259,10 +259,10 @@ func (r *Recorder) Events() []ref.Event {
 	return slices.Clone(r.events)
 }
 
-// Next waits for the next event and returns its short form; the test fails if none comes for 10 s.
+// Next waits for the next event and returns its short form; the test fails if none comes for 30 s.
 func (r *Recorder) Next(t testing.TB) string {
 	t.Helper()
-	deadline := time.After(10 * time.Second)
+	deadline := time.After(30 * time.Second)
 	for {
 		r.mu.Lock()
 		if r.read < len(r.said) {
