@@ -15,16 +15,19 @@ type Limits struct {
 	Conditions int // entries of a list named conditions; default 100
 }
 
+// DefaultLimits are the limits without any configuration.
+func DefaultLimits() Limits { return Limits{Bytes: 256 << 10, Depth: 64, Conditions: 100} }
+
 func (l Limits) orDefaults() Limits {
-	if l.Bytes <= 0 {
-		l.Bytes = 256 << 10
+	or := func(n *int, d int) {
+		if *n <= 0 {
+			*n = d
+		}
 	}
-	if l.Depth <= 0 {
-		l.Depth = 64
-	}
-	if l.Conditions <= 0 {
-		l.Conditions = 100
-	}
+	d := DefaultLimits()
+	or(&l.Bytes, d.Bytes)
+	or(&l.Depth, d.Depth)
+	or(&l.Conditions, d.Conditions)
 	return l
 }
 

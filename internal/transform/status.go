@@ -1,0 +1,65 @@
+// Package transform undoes, inside a status, what the way down changed, so that a tenant reads it in the terms of his workspace.
+//
+// It promises: references lead to upstream objects where these are known; no UID or resourceVersion of a downstream object, none of the way
+// down's labels and annotations, and nothing that the policy withholds is left; times are written one way; and what the user wrote stays.
+// One file holds one rule.
+//
+// It is pure: no I/O, no clock, no goroutine.
+package transform
+
+import (
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/upstreamd/upstreamd/internal/ref"
+)
+
+// Context is whose status it is.
+type Context struct {
+	Downstream  ref.Downstream
+	Upstream    ref.Upstream
+	UID         types.UID // of the downstream object; empty: not known
+	UpstreamUID types.UID // of the upstream object; empty: not known, and references to the object itself lose their UID
+	// Namespace gives the upstream namespace that a downstream one stands for. It is to be false for those of other workspaces: another
+	// tenant's names are not for this one. Nil: only the object's own Namespace is known.
+	Namespace func(downstream string) (upstream string, ok bool)
+	// Withhold holds paths below status that tenants do not see; "*" is each item of a list or member of an object.
+	Withhold [][]string
+}
+
+// Status applies all rules to s, which it owns, and gives it back. Nil stays nil. s is plain JSON.
+func Status(s map[string]any, c Context) map[string]any {
+	for _, path := range c.Withhold {
+		withhold(s, path)
+	}
+	c.apply("", s)
+	return s
+}
+
+// apply gives v, the value or one of the list of values under the given name, as it is upstream.
+func (c *Context) apply(name string, v any) any {
+	switch v := v.(type) {
+	case string:
+		return selector(name, timestamp(name, v))
+	case []any:
+		for i, item := range v {
+			v[i] = c.apply(name, item)
+		}
+	case map[string]any:
+		metadata(name, v)
+		c.reference(v)
+		for member, value := range v {
+			if bookkeeping(member) {
+				delete(v, member)
+				continue
+			}
+			if object, ok := value.(map[string]any); ok && len(object) > 0 {
+				if c.apply(member, object); len(object) == 0 { // nothing but bookkeeping was in it
+					delete(v, member)
+				}
+				continue
+			}
+			v[member] = c.apply(member, value)
+		}
+	}
+	return v
+}
