@@ -75,7 +75,7 @@ func (m *mailbox) run() {
 }
 
 // step handles one message, system messages first. It reports false when there is none left, and then the turn is over.
-func (m *mailbox) step() bool {
+func (m *mailbox) step() (more bool) {
 	message, system, ok := m.next()
 	if !ok {
 		return false
@@ -83,6 +83,7 @@ func (m *mailbox) step() bool {
 	defer func() {
 		if reason := recover(); reason != nil {
 			m.invoker.EscalateFailure(reason, message)
+			more = true
 		}
 	}()
 	if !system {

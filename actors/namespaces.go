@@ -147,15 +147,17 @@ func (n *namespacesActor) change(ctx actor.Context, name string, location *locat
 	ctx.Send(ctx.Parent(), NamespaceChanged{Name: name, Location: location})
 }
 
-// namespaceTable tells object actors which upstream namespace a downstream one stands for. The watch actor writes it.
-type namespaceTable struct{ names sync.Map } // downstream name → upstream name
+// namespaceTable tells object actors what a downstream Namespace stands for. The watch actor writes it.
+type namespaceTable struct{ names sync.Map } // downstream name → ref.Upstream without a name
 
-func (t *namespaceTable) upstream(downstream string) (string, bool) {
-	name, ok := t.names.Load(downstream)
+// upstream is the namespace of a workspace that a downstream one stands for; names of other workspaces are not told.
+func (t *namespaceTable) upstream(w ref.Workspace, downstream string) (string, bool) {
+	found, ok := t.names.Load(downstream)
 	if !ok {
 		return "", false
 	}
-	return name.(string), true
+	u := found.(ref.Upstream)
+	return u.Namespace, u.Workspace == w
 }
 
 func (t *namespaceTable) replace(locations map[string]*locator.Location) {
@@ -167,8 +169,8 @@ func (t *namespaceTable) replace(locations map[string]*locator.Location) {
 
 func (t *namespaceTable) put(name string, location *locator.Location) {
 	if location != nil {
-		if _, upstream, ok := location.Upstream(); ok {
-			t.names.Store(name, upstream)
+		if w, upstream, ok := location.Upstream(); ok {
+			t.names.Store(name, ref.Upstream{Workspace: w, Namespace: upstream})
 			return
 		}
 	}

@@ -25,7 +25,7 @@ type objectConfig struct {
 	aggregator *actor.PID
 	rules      atomic.Pointer[rules]
 	window     debounce.Window
-	namespace  func(downstream string) (upstream string, ok bool)
+	namespaces *namespaceTable
 	log        zerolog.Logger
 	said       *once
 	rejected   *prometheus.CounterVec
@@ -170,7 +170,7 @@ func (o *objectActor) extract(r *rules, obj *ref.Object) (parsed map[string]any,
 		Downstream: o.source,
 		Upstream:   o.upstream,
 		UID:        obj.UID,
-		Namespace:  o.config.namespace,
+		Namespace:  func(name string) (string, bool) { return o.config.namespaces.upstream(o.upstream.Workspace, name) },
 		Withhold:   r.policy.Withhold,
 	}), nil
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
-	"slices"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -112,7 +111,7 @@ func NewWatch(c WatchConfig) actor.Actor {
 		target:     c.Target,
 		aggregator: c.Aggregator,
 		window:     c.Window,
-		namespace:  w.shared.upstream,
+		namespaces: w.shared,
 		log:        c.Log,
 		said:       w.said,
 		rejected:   c.Metrics.Rejected,
@@ -125,7 +124,8 @@ func NewWatch(c WatchConfig) actor.Actor {
 
 func (w *watchActor) usePolicy(set *policy.Set) {
 	p := set.For(w.Resource)
-	r := &rules{policy: p, extractor: extraction(p, w.Limits), whole: p.Whole}
+	r := &rules{policy: p, whole: p.Whole}
+	r.extractor = status.Options{Limits: w.Limits, Fields: p.Extract.Fields, Paths: p.Extract.Paths}
 	if w.Extractor != nil {
 		r.extractor, r.whole = status.Validated(w.Extractor, w.Limits), true
 	}
@@ -134,22 +134,6 @@ func (w *watchActor) usePolicy(set *policy.Set) {
 	w.want.Annotations = append(w.want.Annotations, locator.UpstreamGeneration)
 	w.want.StatusTimes = p.StatusTimes
 	w.want.Whole = r.whole
-}
-
-// extraction is what a policy says of what is taken out of an object.
-func extraction(p *policy.Policy, limits status.Limits) status.Extractor {
-	o := status.Options{Limits: limits}
-	for _, e := range p.Extract {
-		if len(e.From) > 1 && e.From[0] == "status" && slices.Equal(e.From[1:], e.To) {
-			o.Fields = append(o.Fields, e.To)
-			continue
-		}
-		if o.Paths == nil {
-			o.Paths = map[string][]string{}
-		}
-		o.Paths[policy.Path(e.To).String()] = e.From
-	}
-	return o
 }
 
 func (w *watchActor) Receive(ctx actor.Context) {

@@ -272,7 +272,7 @@ func TestForgottenObjectIsWithdrawn(t *testing.T) {
 		f.says("west", 3)
 		f.synced("east", "west")
 		f.settle()
-		f.must(f.system.Forget(t.Context(), "west", deployments, "kcp-team-a-default", "web"))
+		f.must(f.system.Forget(f.t.Context(), "west", deployments, "kcp-team-a-default", "web"))
 		f.settle()
 		f.wantReady(2)
 	})
@@ -285,7 +285,7 @@ func TestRemovedSyncTargetIsWithdrawnAndMayComeBack(t *testing.T) {
 		f.says("west", 3)
 		f.synced("east", "west")
 		f.settle()
-		f.must(f.system.RemoveTarget(t.Context(), "west"))
+		f.must(f.system.RemoveTarget(f.t.Context(), "west"))
 		f.settle()
 		f.wantReady(2)
 		f.must(f.system.AddPushTarget(supervisor.Target{Name: "west", Workspaces: []actors.Workspace{"team-a"}}))
@@ -417,7 +417,7 @@ func TestAContestedFieldIsRepairedLessAndLess(t *testing.T) {
 		if n := len(f.upstream.patches()) - before; n > 16 {
 			t.Errorf("%d repairs within 10 minutes of a contested field", n)
 		}
-		explanation, err := f.system.Explain(t.Context(), deployments, web)
+		explanation, err := f.system.Explain(f.t.Context(), deployments, web)
 		f.must(err)
 		if want := "Contested: hostile overwrites what is published"; explanation.Suppressed != want {
 			t.Errorf("explained as %q, want %q", explanation.Suppressed, want)
@@ -448,7 +448,7 @@ func TestDeletedAndRecreatedUnderLoadEndsTrue(t *testing.T) {
 			f.says("east", int64(n%3))
 			time.Sleep(30 * time.Millisecond)
 			f.upstream.remove(web)
-			f.must(f.system.Forget(t.Context(), "east", deployments, "kcp-team-a-default", "web"))
+			f.must(f.system.Forget(f.t.Context(), "east", deployments, "kcp-team-a-default", "web"))
 			f.upstream.put(web, 1, nil)
 			f.says("east", 2)
 			time.Sleep(30 * time.Millisecond)
@@ -466,7 +466,7 @@ func TestStatusThatIsNotAnObjectIsRefusedAndTheLastGoodOneStays(t *testing.T) {
 		f.settle()
 		bad := f.copyOfWeb("east", 0)
 		bad.Object["status"] = "a string"
-		f.must(f.system.SyncStatus(t.Context(), "east", deployments, bad))
+		f.must(f.system.SyncStatus(f.t.Context(), "east", deployments, bad))
 		f.settle()
 		f.wantReady(2)
 	})
@@ -478,7 +478,7 @@ func TestUnboundWorkspaceIsNeverWritten(t *testing.T) {
 		f.upstream.put(foreign, 1, nil)
 		forged := f.copyOfWeb("east", 2)
 		forged.SetNamespace("kcp-team-b-default")
-		f.must(f.system.SyncStatus(t.Context(), "east", deployments, forged))
+		f.must(f.system.SyncStatus(f.t.Context(), "east", deployments, forged))
 		f.synced("east")
 		f.settle()
 		if n := len(f.upstream.patches()); n != 0 {

@@ -37,7 +37,7 @@ type Options struct {
 	Debounce     debounce.Window      // default: quiet 200 ms, maximum wait 2 s
 	Writer       actors.WriterOptions // default: no cap, 16 calls in flight
 	Staleness    Staleness
-	Limits       status.Limits    // default: status.DefaultLimits
+	Limits       status.Limits    // a zero field means its default
 	Fence        ref.Fence        // the right to write; nil: always
 	Workers      int              // goroutines that run actors; default: GOMAXPROCS
 	Logger       zerolog.Logger   // default: none
@@ -134,9 +134,6 @@ func (o *Options) complete() error {
 	}
 	if len(o.Locators) == 0 {
 		o.Locators = []string{"NamespaceLocator", "Prefix"}
-	}
-	if o.Limits == (status.Limits{}) {
-		o.Limits = status.DefaultLimits()
 	}
 	if o.SystemLogger == nil {
 		o.SystemLogger = slog.New(slog.DiscardHandler)
