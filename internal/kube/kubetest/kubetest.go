@@ -3,6 +3,7 @@
 package kubetest
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -27,7 +28,7 @@ var Deployments = ref.Resource{Group: "apps", Version: "v1", Resource: "deployme
 func Memory(t testing.TB, h http.Handler) *rest.Config {
 	t.Helper()
 	l := &listener{conns: make(chan net.Conn), done: make(chan struct{})}
-	server := &http.Server{Handler: h, ErrorLog: log.New(io.Discard, "", 0)} //nolint:gosec // a test's server
+	server := &http.Server{Handler: readFirst(h), ErrorLog: log.New(io.Discard, "", 0)} //nolint:gosec // a test's server
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
@@ -38,6 +39,18 @@ func Memory(t testing.TB, h http.Handler) *rest.Config {
 		<-served
 	})
 	return &rest.Config{Host: "http://memory", Dial: l.dial}
+}
+
+// readFirst reads a request's body before it is answered: net/http notices that a client went away only behind the body.
+func readFirst(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		h.ServeHTTP(w, r)
+	})
 }
 
 type listener struct {
