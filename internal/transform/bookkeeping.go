@@ -24,6 +24,22 @@ func bookkeeping(key string) bool {
 	return strings.HasSuffix(domain, ".workload.kcp.io") || strings.HasSuffix(domain, ".workload.kcp.dev")
 }
 
+// labelMap says whether m holds a user's labels or annotations, where no name means anything to us but those of bookkeeping.
+func labelMap(name string, m map[string]any) bool {
+	if name == "labels" || name == "annotations" || name == "matchLabels" {
+		return true
+	}
+	if !strings.HasSuffix(name, "elector") {
+		return false
+	}
+	for _, v := range m {
+		if _, ok := v.(string); !ok {
+			return false
+		}
+	}
+	return true
+}
+
 // metadata strips an object's metadata of what the API server and the way down keep in it.
 func metadata(name string, m map[string]any) {
 	if name != "metadata" {

@@ -8,6 +8,8 @@
 package transform
 
 import (
+	"maps"
+
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/upstreamd/upstreamd/internal/ref"
@@ -45,6 +47,10 @@ func (c *Context) apply(name string, v any) any {
 			v[i] = c.apply(name, item)
 		}
 	case map[string]any:
+		if labelMap(name, v) {
+			maps.DeleteFunc(v, func(key string, _ any) bool { return bookkeeping(key) })
+			return v
+		}
 		metadata(name, v)
 		c.reference(v)
 		for member, value := range v {
