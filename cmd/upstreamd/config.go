@@ -28,7 +28,7 @@ func newConfigValidate() *cobra.Command {
 		Long: text(`
 			Read a configuration file, the kubeconfigs and the policies that it names, and say all that is wrong with them, each
 			with its field and how to mend it. No cluster is asked. The exit status is 0 if run would start with it.`),
-		Example:           text(`upstreamd config validate upstreamd.yaml`),
+		Example:           example(`upstreamd config validate upstreamd.yaml`),
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: completeYAML,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -50,7 +50,7 @@ func newConfigPrintDefaults() *cobra.Command {
 	return &cobra.Command{
 		Use:   "print-defaults",
 		Short: "Print a complete configuration with comments, in which all that is optional stands at its default",
-		Example: text(`
+		Example: example(`
 			upstreamd config print-defaults > upstreamd.yaml`),
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -60,11 +60,13 @@ func newConfigPrintDefaults() *cobra.Command {
 	}
 }
 
-func count(n int, what string) string {
+func count(n int, what string) string { return plural(n, what, what+"s") }
+
+func plural(n int, one, many string) string {
 	if n == 1 {
-		return "1 " + what
+		return "1 " + one
 	}
-	return fmt.Sprintf("%d %ss", n, what)
+	return fmt.Sprintf("%d %s", n, many)
 }
 
 func completeYAML(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {

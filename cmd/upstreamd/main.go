@@ -44,7 +44,7 @@ func newRoot() *cobra.Command {
 			status, merges what several clusters say, and writes one status to the object in its kcp workspace.
 
 			It keeps nothing on disk: stop it and start it at any time.`),
-		Example: text(`
+		Example: example(`
 			# A configuration to start from
 			upstreamd config print-defaults > upstreamd.yaml
 
@@ -58,7 +58,7 @@ func newRoot() *cobra.Command {
 		Args:          cobra.NoArgs,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.AddCommand(newRun(), newConfig(), newVersion())
+	root.AddCommand(newRun(), newConfig(), newPolicy(), newVersion())
 	return root
 }
 
@@ -69,4 +69,9 @@ func text(s string) string {
 		indented[i] = strings.TrimPrefix(line, "\t\t\t")
 	}
 	return strings.TrimSpace(strings.Join(indented, "\n"))
+}
+
+// example is a help text that stands under a heading.
+func example(s string) string {
+	return "  " + strings.ReplaceAll(strings.ReplaceAll(text(s), "\n", "\n  "), "\n  \n", "\n\n")
 }

@@ -27,7 +27,7 @@ func newRun() *cobra.Command {
 			not: it is tried again until it can.
 
 			/livez, /readyz and /metrics are served at serving.address. /readyz answers 200 once upstream was listed.`),
-		Example: text(`
+		Example: example(`
 			upstreamd run --config upstreamd.yaml
 
 			# For people, with more detail

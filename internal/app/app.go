@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -33,10 +34,17 @@ type App struct {
 	upstream *upstream.Client
 	targets  []*rest.Config          // in the order of the configuration
 	gates    featuregate.FeatureGate // asked by what is not stable yet
+	pace     pace
 
 	listening chan struct{} // closed when address is known
 	address   net.Addr
 	system    atomic.Pointer[supervisor.System] // nil: not started, or stopping
+}
+
+// pace is how often upstream is asked for the names of its workspaces.
+type pace struct {
+	resolveEvery             time.Duration // a path such as root:team-a leads to another logical cluster once its workspace was made anew
+	resolveSoon, resolveLate time.Duration // a server that does not answer is asked again after a pause that grows from one to the other
 }
 
 // New makes what c describes and reads the files that it names. It asks no server. The error tells all that is wrong.
@@ -46,6 +54,7 @@ func New(c *config.Configuration, log zerolog.Logger) (*App, error) {
 		log:       log,
 		agent:     "upstreamd/" + BuildVersion().Version,
 		registry:  prometheus.NewRegistry(),
+		pace:      pace{resolveEvery: time.Minute, resolveSoon: time.Second, resolveLate: 15 * time.Second},
 		listening: make(chan struct{}),
 	}
 	err := errors.Join(a.makeMetrics(), a.readPolicies(), a.makeUpstream(), a.readTargets(), a.setGates())

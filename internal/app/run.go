@@ -16,13 +16,6 @@ import (
 	"github.com/upstreamd/upstreamd/supervisor"
 )
 
-const (
-	// A path such as root:team-a leads to another logical cluster after its workspace was deleted and made again.
-	resolveEvery = time.Minute
-	// An upstream server that does not answer is asked again after a pause that grows from the first to the second.
-	resolveSoon, resolveLate = time.Second, 15 * time.Second
-)
-
 // Run serves and works until ctx ends, then lets what waits to be written leave, for the configured time at most. It is called
 // once. A cluster that cannot be reached does not end it.
 func (a *App) Run(ctx context.Context) (err error) {
@@ -71,7 +64,7 @@ func (a *App) session(ctx context.Context, broken <-chan error) error {
 	}
 	a.system.Store(system)
 	a.log.Info().Int("workspaces", len(workspaces)).Msg("started")
-	again := time.NewTicker(resolveEvery)
+	again := time.NewTicker(a.pace.resolveEvery)
 	defer again.Stop()
 	for err == nil && ctx.Err() == nil && slices.Equal(workspaces, a.upstream.Workspaces()) {
 		select {
@@ -101,7 +94,7 @@ func (a *App) deadline() (context.Context, context.CancelFunc) {
 // resolve asks upstream for the names of its workspaces until any answer comes at all; false if ctx ends first. A workspace
 // that cannot be asked while others can keeps its configured name for now: it must not be in their way.
 func (a *App) resolve(ctx context.Context) bool {
-	for pause := resolveSoon; ctx.Err() == nil; pause = min(2*pause, resolveLate) {
+	for pause := a.pace.resolveSoon; ctx.Err() == nil; pause = min(2*pause, a.pace.resolveLate) {
 		err := a.upstream.Resolve(ctx)
 		if err == nil {
 			return true
@@ -110,7 +103,7 @@ func (a *App) resolve(ctx context.Context) bool {
 			a.log.Warn().Err(err).Msg("workspaces cannot be asked for their names yet, and are tried again")
 			return true
 		}
-		if pause == resolveSoon {
+		if pause == a.pace.resolveSoon {
 			a.log.Warn().Err(err).Msg("upstream does not answer, and is tried again")
 		}
 		select {
