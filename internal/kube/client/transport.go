@@ -33,8 +33,8 @@ const (
 	idlePerHost = 256
 )
 
-// newHTTPClient makes the one client of one host: TLS and credentials as client-go understands cfg (token files and exec plugins are
-// asked again after a 401), but no redirects, no compression and no request layer that repeats calls unseen.
+// newHTTPClient makes the one client of one host: TLS and credentials as client-go understands cfg (exec plugins are asked again after
+// a 401, and so are token files), but no redirects, no compression and no request layer that repeats calls unseen.
 func newHTTPClient(cfg *rest.Config, heard *heard) (*http.Client, error) {
 	tc, err := cfg.TransportConfig()
 	if err != nil {
@@ -45,6 +45,15 @@ func newHTTPClient(cfg *rest.Config, heard *heard) (*http.Client, error) {
 		if base, err = newTransport(tc); err != nil {
 			return nil, err
 		}
+	}
+	if tc.BearerTokenFile != "" {
+		// client-go alone would read the file again after a minute, whatever the server says.
+		tokens := transport.NewCachedFileTokenSource(tc.BearerTokenFile)
+		if _, err := tokens.Token(); err != nil {
+			return nil, fmt.Errorf("credentials: %w", err)
+		}
+		tc.Wrap(transport.ResettableTokenSourceWrapTransport(tokens))
+		tc.BearerToken, tc.BearerTokenFile = "", ""
 	}
 	tc.UserAgent = "" // set on every request, which saves a copy of each
 	heard.next = base
