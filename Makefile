@@ -13,6 +13,7 @@ LINTER       = $(CACHE)/golangci-lint-$(shell awk '$$1 == "github.com/golangci/g
 MODULES     := . sandbox
 ALL_MODULES := . sandbox sandbox/servers tools
 COVERAGE    := bin/coverage
+HELPERS     := internal/(memapi|kube/kubetest|importtest)
 LEAST       := 80
 DEMO_FOR    ?=
 BENCH       ?= .
@@ -42,7 +43,7 @@ demo: build ## Sandbox, daemon and load in one terminal; ends with Ctrl-C, or af
 test: ## All tests under the race detector, real API servers included, and the coverage of both (least 80 %)
 	@assets=$$(go -C sandbox run ./cmd/sandbox-binaries); export KUBEBUILDER_ASSETS="$$assets"; \
 	rm -rf $(COVERAGE); mkdir -p $(COVERAGE)/unit $(COVERAGE)/integration; \
-	product=$$(go list ./... | paste -sd,); \
+	product=$$(go list ./... | grep -Ev '/$(HELPERS)(/|$$)' | paste -sd,); \
 	echo "== unit and actor tests"; \
 	go test -race -cover -coverpkg="$$product" ./... -args -test.gocoverdir="$$PWD/$(COVERAGE)/unit"; \
 	echo "== integration tests on real API servers"; \

@@ -33,7 +33,7 @@ func load(t *testing.T, mode packages.LoadMode, patterns ...string) []*packages.
 func TestImportDirections(t *testing.T) {
 	imports := map[string][]string{}
 	for _, p := range load(t, packages.NeedImports|packages.NeedFiles, "./...") {
-		if len(p.GoFiles) > 0 || p.PkgPath == module+"/internal/importtest" {
+		if len(p.GoFiles) > 0 {
 			imports[p.PkgPath] = slices.Sorted(maps.Keys(p.Imports))
 		}
 	}
@@ -102,6 +102,8 @@ func TestWhatIsForbiddenIsFound(t *testing.T) {
 		{"actors", "k8s.io/client-go/tools/cache", "driven through ports"},
 		{"supervisor", module + "/internal/app", "inside other programs"},
 		{"internal/app", module + "/cmd/upstreamd", "only commands start it"},
+		{"internal/app", module + "/internal/memapi", "is for tests and benches"},
+		{"internal/kube/upstream", module + "/internal/kube/kubetest", "not who uses them"},
 		{"internal/app", module + "/sandbox/oracle", "does not know what tests and measures it"},
 		{"cmd/upstreamd", module + "/actors", "commands turn flags into calls"},
 		{"internal/metrics", "testing", "tools for tests"},
@@ -119,6 +121,7 @@ func TestWhatIsForbiddenIsFound(t *testing.T) {
 		{"actors", module + "/internal/status"},
 		{"internal/app", module + "/internal/kube/upstream"},
 		{"internal/app", "os/signal"},
+		{"internal/memapi/contract", "testing"},
 		{"internal/kube/client", "k8s.io/client-go/rest"},
 	} {
 		if found := violations(map[string][]string{module + "/" + tt.from: {tt.to}}); len(found) > 0 {
