@@ -276,3 +276,17 @@ func hasConditions(v any) bool {
 	}
 	return false
 }
+
+func BenchmarkDiffUnchanged(b *testing.B) {
+	const deployment = `{"observedGeneration":4,"replicas":3,"updatedReplicas":3,"readyReplicas":3,"availableReplicas":3,"conditions":[
+		{"type":"Available","status":"True","lastUpdateTime":"2026-08-03T09:14:27Z","lastTransitionTime":"2026-08-03T09:14:27Z","reason":"MinimumReplicasAvailable","message":"m"},
+		{"type":"Progressing","status":"True","lastUpdateTime":"2026-08-03T09:15:02Z","lastTransitionTime":"2026-08-03T09:13:51Z","reason":"NewReplicaSetAvailable","message":"m"}]}`
+	published, desired := parse(b, deployment), parse(b, deployment)
+	o := Options{Typed: true, Keys: byType, Ignore: [][]string{{"seen"}}}
+	b.ReportAllocs()
+	for b.Loop() {
+		if Diff(published, desired, nil, o) != nil {
+			b.Fatal("a difference")
+		}
+	}
+}

@@ -8,7 +8,6 @@ package status
 
 import (
 	"bytes"
-	"fmt"
 	"maps"
 	"slices"
 
@@ -68,10 +67,14 @@ func Extract(o *ref.Object, opts Options) (map[string]any, error) {
 	}
 	status, ok := v.(map[string]any)
 	if v != nil && !ok {
-		return nil, &Refused{NotAnObject, fmt.Sprintf("status is a %s, not an object", kind(v))}
+		return nil, &Refused{NotAnObject, "status is a list, a string, a number or a boolean"}
 	}
 	if status != nil && len(opts.Fields) > 0 {
-		status = pick(status, opts.Fields)
+		whole := status
+		status = map[string]any{}
+		for _, path := range opts.Fields {
+			pick(status, whole, path)
+		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(opts.Paths)) {
 		v, err := lookUp(o.Raw, opts.Paths[name], l)
@@ -94,32 +97,24 @@ func Extract(o *ref.Object, opts Options) (map[string]any, error) {
 	return status, nil
 }
 
-// pick is the part of m at the given paths.
-func pick(m map[string]any, paths [][]string) map[string]any {
-	picked := map[string]any{}
-	for _, path := range paths {
-		from, to := m, picked
-		for i, name := range path {
-			v, ok := from[name]
-			if !ok {
-				break
-			}
-			next, isObject := v.(map[string]any)
-			if i == len(path)-1 || !isObject {
-				if i == len(path)-1 {
-					to[name] = v
-				}
-				break
-			}
-			below, ok := to[name].(map[string]any)
-			if !ok {
-				below = map[string]any{}
-				to[name] = below
-			}
-			from, to = next, below
-		}
+// pick copies what stands at path.
+func pick(to, from map[string]any, path []string) {
+	name := path[0]
+	v, ok := from[name]
+	if ok && len(path) == 1 {
+		to[name] = v
+		return
 	}
-	return picked
+	below, ok := v.(map[string]any)
+	if !ok {
+		return
+	}
+	next, ok := to[name].(map[string]any)
+	if !ok {
+		next = map[string]any{}
+		to[name] = next
+	}
+	pick(next, below, path[1:])
 }
 
 // Hash tells a raw status from the one before: equal bytes have equal hashes, others practically never.

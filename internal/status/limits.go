@@ -156,16 +156,3 @@ func short(message string) string {
 	}
 	return message[:cut] + "…"
 }
-
-func kind(v any) string {
-	switch v.(type) {
-	case []any:
-		return "list"
-	case string:
-		return "string"
-	case bool:
-		return "boolean"
-	default:
-		return "number"
-	}
-}

@@ -14,11 +14,12 @@ import (
 type parser struct {
 	*jsontext.Decoder
 	limits Limits
+	err    error // the first; what is read after it is worth nothing
 }
 
 func newParser(raw []byte, l Limits) *parser {
 	// Names twice in one object are found while its map is built.
-	return &parser{jsontext.NewDecoder(bytes.NewBuffer(raw), jsontext.AllowDuplicateNames(true)), l}
+	return &parser{Decoder: jsontext.NewDecoder(bytes.NewBuffer(raw), jsontext.AllowDuplicateNames(true)), limits: l}
 }
 
 // parse gives the value of one JSON text; nil for none.
@@ -30,12 +31,12 @@ func parse(raw []byte, l Limits) (any, error) {
 		return nil, nil
 	}
 	p := newParser(raw, l)
-	v, err := p.value(1, false)
-	if err != nil {
-		return nil, err
-	}
+	v := p.value(1, false)
 	if _, err := p.ReadToken(); err != io.EOF {
-		return nil, malformed(errors.New("more than one JSON value"))
+		p.fail(malformed(errors.New("more than one JSON value")))
+	}
+	if p.err != nil {
+		return nil, p.err
 	}
 	return v, nil
 }
@@ -44,38 +45,28 @@ func parse(raw []byte, l Limits) (any, error) {
 func lookUp(raw []byte, path []string, l Limits) (any, error) {
 	p := newParser(raw, l)
 	for _, name := range path {
-		if p.PeekKind() != '{' {
-			return nil, nil
-		}
-		if found, err := p.enter(name); !found || err != nil {
-			return nil, err
+		if p.PeekKind() != '{' || !p.enter(name) {
+			return nil, p.err
 		}
 	}
-	v, err := p.ReadValue()
-	if err != nil {
-		return nil, malformed(err)
+	v := p.read()
+	if p.err != nil {
+		return nil, p.err
 	}
 	return parse(v, l)
 }
 
 // enter goes to the value of a member of the object that comes next.
-func (p *parser) enter(member string) (found bool, err error) {
-	if _, err := p.ReadToken(); err != nil {
-		return false, malformed(err)
-	}
-	for p.PeekKind() == '"' {
-		name, err := p.text()
-		if err != nil || name == member {
-			return err == nil, err
-		}
-		if err := p.SkipValue(); err != nil {
-			return false, malformed(err)
+func (p *parser) enter(member string) bool {
+	for p.token(); p.more('}'); p.read() {
+		if p.text() == member {
+			return p.err == nil
 		}
 	}
-	return false, nil
+	return false
 }
 
-func (p *parser) value(depth int, conditions bool) (any, error) {
+func (p *parser) value(depth int, conditions bool) any {
 	switch p.PeekKind() {
 	case '{':
 		return p.object(depth)
@@ -83,102 +74,108 @@ func (p *parser) value(depth int, conditions bool) (any, error) {
 		return p.list(depth, conditions)
 	case '"':
 		return p.text()
+	case 'n', 't', 'f':
+		switch p.read().Kind() {
+		case 't':
+			return true
+		case 'f':
+			return false
+		}
+		return nil
 	}
-	raw, err := p.ReadValue()
-	if err != nil {
-		return nil, malformed(err)
-	}
-	switch raw[0] {
-	case 'n':
-		return nil, nil
-	case 't', 'f':
-		return raw[0] == 't', nil
-	}
-	return number(raw)
+	return p.number()
 }
 
-func (p *parser) object(depth int) (any, error) {
+func (p *parser) object(depth int) any {
 	if depth > p.limits.Depth {
-		return nil, p.limits.tooDeep()
-	}
-	if _, err := p.ReadToken(); err != nil {
-		return nil, malformed(err)
+		p.fail(p.limits.tooDeep())
+		return nil
 	}
 	m := map[string]any{}
-	for p.PeekKind() != '}' {
-		name, err := p.text()
-		if err != nil {
-			return nil, err
-		}
+	for p.token(); p.more('}'); {
+		name := p.text()
 		if _, twice := m[name]; twice {
-			return nil, malformed(fmt.Errorf("the name %q twice in one object", short(name)))
+			p.fail(malformed(fmt.Errorf("the name %q twice in one object", name)))
 		}
-		if m[name], err = p.value(depth+1, name == "conditions"); err != nil {
-			return nil, err
-		}
+		m[name] = p.value(depth+1, name == "conditions")
 	}
-	return m, p.end()
+	return m
 }
 
-func (p *parser) list(depth int, conditions bool) (any, error) {
+func (p *parser) list(depth int, conditions bool) any {
 	if depth > p.limits.Depth {
-		return nil, p.limits.tooDeep()
-	}
-	if _, err := p.ReadToken(); err != nil {
-		return nil, malformed(err)
+		p.fail(p.limits.tooDeep())
+		return nil
 	}
 	l := []any{}
-	for p.PeekKind() != ']' {
+	for p.token(); p.more(']'); {
 		if conditions && len(l) == p.limits.Conditions {
-			return nil, p.limits.tooMany()
+			p.fail(p.limits.tooMany())
+			break
 		}
-		v, err := p.value(depth+1, false)
-		if err != nil {
-			return nil, err
-		}
-		l = append(l, v)
+		l = append(l, p.value(depth+1, false))
 	}
-	return l, p.end()
-}
-
-func (p *parser) end() error {
-	if _, err := p.ReadToken(); err != nil {
-		return malformed(err)
-	}
-	return nil
+	return l
 }
 
 // text reads a string, as the shared one if it is one of those that most statuses hold.
-func (p *parser) text() (string, error) {
-	raw, err := p.ReadValue()
-	if err != nil {
-		return "", malformed(err)
+func (p *parser) text() string {
+	raw := p.read()
+	if p.err != nil {
+		return ""
 	}
-	if raw.Kind() != '"' {
-		return "", malformed(errors.New("the name of an object's member is not a string"))
-	}
-	if content := raw[1 : len(raw)-1]; bytes.IndexByte(content, '\\') < 0 {
+	if content := raw[1 : len(raw)-1]; raw[0] == '"' && bytes.IndexByte(content, '\\') < 0 {
 		if s := common(content); s != "" {
-			return s, nil
+			return s
 		}
-		return string(content), nil
+		return string(content)
 	}
 	unquoted, err := jsontext.AppendUnquote(nil, raw)
 	if err != nil {
-		return "", malformed(err)
+		p.fail(malformed(err))
 	}
-	return string(unquoted), nil
+	return string(unquoted)
 }
 
-func number(raw []byte) (any, error) {
+func (p *parser) number() any {
+	raw := p.read()
 	if bytes.IndexAny(raw, ".eE") < 0 {
 		if i, err := strconv.ParseInt(string(raw), 10, 64); err == nil {
-			return i, nil
+			return i
 		}
 	}
 	f, err := strconv.ParseFloat(string(raw), 64)
 	if err != nil {
-		return nil, malformed(fmt.Errorf("the number %s", short(string(raw))))
+		p.fail(malformed(err))
 	}
-	return f, nil
+	return f
+}
+
+// more says whether a list or object goes on, and reads its end if not.
+func (p *parser) more(end jsontext.Kind) bool {
+	if p.err == nil && p.PeekKind() == end {
+		p.token()
+		return false
+	}
+	return p.err == nil
+}
+
+func (p *parser) read() jsontext.Value {
+	v, err := p.ReadValue()
+	if err != nil {
+		p.fail(malformed(err))
+	}
+	return v
+}
+
+func (p *parser) token() {
+	if _, err := p.ReadToken(); err != nil {
+		p.fail(malformed(err))
+	}
+}
+
+func (p *parser) fail(err error) {
+	if p.err == nil {
+		p.err = err
+	}
 }

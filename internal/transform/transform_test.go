@@ -70,6 +70,7 @@ func TestStatus(t *testing.T) {
 		"the own UID":                         {known, `{"ref":{"name":"web-down","uid":"our-uid"}}`, `{"ref":{"name":"web","uid":"upstream-uid"}}`},
 		"another's UID":                       {known, `{"ref":{"name":"x","uid":"` + otherUID + `"}}`, `{"ref":{"name":"x"}}`},
 		"another's UID in another form":       {known, `{"ref":{"kind":"Pod","name":"x","uid":"0123456789abcdef0123456789abcdef"}}`, `{"ref":{"kind":"Pod","name":"x"}}`},
+		"another's UID beside a namespace":    {known, `{"ref":{"name":"x","namespace":"kube-system","uid":"static"}}`, `{"ref":{"name":"x","namespace":"kube-system"}}`},
 		"a user's number, and a user's text":  {known, `{"user":{"linux":{"uid":1000,"gid":1000}},"account":{"name":"ann","uid":"1000"}}`, `{"user":{"linux":{"uid":1000,"gid":1000}},"account":{"name":"ann","uid":"1000"}}`},
 		"a resourceVersion that is no string": {ctx(), `{"ref":{"kind":"A","name":"x","resourceVersion":7}}`, `{"ref":{"kind":"A","name":"x","resourceVersion":7}}`},
 
