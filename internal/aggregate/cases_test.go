@@ -1,14 +1,20 @@
 package aggregate_test
 
 import (
+	"flag"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"golang.org/x/tools/txtar"
+	"sigs.k8s.io/yaml"
+
 	"github.com/upstreamd/upstreamd/internal/policytest"
 )
+
+var update = flag.Bool("update", false, "write into the case files what comes out now; read the difference before you commit it")
 
 // TestCases runs the case files. They are the documentation of what is published.
 func TestCases(t *testing.T) {
@@ -24,7 +30,7 @@ func TestCases(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n < 1 {
+	if n < 120 {
 		t.Errorf("%d case files, want at least 120", n)
 	}
 }
@@ -41,7 +47,29 @@ func run(t *testing.T, path string) {
 	if c.Comment == "" {
 		t.Error("a case begins with a sentence on what it shows")
 	}
-	for _, failure := range policytest.Run(c).Failures {
+	result := policytest.Run(c)
+	if *update {
+		write(t, path, data, result)
+		return
+	}
+	for _, failure := range result.Failures {
 		t.Error(failure)
+	}
+}
+
+func write(t *testing.T, path string, data []byte, r policytest.Result) {
+	archive := txtar.Parse(data)
+	for i := range archive.Files {
+		switch f := &archive.Files[i]; f.Name {
+		case "want.yaml":
+			if f.Data = nil; r.Status != nil {
+				f.Data, _ = yaml.Marshal(r.Status)
+			}
+		case "want.reason":
+			f.Data = []byte(string(r.Decision.Reason) + ": " + r.Decision.Message + "\n")
+		}
+	}
+	if err := os.WriteFile(path, txtar.Format(archive), 0o644); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -24,7 +24,7 @@ const (
 // heartbeats are fields of a condition that say no more than that somebody looked.
 var heartbeats = [...]string{"lastUpdateTime", "lastHeartbeatTime", "lastProbeTime"}
 
-var errNoConditions = errors.New("is no list of conditions with different types")
+var errNoConditions = errors.New("is no list of conditions, each with a type of its own and a status")
 
 // voice is what one SyncTarget says of one type of condition.
 type voice struct {
@@ -144,6 +144,13 @@ func (c *conditionList) voices() ([]voice, error) {
 		kind := text(entry, "type")
 		switch {
 		case c.top && (kind == SummaryType || c.isTerminal(kind)) || !c.ours(c.path, entry):
+		case c.blind == 0 && slices.Contains(c.p.Conditions.UnknownWhenAbsent, kind):
+			s := &c.in.Sources[0]
+			reason := reasonNotReported
+			if s.Stale {
+				reason = reasonStale
+			}
+			voices = append(voices, voice{kind: kind, status: "Unknown", entry: entry, source: s, reason: reason})
 		case c.blind == 0:
 			c.add(entry)
 		default: // what the unknown ones would say is what is published, as far as we can know
@@ -248,6 +255,10 @@ func (c *conditionList) vote(mode policy.ConditionMode, said []voice) (status st
 			return v.status, true
 		}
 	}
+	// Where the votes do not suffice because a SyncTarget is not heard of, that is what is known.
+	if slices.ContainsFunc(said, func(v voice) bool { return v.reason == reasonStale }) {
+		return "Unknown", true
+	}
 	return "", false
 }
 
@@ -284,8 +295,11 @@ func (c *conditionList) reasonOf(deciding []voice) string {
 
 // messageOf is the message of the only deciding SyncTarget, else all messages, each once, with the names of those who say so.
 func (c *conditionList) messageOf(deciding []voice) string {
-	if len(deciding) == 1 {
-		return cut(deciding[0].saysMessage())
+	switch v := &deciding[0]; {
+	case len(deciding) == 1 && v.reason != "":
+		return fmt.Sprintf("SyncTarget %s: %s", v.source.Target, v.saysMessage())
+	case len(deciding) == 1:
+		return cut(v.saysMessage())
 	}
 	return cut(fmt.Sprintf("%d/%d SyncTargets: %s", len(deciding), c.counted, together(deciding)))
 }
@@ -325,9 +339,9 @@ func (v *voice) saysReason() string {
 func (v *voice) saysMessage() string {
 	switch v.reason {
 	case reasonStale:
-		return "SyncTarget " + string(v.source.Target) + " is not heard of"
+		return "not heard of"
 	case reasonNotReported:
-		return "SyncTarget " + string(v.source.Target) + " does not report it"
+		return "not reported"
 	}
 	return text(v.entry, "message")
 }
@@ -419,7 +433,7 @@ func conditionsIn(status map[string]any, path policy.Path) ([]any, error) {
 	}
 	for i, item := range list {
 		kind := text(item, "type")
-		if kind == "" || slices.ContainsFunc(list[:i], func(e any) bool { return text(e, "type") == kind }) {
+		if kind == "" || text(item, "status") == "" || slices.ContainsFunc(list[:i], func(e any) bool { return text(e, "type") == kind }) {
 			return nil, errNoConditions
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/upstreamd/upstreamd/internal/policy"
 	"github.com/upstreamd/upstreamd/internal/ref"
@@ -28,19 +29,18 @@ func Decide(p *policy.Policy, in Input) Decision {
 	case len(in.Ambiguous) > 0:
 		return stay(ReasonAmbiguous, "several objects claim to be the copy in "+join(in.Ambiguous))
 	case p.Finished != nil && (d.ended(p.Finished.Success) || d.ended(p.Finished.Failure)):
-		return stay(ReasonFinished, "")
+		return stay(ReasonFinished, "it has ended, and stays as it is published")
 	case in.Withdrawn:
 		return d.empty()
 	case len(in.Sources) == 0:
-		return stay(ReasonNotPlaced, "")
+		return stay(ReasonNotPlaced, "no SyncTarget is placed")
 	}
 	if waiting := d.count(); len(waiting) > 0 {
-		listed := len(in.Sources) - len(waiting)
-		return stay(ReasonWaiting, fmt.Sprintf("%d/%d SyncTargets listed: not yet %s", listed, len(in.Sources), join(waiting)))
+		return stay(ReasonWaiting, fmt.Sprintf("%d/%d SyncTargets listed: not yet %s", len(in.Sources)-len(waiting), len(in.Sources), join(waiting)))
 	}
 	d.out = Decision{Publish: true, Message: d.report()}
 	switch {
-	case d.blind > 0 && p.Stale == policy.Hold:
+	case d.blind > 0 && p.Stale == policy.Hold && !d.primaryKnown():
 		d.hold(ReasonHeld)
 	case d.reporting == 0:
 		d.hold(ReasonNoStatus)
@@ -70,6 +70,7 @@ type decider struct {
 type view struct {
 	*Source
 	status map[string]any // nil: not known
+	time   time.Time      // when it changed last; zero for one that only counts as zero
 }
 
 // stay leaves everything as it is published.
@@ -95,11 +96,11 @@ func (d *decider) count() (waiting []ref.SyncTarget) {
 			d.views = append(d.views, view{Source: s})
 		case s.State == Reporting:
 			d.reporting++
-			status := s.Contribution.Status
+			v := view{Source: s, status: s.Contribution.Status, time: s.Contribution.Time}
 			if s.Stale && d.p.Stale == policy.Zero {
-				status = zeroed(status)
+				v.status, v.time = zeroed(v.status), time.Time{}
 			}
-			d.views = append(d.views, view{Source: s, status: status})
+			d.views = append(d.views, v)
 		}
 	}
 	return waiting
@@ -263,6 +264,9 @@ func (d *decider) explain() {
 		d.out.Reason = ReasonDisagreed
 	case d.p.Stale == policy.Hold && slices.ContainsFunc(d.views, func(v view) bool { return v.Stale }):
 		d.out.Reason = ReasonHeld
+	}
+	for _, err := range d.out.Errors {
+		d.out.Message += "; failed: " + err.Error()
 	}
 	if len(d.kept) > 0 {
 		slices.Sort(d.kept)

@@ -121,8 +121,13 @@ func (c *conditionList) ending(kind string, end ending) map[string]any {
 			said = append(said, voice{kind: kind, status: "True", entry: entry, source: v.Source})
 		}
 	}
+	failed := end.failed && len(said) > 0
+	if len(said) == 0 { // no SyncTarget ended so, but what is published binds: its words are taken
+		i := slices.IndexFunc(end.conditions, func(kind string) bool { return isTrue(c.in.Published, kind) })
+		said = []voice{{kind: kind, status: "True", entry: find(c.in.Published, c.path, end.conditions[i]), source: &Source{}}}
+	}
 	entry := c.entry("True", said, said, nil)
-	if end.failed {
+	if failed {
 		entry["message"] = cut(fmt.Sprintf("%d/%d SyncTargets failed: %s", len(said), len(c.in.Sources), together(said)))
 	}
 	return entry

@@ -3,7 +3,10 @@ package aggregate
 import (
 	"cmp"
 	"slices"
+	"strings"
 
+	"github.com/upstreamd/upstreamd/internal/patch"
+	"github.com/upstreamd/upstreamd/internal/policy"
 	"github.com/upstreamd/upstreamd/internal/ref"
 )
 
@@ -11,7 +14,7 @@ import (
 func (d *decider) latest() *view {
 	var latest *view
 	for i := range d.views {
-		if v := &d.views[i]; v.status != nil && (latest == nil || v.Contribution.Time.After(latest.Contribution.Time)) {
+		if v := &d.views[i]; v.status != nil && (latest == nil || v.time.After(latest.time)) {
 			latest = v
 		}
 	}
@@ -21,10 +24,9 @@ func (d *decider) latest() *view {
 // primary is the view that speaks for all: the one that is named; else the healthy one whose status is what is published; else the
 // first fresh one, else the first, in the order of the policy and then of names. It is nil if the one that is named has no status.
 func (d *decider) primary() *view {
-	named := ref.SyncTarget(d.in.Annotations[PrimaryAnnotation])
-	if slices.ContainsFunc(d.in.Sources, func(s Source) bool { return s.Target == named }) {
+	if named := d.named(); named != nil {
 		for i := range d.views {
-			if d.views[i].Target == named && d.views[i].status != nil {
+			if d.views[i].Source == named && d.views[i].status != nil {
 				return &d.views[i]
 			}
 		}
@@ -32,7 +34,7 @@ func (d *decider) primary() *view {
 	}
 	candidates := d.candidates()
 	fresh := slices.ContainsFunc(candidates, func(v *view) bool { return !v.Stale })
-	if published := d.publishedFrom(candidates, fresh); published != nil && (!published.Stale || !fresh) {
+	if published := d.publishedFrom(candidates); published != nil && (!published.Stale || !fresh) {
 		return published
 	}
 	for _, v := range candidates {
@@ -41,6 +43,33 @@ func (d *decider) primary() *view {
 		}
 	}
 	return nil
+}
+
+// named is the placed SyncTarget that the upstream object names as its primary; nil: none.
+func (d *decider) named() *Source {
+	name := ref.SyncTarget(d.in.Annotations[PrimaryAnnotation])
+	if i := slices.IndexFunc(d.in.Sources, func(s Source) bool { return s.Target == name }); i >= 0 {
+		return &d.in.Sources[i]
+	}
+	return nil
+}
+
+// primaryKnown says whether it is settled which SyncTarget speaks for all, whatever those that have not listed would say.
+func (d *decider) primaryKnown() bool {
+	if d.p.Strategy != policy.Primary {
+		return false
+	}
+	if named := d.named(); named != nil {
+		return named.State != Unknown
+	}
+	name, _ := d.publishedPrimary()
+	return slices.ContainsFunc(d.views, func(v view) bool { return v.Target == name && v.status != nil && !v.Stale })
+}
+
+// publishedPrimary is who the published summary says the primary is.
+func (d *decider) publishedPrimary() (ref.SyncTarget, bool) {
+	_, name, named := strings.Cut(text(find(d.in.Published, policy.Path{"conditions"}, SummaryType), "message"), primaryNamed)
+	return ref.SyncTarget(name), named
 }
 
 // candidates are the views with a status in the order in which they are preferred.
@@ -61,101 +90,22 @@ func (d *decider) candidates() []*view {
 	return candidates
 }
 
-// publishedFrom is the view that the published status was taken from, as far as the values show: the one that shares the most with it,
-// and more than half of it. Its status may have moved on since.
-func (d *decider) publishedFrom(candidates []*view, conditions bool) *view {
-	var best *view
-	var most likeness
+// publishedFrom is the candidate whose status is what is published: the one that the summary names, else the first whose values are
+// those that are published.
+func (d *decider) publishedFrom(candidates []*view) *view {
+	name, named := d.publishedPrimary()
 	for _, v := range candidates {
-		var l likeness
-		for name, value := range d.in.Published {
-			if name != "observedGeneration" && (conditions || name != "conditions") {
-				l.compare(value, v.status[name])
-			}
-		}
-		for name, value := range v.status {
-			if _, both := d.in.Published[name]; !both && name != "observedGeneration" {
-				l.compare(nil, value)
-			}
-		}
-		if best == nil || l.score() > most.score() {
-			best, most = v, l
+		if named && v.Target == name {
+			return v
 		}
 	}
-	if most.same*2 <= most.published {
-		return nil
+	for _, v := range candidates {
+		if patch.Diff(d.in.Published, v.status, nil, patch.Options{Whole: true, Typed: true, Ignore: translated}) == nil {
+			return v
+		}
 	}
-	return best
+	return nil
 }
 
-// likeness counts leaves: those that are published, those that are the same in both, and those that differ or are in one only.
-// What a typed API server leaves out (zero, "", false) counts as absent.
-type likeness struct{ published, same, differ int }
-
-func (l *likeness) score() int { return l.same - l.differ }
-
-func (l *likeness) compare(published, said any) {
-	switch p := published.(type) {
-	case map[string]any:
-		s, _ := said.(map[string]any)
-		for name, value := range p {
-			if name != "lastTransitionTime" && name != "observedGeneration" {
-				l.compare(value, s[name])
-			}
-		}
-		for name, value := range s {
-			if _, both := p[name]; !both && name != "lastTransitionTime" && name != "observedGeneration" {
-				l.compare(nil, value)
-			}
-		}
-		return
-	case []any:
-		l.compareLists(p, said)
-		return
-	}
-	switch said := said.(type) {
-	case map[string]any:
-		l.compare(map[string]any{}, said)
-	case []any:
-		l.compareLists(nil, said)
-	default:
-		l.leaf(published, said)
-	}
-}
-
-// compareLists compares conditions by type, other lists in their order.
-func (l *likeness) compareLists(published []any, said any) {
-	s, _ := said.([]any)
-	for i, item := range published {
-		kind := text(item, "type")
-		if kind == SummaryType {
-			continue
-		}
-		j := i
-		if kind != "" {
-			j = slices.IndexFunc(s, func(e any) bool { return text(e, "type") == kind })
-		}
-		if j < 0 || j >= len(s) {
-			l.compare(item, nil)
-			continue
-		}
-		l.compare(item, s[j])
-	}
-	for range max(0, len(s)-len(published)) {
-		l.differ++
-	}
-}
-
-func (l *likeness) leaf(published, said any) {
-	if isZero(published) && isZero(said) {
-		return
-	}
-	if !isZero(published) {
-		l.published++
-	}
-	if equal(published, said) {
-		l.same++
-	} else {
-		l.differ++
-	}
-}
+// translated are the fields that differ between a contribution and what is published of it.
+var translated = [][]string{{"conditions"}, {"observedGeneration"}}

@@ -1,9 +1,11 @@
 package aggregate
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/upstreamd/upstreamd/internal/policy"
@@ -26,13 +28,27 @@ func (d *decider) rule(f *policy.Field) (any, error) {
 		return published, nil
 	}
 	value, err := d.apply(f, published)
-	if f.Monotonic && err == nil && published != nil && value != nil {
-		return extreme(1)(published, value)
+	switch {
+	case !f.Monotonic || err != nil || published == nil:
+		return value, err
+	case value == nil:
+		return published, nil
 	}
-	return value, err
+	return extreme(1)(published, value)
 }
 
 func (d *decider) apply(f *policy.Field, published any) (any, error) {
+	switch f.Rule {
+	case policy.RuleDrop:
+		return nil, nil
+	case policy.RuleGeneration:
+		return d.generation(f.Path, published), nil
+	case policy.RuleCEL:
+		return d.evaluate(f.Program)
+	}
+	if len(d.in.Sources) == 1 {
+		return d.vals[0], nil // a copy
+	}
 	switch f.Rule {
 	case policy.RuleSum:
 		return d.fold(add)
@@ -62,14 +78,9 @@ func (d *decider) apply(f *policy.Field, published any) (any, error) {
 			return lookup(v.status, f.Path), nil
 		}
 		return published, nil
-	case policy.RuleRank:
+	default: // Rank
 		return d.rank(f), nil
-	case policy.RuleGeneration:
-		return d.generation(f.Path, published), nil
-	case policy.RuleCEL:
-		return d.evaluate(f.Program)
 	}
-	return nil, nil // Drop
 }
 
 // fold combines the values that there are, in the order of the SyncTargets' names.
@@ -114,7 +125,7 @@ func (d *decider) truth(all bool) any {
 func (d *decider) newestOf(vals []any) any {
 	latest := -1
 	for i, v := range vals {
-		if v != nil && (latest < 0 || d.views[i].Contribution.Time.After(d.views[latest].Contribution.Time)) {
+		if v != nil && (latest < 0 || d.views[i].time.After(d.views[latest].time)) {
 			latest = i
 		}
 	}
@@ -147,18 +158,23 @@ func (d *decider) union(path, keys []string, vals []any) any {
 // join is the union of lists. A keyed one is sorted by its keys; another keeps the order of the SyncTargets' names.
 func (d *decider) join(path, keys []string, vals []any) any {
 	joined := []any{}
+	seen := map[string]bool{}
 	same := map[string][]any{} // by key: what each view says of the entry
 	for i, v := range vals {
 		list, _ := v.([]any)
 		for _, item := range list {
 			key, keyed := keyOf(item, keys)
-			switch {
-			case !keyed && !slices.ContainsFunc(joined, func(other any) bool { return equal(item, other) }):
-				joined = append(joined, item)
-			case keyed && same[key] == nil:
+			if !keyed {
+				if key = canonical(item); !seen[key] {
+					joined = append(joined, item)
+				}
+				seen[key] = true
+				continue
+			}
+			if same[key] == nil {
 				same[key] = make([]any, len(vals))
-				fallthrough
-			case keyed && same[key][i] == nil:
+			}
+			if same[key][i] == nil {
 				same[key][i] = item
 			}
 		}
@@ -254,7 +270,7 @@ func (d *decider) agree(path []string, published any, vals []any, need int) any 
 			return newest
 		}
 	}
-	if !d.grouped(path) {
+	if !d.grouped(path) && (published != nil || slices.ContainsFunc(vals, func(v any) bool { return v != nil })) {
 		d.kept = append(d.kept, policy.Path(path).String())
 	}
 	return published
@@ -395,6 +411,15 @@ func fieldOf(vals []any, name string) []any {
 		fields[i] = m[name]
 	}
 	return fields
+}
+
+// canonical is the same text for equal values.
+func canonical(v any) string {
+	if s, ok := v.(string); ok {
+		return strconv.Quote(s)
+	}
+	data, _ := json.Marshal(v) // parsed JSON can always be encoded
+	return string(data)
 }
 
 // keyOf tells an entry of a keyed list from others. An entry without any of the keys has none.

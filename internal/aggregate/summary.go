@@ -2,9 +2,15 @@ package aggregate
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
+
+	"github.com/upstreamd/upstreamd/internal/policy"
 )
+
+// primaryNamed stands before the primary's name at the end of the summary's message. It is read back from there.
+const primaryNamed = "; primary: "
 
 // SummaryType is the condition that says who reports and who does not.
 const SummaryType = "upstreamd.dev/Aggregated"
@@ -54,8 +60,17 @@ func (c *conditionList) summary() map[string]any {
 	}
 	message := c.report()
 	status, reason := "True", "AllReporting"
-	if strings.Contains(message, ":") {
+	if slices.ContainsFunc(c.in.Sources, func(s Source) bool { return s.problem() != "" }) {
 		status, reason = "False", "NotAllReporting"
+	}
+	if c.p.Strategy == policy.Primary && len(c.in.Sources) > 1 {
+		name, named := c.publishedPrimary()
+		if c.base != nil {
+			name, named = c.base.Target, true
+		}
+		if named { // held: it stays who it was
+			message += primaryNamed + string(name)
+		}
 	}
 	moved := published["lastTransitionTime"]
 	if moved == nil || text(published, "status") != status {

@@ -17,6 +17,9 @@ type Result struct {
 	Comment  string   `json:"comment,omitempty"`
 	Passed   bool     `json:"passed"`
 	Failures []string `json:"failures,omitempty"` // one difference each
+
+	Decision aggregate.Decision `json:"-"` // what was decided
+	Status   map[string]any     `json:"-"` // the status once that was applied
 }
 
 // maxPermuted is up to how many SyncTargets every order is tried; of more, each rotation.
@@ -24,9 +27,9 @@ const maxPermuted = 5
 
 // Run decides a case: what it wants must come out; with the SyncTargets in any order; and once that is published, nothing may change.
 func Run(c *Case) Result {
-	r := Result{Name: c.Name, Comment: c.Comment}
 	before := snapshot(c.Input)
 	decision, published := c.decide(c.Input)
+	r := Result{Name: c.Name, Comment: c.Comment, Decision: decision, Status: published}
 	r.Failures = append(r.Failures, c.check(decision, published)...)
 	r.Failures = append(r.Failures, c.again(published)...)
 	r.Failures = append(r.Failures, c.reordered(decision)...)
@@ -134,43 +137,64 @@ func orders(n int) [][]int {
 
 // owns is what of a status is ours: all but what is foreign and still as it was before (nil: foreign whatever it was).
 func owns(published, before map[string]any, foreign []string) (*patch.Owned, error) {
-	isForeign := func(path policy.Path, value, was any) bool {
-		return slices.Contains(foreign, path.String()) && (before == nil || snapshot(value) == snapshot(was))
-	}
-	fields := map[string]any{}
-	for name, value := range published {
-		if isForeign(policy.Path{name}, value, before[name]) {
-			continue
-		}
-		list, _ := value.([]any)
-		if name != "conditions" || list == nil {
-			fields["f:"+name] = fieldsOf(value)
-			continue
-		}
-		entries := map[string]any{}
-		for _, item := range list {
-			kind := typeOf(item)
-			if !isForeign(policy.Path{name, kind}, item, conditionOf(before, kind)) {
-				entries[fmt.Sprintf(`k:{"type":%q}`, kind)] = map[string]any{".": map[string]any{}}
-			}
-		}
-		fields["f:"+name] = entries
-	}
-	set, err := json.Marshal(map[string]any{"f:status": fields})
+	o := ownership{foreign: foreign, now: before != nil}
+	set, err := json.Marshal(map[string]any{"f:status": o.fields(nil, published, before)})
 	if err != nil {
 		return nil, fmt.Errorf("managedFields: %w", err)
 	}
 	return patch.ParseOwned(set)
 }
 
-// fieldsOf is the fieldsV1 form of a value: objects by field, lists whole.
-func fieldsOf(value any) map[string]any {
+type ownership struct {
+	foreign []string
+	now     bool // what is foreign may have been taken over since
+}
+
+// fields is the fieldsV1 form of an object: fields by name, conditions by type, other lists whole.
+func (o *ownership) fields(path policy.Path, m, before map[string]any) map[string]any {
 	fields := map[string]any{}
-	m, _ := value.(map[string]any)
-	for name, below := range m {
-		fields["f:"+name] = fieldsOf(below)
+	for name, value := range m {
+		at := append(slices.Clip(path), name)
+		if o.isForeign(at, value, before[name]) {
+			continue
+		}
+		switch value := value.(type) {
+		case map[string]any:
+			was, _ := before[name].(map[string]any)
+			if below := o.fields(at, value, was); len(below) > 0 || len(value) == 0 {
+				fields["f:"+name] = below
+			}
+		case []any:
+			if entries := o.conditions(at, value, before); entries != nil {
+				fields["f:"+name] = entries
+			}
+		default:
+			fields["f:"+name] = map[string]any{}
+		}
 	}
 	return fields
+}
+
+// conditions is the fieldsV1 form of a list; nil if none of it is ours.
+func (o *ownership) conditions(path policy.Path, list []any, before map[string]any) map[string]any {
+	entries := map[string]any{}
+	for _, item := range list {
+		kind := typeOf(item)
+		if kind == "" || path[len(path)-1] != "conditions" {
+			return map[string]any{} // owned whole
+		}
+		if !o.isForeign(append(slices.Clip(path), kind), item, conditionOf(before, kind)) {
+			entries[fmt.Sprintf(`k:{"type":%q}`, kind)] = map[string]any{".": map[string]any{}}
+		}
+	}
+	if len(entries) == 0 && len(list) > 0 {
+		return nil
+	}
+	return entries
+}
+
+func (o *ownership) isForeign(path policy.Path, value, was any) bool {
+	return slices.Contains(o.foreign, path.String()) && (!o.now || snapshot(value) == snapshot(was))
 }
 
 func typeOf(condition any) string {
