@@ -1,6 +1,10 @@
 package copier
 
 import (
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
 	"github.com/upstreamd/upstreamd/internal/locator"
 	"github.com/upstreamd/upstreamd/internal/ref"
 	"github.com/upstreamd/upstreamd/sandbox/topology"
@@ -43,4 +47,16 @@ func resolver(t topology.SyncTarget, o Options) (*locator.Resolver, error) {
 // upstreamRef names the object that an item is about.
 func (i item) upstreamRef() ref.Upstream {
 	return ref.Upstream{Workspace: ref.Workspace(i.source.workspace), Namespace: i.namespace, Name: i.name}
+}
+
+// CopyName is the namespace and name that the copy of an upstream object has on a SyncTarget, whether it is there or not.
+func (c *Copier) CopyName(syncTarget, workspace string, resource schema.GroupVersionResource, namespace, name string) (copyNamespace, copyName string, err error) {
+	c.mu.Lock()
+	t := c.targets[syncTarget]
+	c.mu.Unlock()
+	if t == nil {
+		return "", "", fmt.Errorf("the copier serves no SyncTarget %s", syncTarget)
+	}
+	down, err := t.names.DownObject(resource, ref.Upstream{Workspace: ref.Workspace(workspace), Namespace: namespace, Name: name})
+	return down.Namespace, down.Name, err
 }
