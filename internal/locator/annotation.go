@@ -61,7 +61,8 @@ func (r *Resolver) fromAnnotation(l *Location, annotations map[string]string) (c
 		return true, lie(Malformed, "the annotation %s has both cluster and path of the SyncTarget", locatorAnnotation)
 	}
 	if cluster == "" || cluster != r.target.Cluster || a.SyncTarget.Name != string(r.target.Name) || r.target.UID != "" && a.SyncTarget.UID != r.target.UID {
-		return true, lie(OtherSyncTarget, "the locator names the SyncTarget %.100q in %.100q with the UID %.100q, not this one", a.SyncTarget.Name, cluster, a.SyncTarget.UID)
+		return true, lie(OtherSyncTarget, "the locator names the SyncTarget %.100q in %.100q with the UID %.100q, not this one",
+			a.SyncTarget.Name, cluster, a.SyncTarget.UID)
 	}
 	if !validWorkspace(a.Cluster) || a.Namespace != "" && !validNamespace(a.Namespace) {
 		return true, lie(BadName, "the locator names the namespace %.100q in the workspace %.100q", a.Namespace, a.Cluster)

@@ -11,7 +11,7 @@ const (
 	rootCA           = "kube-root-ca.crt"
 	rootCADown       = "kcp-root-ca.crt"
 	defaultToken     = "default-token"
-	defaultTokenDown = "kcp-default-token"
+	defaultTokenDown = "kcp-" + defaultToken
 )
 
 // NameDown is the name that an upstream object has downstream.

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"k8s.io/apimachinery/pkg/api/validation/path"
+	"k8s.io/apimachinery/pkg/api/validate/content"
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/upstreamd/upstreamd/internal/ref"
@@ -23,9 +23,9 @@ const (
 func Styles() []string { return []string{NamespaceLocator, Prefix, SyncAgent} }
 
 var (
-	// ErrForeign: the object is not ours. That is normal, and nothing to talk about.
+	// ErrForeign is the error of an object that is not ours. That is normal, and nothing to talk about.
 	ErrForeign = errors.New("not an object of any workspace")
-	// ErrUnknownNamespace: the object's Namespace was not seen yet.
+	// ErrUnknownNamespace is the error of an object whose Namespace was not seen yet.
 	ErrUnknownNamespace = errors.New("the object's Namespace is not known yet")
 )
 
@@ -177,21 +177,17 @@ func (r *Resolver) Object(l Location, resource ref.Resource, o *ref.Object) (ref
 	if key, ok := o.Labels[clusterLabel]; ok && key != r.key && slices.Contains(r.styles, NamespaceLocator) {
 		return ref.Upstream{}, lie(OtherSyncTarget, "the object's label %s names another SyncTarget", clusterLabel)
 	}
-	if l.passThrough && ofTheClusterItself(o) {
-		return ref.Upstream{}, ErrForeign
-	}
 	if isNamespace {
 		return ref.Upstream{Workspace: l.workspace, Name: l.namespace}, nil
 	}
-	u := ref.Upstream{Workspace: l.workspace, Namespace: l.namespace, Name: o.Name}
-	if !l.passThrough {
-		name, ok := nameUp(resource, o.Name)
-		if !ok {
-			return ref.Upstream{}, ErrForeign
-		}
-		u.Name = name
+	name, ours := nameUp(resource, o.Name)
+	if l.passThrough {
+		name, ours = o.Name, !ofTheClusterItself(o)
 	}
-	return u, nil
+	if !ours {
+		return ref.Upstream{}, ErrForeign
+	}
+	return ref.Upstream{Workspace: l.workspace, Namespace: l.namespace, Name: name}, nil
 }
 
 // Foreign says whether no object of a Namespace can be ours, whatever it says.
@@ -213,7 +209,7 @@ func lie(reason, format string, args ...any) error {
 func validNamespace(s string) bool { return len(validation.IsDNS1123Label(s)) == 0 }
 
 func validName(s string) bool {
-	return s != "" && len(s) <= validation.DNS1123SubdomainMaxLength && len(path.IsValidPathSegmentName(s)) == 0
+	return s != "" && len(s) <= validation.DNS1123SubdomainMaxLength && len(content.IsPathSegmentName(s)) == 0
 }
 
 // validWorkspace takes names and colon-separated paths. A workspace becomes part of a URL, so nothing else may.

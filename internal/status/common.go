@@ -1,7 +1,7 @@
 package status
 
 // common is the shared form of a string that is kept in thousands of statuses, so that each does not keep its own; "" for others.
-func common(s []byte) string {
+func common(s []byte) string { //nolint:gocyclo,funlen // a table, not a decision
 	switch string(s) {
 	case "conditions":
 		return "conditions"

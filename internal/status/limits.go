@@ -90,38 +90,39 @@ func (v *validation) value(value any, depth int) error {
 	case string:
 		return v.text(value)
 	case []any:
-		if err := v.open(depth); err != nil {
-			return err
-		}
-		for _, item := range value {
-			if err := v.value(item, depth+1); err != nil {
-				return err
-			}
-		}
+		return v.list(value, depth)
 	case map[string]any:
-		if err := v.open(depth); err != nil {
-			return err
-		}
-		for name, member := range value {
-			if list, ok := member.([]any); ok && name == "conditions" && len(list) > v.limits.Conditions {
-				return v.limits.tooMany()
-			}
-			if err := v.text(name); err != nil {
-				return err
-			}
-			if err := v.value(member, depth+1); err != nil {
-				return err
-			}
-		}
-	default:
-		return malformed(fmt.Errorf("a value of type %T", value))
+		return v.object(value, depth)
 	}
-	return nil
+	return malformed(fmt.Errorf("a value of type %T", value))
 }
 
-func (v *validation) open(depth int) error {
+func (v *validation) list(list []any, depth int) error {
 	if depth > v.limits.Depth {
 		return v.limits.tooDeep()
+	}
+	for _, item := range list {
+		if err := v.value(item, depth+1); err != nil {
+			return err
+		}
+	}
+	return v.add(2)
+}
+
+func (v *validation) object(object map[string]any, depth int) error {
+	if depth > v.limits.Depth {
+		return v.limits.tooDeep()
+	}
+	for name, member := range object {
+		if list, ok := member.([]any); ok && name == "conditions" && len(list) > v.limits.Conditions {
+			return v.limits.tooMany()
+		}
+		if err := v.text(name); err != nil {
+			return err
+		}
+		if err := v.value(member, depth+1); err != nil {
+			return err
+		}
 	}
 	return v.add(2)
 }

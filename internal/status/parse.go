@@ -32,7 +32,7 @@ func parse(raw []byte, l Limits) (any, error) {
 	}
 	p := newParser(raw, l)
 	v := p.value(1, false)
-	if _, err := p.ReadToken(); err != io.EOF {
+	if _, err := p.ReadToken(); !errors.Is(err, io.EOF) {
 		p.fail(malformed(errors.New("more than one JSON value")))
 	}
 	if p.err != nil {
@@ -139,7 +139,7 @@ func (p *parser) text() string {
 
 func (p *parser) number() any {
 	raw := p.read()
-	if bytes.IndexAny(raw, ".eE") < 0 {
+	if !bytes.ContainsAny(raw, ".eE") {
 		if i, err := strconv.ParseInt(string(raw), 10, 64); err == nil {
 			return i
 		}

@@ -21,15 +21,19 @@ func (c *Context) reference(m map[string]any) {
 	if own {
 		m["name"] = c.nameUp(kind, namespace, name)
 	}
-	if identified {
-		if uid != "" && uid == string(c.UID) && c.UpstreamUID != "" {
-			m["uid"] = string(c.UpstreamUID)
-		} else if namespaced || kinded || isUID(uid) || uid == string(c.UID) {
-			delete(m, "uid")
-		}
+	if identified && (namespaced || kinded || isUID(uid) || uid == string(c.UID)) {
+		c.identity(m, uid)
 	}
 	if _, ok := m["resourceVersion"].(string); ok {
 		delete(m, "resourceVersion")
+	}
+}
+
+// identity takes a downstream UID out of a reference; one to the object itself gets that of the upstream object, where it is known.
+func (c *Context) identity(reference map[string]any, uid string) {
+	delete(reference, "uid")
+	if uid != "" && uid == string(c.UID) && c.UpstreamUID != "" {
+		reference["uid"] = string(c.UpstreamUID)
 	}
 }
 
