@@ -2,6 +2,7 @@ package sandbox_test
 
 import (
 	"net/http"
+	"slices"
 	"sync/atomic"
 	"testing"
 
@@ -73,6 +74,10 @@ func (w *world) publishTruth(t *testing.T) {
 		t.Fatal(err)
 	}
 	up.Status = pod.Status
+	slices.Reverse(up.Status.Conditions) // their order says nothing
+	up.Status.Conditions = append(up.Status.Conditions, corev1.PodCondition{
+		Type: "upstreamd.dev/Aggregated", Status: "True", Message: "2/2 SyncTargets reporting",
+	})
 	if _, err := w.upstream.CoreV1().Pods(w.namespace).UpdateStatus(t.Context(), up, metav1.UpdateOptions{}); err != nil {
 		t.Fatal(err)
 	}

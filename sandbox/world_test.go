@@ -412,7 +412,7 @@ func TestTheOracleFindsMistakes(t *testing.T) {
 		w.publishTruth(t)
 	}
 	w.spoilPodAndService(t)
-	if fields := wrong(t, o); len(fields) != 2 || !strings.HasPrefix(fields[0], "status (of eu-west1") || fields[1] != "loadBalancer.ingress" {
+	if fields := wrong(t, o); len(fields) != 2 || fields[0] != "reason" || fields[1] != "loadBalancer.ingress" {
 		t.Errorf("Pod and Service are spoilt, the oracle finds %v", fields)
 	}
 }

@@ -1,33 +1,40 @@
 package oracle
 
 import (
-	"encoding/json"
-	"fmt"
+	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
 )
 
 func podsOf(s *syncTarget) map[string]*corev1.Pod { return s.pods }
 
-// checkPod wants the whole status of one SyncTarget, whichever: the primary may be any that was healthy when it was chosen.
-func checkPod(s subject, upstream *corev1.Pod, copies []contribution[*corev1.Pod], _ bool) {
-	var first corev1.PodStatus
+// checkPod wants the whole status of one SyncTarget, whichever: the primary may be any that was healthy when it was chosen. If it
+// is none's, the differences from the most similar one are reported.
+func checkPod(s subject, upstream *corev1.Pod, copies []contribution[*corev1.Pod], complete bool) {
+	got := withoutSummary(upstream.Status)
+	var fewest []difference
 	for n, c := range copies {
-		want := translated(upstream, c.object)
-		if equality.Semantic.DeepEqual(want, upstream.Status) {
-			return
-		}
-		if n == 0 {
-			first = want
+		found := differences("", generic(translated(upstream, c.object)), generic(got))
+		if n == 0 || len(found) < len(fewest) {
+			fewest = found
 		}
 	}
-	s.compare(fmt.Sprintf("status (of %s or any other)", copies[0].target), asJSON(first), asJSON(upstream.Status))
+	for _, d := range fewest {
+		s.compare(d.path, d.want, d.got)
+	}
+	if complete && len(copies) > 1 {
+		var published []reported
+		for _, condition := range upstream.Status.Conditions {
+			published = append(published, reported{"", string(condition.Type), string(condition.Status), condition.Reason, condition.Message})
+		}
+		checkSummary(s, len(copies), published)
+	}
 }
 
-// translated is a copy's status with the copy's generation replaced by the upstream object's.
+// translated is a copy's status as it stands upstream: the upstream object's generation for the copy's, conditions by type.
 func translated(upstream, down *corev1.Pod) corev1.PodStatus {
-	status := *down.Status.DeepCopy()
+	status := withoutSummary(down.Status)
 	generation := func(observed int64) int64 {
 		if observed == 0 || !caughtUp(upstream, down, observed) {
 			return observed
@@ -41,10 +48,9 @@ func translated(upstream, down *corev1.Pod) corev1.PodStatus {
 	return status
 }
 
-func asJSON(v any) string {
-	text, err := json.Marshal(v)
-	if err != nil {
-		return err.Error()
-	}
-	return string(text)
+func withoutSummary(status corev1.PodStatus) corev1.PodStatus {
+	status = *status.DeepCopy()
+	status.Conditions = slices.DeleteFunc(status.Conditions, func(c corev1.PodCondition) bool { return c.Type == summaryType })
+	slices.SortFunc(status.Conditions, func(a, b corev1.PodCondition) int { return strings.Compare(string(a.Type), string(b.Type)) })
+	return status
 }

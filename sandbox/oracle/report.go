@@ -19,7 +19,7 @@ type Mismatch struct {
 }
 
 func (m Mismatch) String() string {
-	return fmt.Sprintf("%s %s|%s/%s: %s: want %s, published %s", m.Kind, m.Workspace, m.Namespace, m.Name, m.Field, m.Want, m.Got)
+	return fmt.Sprintf("%s %s|%s/%s: %s: want %q, published %q", m.Kind, m.Workspace, m.Namespace, m.Name, m.Field, m.Want, m.Got)
 }
 
 // Err is nil if nothing is wrong; else it names up to 20 mismatches.
@@ -45,16 +45,9 @@ type subject struct {
 }
 
 func (s subject) compare(field string, want, got any) {
-	if w, g := show(want), show(got); w != g {
+	if w, g := fmt.Sprint(want), fmt.Sprint(got); w != g {
 		m := s.object
 		m.Field, m.Want, m.Got = field, w, g
 		s.report.Wrong = append(s.report.Wrong, m)
 	}
-}
-
-func show(value any) string {
-	if text, ok := value.(string); ok {
-		return fmt.Sprintf("%q", text)
-	}
-	return fmt.Sprint(value)
 }

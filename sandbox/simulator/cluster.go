@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	writersPerCluster = 4
+	writersPerCluster = 8
 	callTimeout       = 5 * time.Second
 )
 

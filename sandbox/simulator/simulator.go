@@ -46,8 +46,9 @@ func Start(ctx context.Context, o Options) (*Simulator, error) {
 		return nil, fmt.Errorf("the simulator's rate is %v changes per second: it must be above 0", o.Rate)
 	}
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	burst := 1 + int(o.Rate/10) // what a busy machine delays by up to 0.1 s is made up for
 	s := &Simulator{
-		options: o, limiter: rate.NewLimiter(rate.Limit(o.Rate), 1), running: running, cancel: cancel,
+		options: o, limiter: rate.NewLimiter(rate.Limit(o.Rate), burst), running: running, cancel: cancel,
 		done: make(chan struct{}), clusters: map[string]*cluster{},
 	}
 	s.quiet.L = &s.mu

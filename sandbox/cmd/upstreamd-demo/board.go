@@ -69,7 +69,10 @@ func openBoard(ctx context.Context, c *copier.Copier, workspaces []topology.Work
 		}
 		b.up[w.Name] = lister
 	}
-	return b, nil
+	for _, f := range b.factories {
+		f.WaitForCacheSync(ctx.Done())
+	}
+	return b, ctx.Err()
 }
 
 func (b *board) watch(ctx context.Context, config *rest.Config, updated func(before, after *appsv1.Deployment)) (listers.DeploymentLister, error) {

@@ -4,15 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"net/http"
-	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/upstreamd/upstreamd/internal/config"
 	"github.com/upstreamd/upstreamd/sandbox"
-	"github.com/upstreamd/upstreamd/sandbox/controlplane"
+	"github.com/upstreamd/upstreamd/sandbox/daemon"
 )
 
 // daemonReady is how long the daemon may take until it is ready.
@@ -20,114 +16,58 @@ const daemonReady = 60 * time.Second
 
 var errDaemonDied = errors.New("the daemon died")
 
-// daemon is upstreamd as a child process.
-type daemon struct {
-	process *controlplane.Process
-	address string
-	http    *http.Client
-}
-
 // startDaemon writes a configuration for the sandbox and runs the daemon with it, until it is ready.
-func startDaemon(ctx context.Context, program string, s *sandbox.Sandbox) (*daemon, error) {
-	address, err := freeAddress()
+func startDaemon(ctx context.Context, program string, s *sandbox.Sandbox) (*daemon.Daemon, error) {
+	ctx, cancel := context.WithTimeout(ctx, daemonReady)
+	defer cancel()
+	var wanted []config.Resource
+	for _, r := range resources {
+		wanted = append(wanted, config.Resource{Group: r.Group, Version: r.Version, Resource: r.Resource})
+	}
+	d, err := daemon.Start(ctx, program, s.Dir(), "upstreamd", daemon.Configure(s, wanted...))
 	if err != nil {
 		return nil, err
 	}
-	file := filepath.Join(s.Dir(), "upstreamd.yaml")
-	if err := writeConfiguration(file, address, s); err != nil {
-		return nil, err
-	}
-	process, err := controlplane.StartProcess(filepath.Join(s.Dir(), "upstreamd.log"), program, "run", "--config", file)
-	if err != nil {
-		return nil, err
-	}
-	d := &daemon{process: process, address: address, http: &http.Client{Timeout: 5 * time.Second}}
-	if err := d.awaitReady(ctx); err != nil {
-		process.Kill()
+	if err := awaitReady(ctx, d); err != nil {
+		d.Kill()
 		return nil, err
 	}
 	return d, nil
 }
 
-func writeConfiguration(file, address string, s *sandbox.Sandbox) error {
-	c := config.Defaults()
-	c.Upstream = config.Upstream{Kubeconfig: s.UpstreamKubeconfig(), Workspaces: workspaceNames}
-	for _, t := range s.SyncTargets() {
-		c.SyncTargets = append(c.SyncTargets, config.SyncTarget{
-			Name: t.Name, Cluster: t.Cluster, UID: string(t.UID), Kubeconfig: t.Kubeconfig, Workspaces: workspaceNames,
-		})
-	}
-	for _, r := range resources {
-		c.Resources = append(c.Resources, config.Resource{Group: r.Group, Version: r.Version, Resource: r.Resource})
-	}
-	c.Serving.Address = address
-	content, err := config.Print(c)
-	if err != nil {
-		return fmt.Errorf("writing the configuration: %w", err)
-	}
-	if err := os.WriteFile(file, content, 0o600); err != nil {
-		return fmt.Errorf("writing the configuration: %w", err)
-	}
-	return nil
-}
-
-func freeAddress() (string, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", fmt.Errorf("looking for a free port: %w", err)
-	}
-	address := listener.Addr().String()
-	return address, listener.Close()
-}
-
-func (d *daemon) awaitReady(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, daemonReady)
-	defer cancel()
+func awaitReady(ctx context.Context, d *daemon.Daemon) error {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		answer, err := d.get(ctx, "/readyz")
+		err := d.Ready(ctx)
 		if err == nil {
-			return answer.Body.Close()
+			return nil
 		}
 		select {
 		case <-tick.C:
-		case <-d.process.Done():
-			return d.died()
+		case <-d.Done():
+			return died(d)
 		case <-ctx.Done():
-			return fmt.Errorf("the daemon is not ready: %w (%w); its log ends with:\n%s", ctx.Err(), err, d.process.Tail(4000))
+			return fmt.Errorf("the daemon is not ready: %w (%w); its log ends with:\n%s", ctx.Err(), err, d.Tail(4000))
 		}
 	}
 }
 
-// get returns an answer whose status is 200.
-func (d *daemon) get(ctx context.Context, path string) (*http.Response, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+d.address+path, nil)
-	if err != nil {
-		return nil, err
+// died is the error of a daemon that ended unasked, nil while it runs.
+func died(d *daemon.Daemon) error {
+	select {
+	case <-d.Done():
+		return fmt.Errorf("%w (%v); its log ends with:\n%s", errDaemonDied, d.Err(), d.Tail(4000))
+	default:
+		return nil
 	}
-	answer, err := d.http.Do(request)
-	if err != nil {
-		return nil, err
-	}
-	if answer.StatusCode != http.StatusOK {
-		_ = answer.Body.Close()
-		return nil, fmt.Errorf("%s answers %s", path, answer.Status)
-	}
-	return answer, nil
 }
 
-// died is the error of a daemon that ended unasked.
-func (d *daemon) died() error {
-	return fmt.Errorf("%w (%v); its log ends with:\n%s", errDaemonDied, d.process.Err(), d.process.Tail(4000))
-}
-
-// stop asks the daemon to end, and is an error if it had to be killed or did not end well.
-func (d *daemon) stop(ctx context.Context) error {
-	d.process.Stop(ctx)
-	d.http.CloseIdleConnections()
-	if err := d.process.Err(); err != nil {
-		return fmt.Errorf("the daemon did not end well: %w; its log ends with:\n%s", err, d.process.Tail(4000))
+// stopDaemon asks the daemon to end, and is an error if it had to be killed or did not end well.
+func stopDaemon(ctx context.Context, d *daemon.Daemon) error {
+	d.Stop(ctx)
+	if err := d.Err(); err != nil {
+		return fmt.Errorf("the daemon did not end well: %w; its log ends with:\n%s", err, d.Tail(4000))
 	}
 	return nil
 }

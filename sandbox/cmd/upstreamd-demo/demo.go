@@ -9,6 +9,7 @@ import (
 
 	"github.com/upstreamd/upstreamd/sandbox"
 	"github.com/upstreamd/upstreamd/sandbox/copier"
+	"github.com/upstreamd/upstreamd/sandbox/daemon"
 	"github.com/upstreamd/upstreamd/sandbox/front"
 	"github.com/upstreamd/upstreamd/sandbox/oracle"
 	"github.com/upstreamd/upstreamd/sandbox/simulator"
@@ -20,6 +21,8 @@ const (
 	convergeTimeout = 30 * time.Second // of the published statuses, once the SyncTargets are settled
 )
 
+var errIncorrect = errors.New("what is published is not what the SyncTargets say")
+
 // demo is a running one.
 type demo struct {
 	options    options
@@ -28,7 +31,7 @@ type demo struct {
 	targets    []topology.SyncTarget
 	copier     *copier.Copier
 	simulator  *simulator.Simulator
-	daemon     *daemon
+	daemon     *daemon.Daemon
 }
 
 // run shows the demo from its start to its summary. The load ends with the context load; ctx ends everything at once.
@@ -55,7 +58,7 @@ func run(ctx, load context.Context, o options) (err error) {
 	if d.daemon, err = startDaemon(ctx, o.daemon, d.sandbox); err != nil {
 		return err
 	}
-	defer d.daemon.process.Kill() // it has ended in order unless something went wrong
+	defer d.daemon.Kill() // it has ended in order unless something went wrong
 	d.simulator, err = simulator.Start(ctx, simulator.Options{SyncTargets: d.targets, Rate: o.rate, Seed: o.seed})
 	if err != nil {
 		return err
@@ -70,7 +73,10 @@ func run(ctx, load context.Context, o options) (err error) {
 		return err
 	}
 	s.print(os.Stdout)
-	return errors.Join(d.daemon.stop(ctx), s.incorrect)
+	if s.incorrect != nil {
+		err = errIncorrect
+	}
+	return errors.Join(stopDaemon(ctx, d.daemon), err)
 }
 
 // watchLoad shows the load until it ends, and says how long that took.
@@ -99,9 +105,9 @@ func (d *demo) watchLoad(ctx, load context.Context) (time.Duration, error) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for {
-		m, err := d.daemon.metrics(ctx)
+		m, err := readMetrics(ctx, d.daemon)
 		if err != nil {
-			return 0, errors.Join(err, d.daemonError())
+			return 0, err
 		}
 		shown.draw(frame{
 			elapsed: time.Since(started), changes: d.changes(), metrics: m, patches: d.patches(), targets: b.targets, rows: b.rows(),
@@ -110,8 +116,8 @@ func (d *demo) watchLoad(ctx, load context.Context) (time.Duration, error) {
 		case <-tick.C:
 		case err := <-users: // ends with the load
 			return time.Since(started), errors.Join(err, ctx.Err())
-		case <-d.daemon.process.Done():
-			return 0, d.daemon.died()
+		case <-d.daemon.Done():
+			return 0, died(d.daemon)
 		}
 	}
 }
@@ -124,20 +130,20 @@ func (d *demo) check(ctx context.Context, s *summary) error {
 	defer cancel()
 	d.simulator.Pause()
 	if err := d.copier.Settle(settling); err != nil {
-		return errors.Join(err, d.daemonError())
+		return errors.Join(err, died(d.daemon))
 	}
 	if err := d.simulator.Settle(settling); err != nil {
-		return errors.Join(err, d.daemonError())
+		return errors.Join(err, died(d.daemon))
 	}
 	if err := d.converge(ctx, s); err != nil {
 		return err
 	}
 	s.patches = d.patches()
 	var err error
-	if s.metrics, err = d.daemon.metrics(ctx); err != nil {
-		return errors.Join(err, d.daemonError())
+	if s.metrics, err = readMetrics(ctx, d.daemon); err != nil {
+		return err
 	}
-	return d.daemonError()
+	return died(d.daemon)
 }
 
 // converge checks until all is right, or the time for that is over; then what is wrong stands in the summary.
@@ -160,18 +166,9 @@ func (d *demo) converge(ctx context.Context, s *summary) error {
 		}
 		select {
 		case <-tick.C:
-		case <-d.daemon.process.Done():
-			return d.daemon.died()
+		case <-d.daemon.Done():
+			return died(d.daemon)
 		}
-	}
-}
-
-func (d *demo) daemonError() error {
-	select {
-	case <-d.daemon.process.Done():
-		return d.daemon.died()
-	default:
-		return nil
 	}
 }
 

@@ -1,14 +1,15 @@
 package main
 
 import (
+	"cmp"
 	"context"
-	"fmt"
+	"errors"
 	"math"
 	"slices"
 
 	dto "github.com/prometheus/client_model/go"
-	"github.com/prometheus/common/expfmt"
-	"github.com/prometheus/common/model"
+
+	"github.com/upstreamd/upstreamd/sandbox/daemon"
 )
 
 // metrics are the daemon's figures that the demo shows.
@@ -23,33 +24,18 @@ type bucket struct {
 	count uint64
 }
 
-func (d *daemon) metrics(ctx context.Context) (metrics, error) {
-	answer, err := d.get(ctx, "/metrics")
+func readMetrics(ctx context.Context, d *daemon.Daemon) (metrics, error) {
+	m, err := d.Metrics(ctx)
 	if err != nil {
-		return metrics{}, fmt.Errorf("reading the daemon's metrics: %w", err)
-	}
-	defer answer.Body.Close()
-	parser := expfmt.NewTextParser(model.UTF8Validation)
-	families, err := parser.TextToMetricFamilies(answer.Body)
-	if err != nil {
-		return metrics{}, fmt.Errorf("reading the daemon's metrics: %w", err)
+		return metrics{}, errors.Join(err, died(d))
 	}
 	return metrics{
-		events:      sum(families["upstreamd_events_total"]),
-		patches:     sum(families["upstreamd_patches_total"]),
-		suppressed:  sum(families["upstreamd_suppressed_total"]),
-		coalesced:   sum(families["upstreamd_coalesced_total"]),
-		propagation: buckets(families["upstreamd_propagation_seconds"]),
+		events:      m.Sum("upstreamd_events_total"),
+		patches:     m.Sum("upstreamd_patches_total"),
+		suppressed:  m.Sum("upstreamd_suppressed_total"),
+		coalesced:   m.Sum("upstreamd_coalesced_total"),
+		propagation: buckets(m["upstreamd_propagation_seconds"]),
 	}, nil
-}
-
-// sum adds up a counter over all its labels.
-func sum(family *dto.MetricFamily) float64 {
-	total := 0.0
-	for _, m := range family.GetMetric() {
-		total += m.GetCounter().GetValue()
-	}
-	return total
 }
 
 // buckets adds up a histogram over all its labels.
@@ -64,12 +50,7 @@ func buckets(family *dto.MetricFamily) []bucket {
 	for upTo, count := range counts {
 		all = append(all, bucket{upTo, count})
 	}
-	slices.SortFunc(all, func(a, b bucket) int {
-		if a.upTo < b.upTo {
-			return -1
-		}
-		return 1
-	})
+	slices.SortFunc(all, func(a, b bucket) int { return cmp.Compare(a.upTo, b.upTo) })
 	return all
 }
 

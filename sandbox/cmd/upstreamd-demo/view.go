@@ -101,7 +101,7 @@ func (l *lines) draw(f frame) {
 		for n, ready := range r.ready {
 			from = append(from, f.targets[n]+" "+ready)
 		}
-		fmt.Fprintf(l.out, "      %s: %s; published %s, %s ago\n", r.object, strings.Join(from, ", "), r.published, age(r.changed))
+		fmt.Fprintf(l.out, "      %s: %s; published %s, age %s\n", r.object, strings.Join(from, ", "), r.published, age(r.changed))
 	}
 }
 
