@@ -279,9 +279,11 @@ func (a *aggregator) targetListed(ctx actor.Context, m Listed) {
 		ctx.Send(m.From, Relist{})
 		return
 	}
+	first := !t.listed
 	t.doubtful, t.listed = 0, true
 	for _, e := range gone {
 		e.withdrawTarget(m.Target, m.Epoch)
+		a.postpone(e)
 	}
 	for _, u := range m.Keys {
 		e := a.entry(u)
@@ -290,7 +292,9 @@ func (a *aggregator) targetListed(ctx actor.Context, m Listed) {
 			e.contributions = slices.Insert(e.contributions, i, contribution{target: m.Target, awaited: true, at: Position{Epoch: m.Epoch}})
 		}
 	}
-	a.considerTarget(t)
+	if first { // for what it does not hold, its absence is news; what it holds says so itself
+		a.considerAll(func(e *entry) bool { return len(e.of(m.Target)) == 0 && a.concerns(t, e) })
+	}
 }
 
 // ---- the SyncTargets themselves
@@ -351,23 +355,33 @@ func (a *aggregator) policyChanged(m PolicyChanged) {
 	a.considerAll(func(*entry) bool { return true })
 }
 
-// considerTarget decides again whatever a SyncTarget has a part in.
+// concerns reports whether a SyncTarget may have a part in an object.
+func (a *aggregator) concerns(t *targetState, e *entry) bool {
+	return len(e.of(t.Name)) > 0 || t.Bound(e.upstream.Workspace) || e.seen != nil && locator.Placed(e.seen.Labels, t.key) || e.had
+}
+
+// considerTarget decides again whatever a SyncTarget may have a part in.
 func (a *aggregator) considerTarget(t *targetState) {
-	a.considerAll(func(e *entry) bool {
-		return len(e.of(t.Name)) > 0 || t.Bound(e.upstream.Workspace) || e.seen != nil && locator.Placed(e.seen.Labels, t.key) || e.had
-	})
+	a.considerAll(func(e *entry) bool { return a.concerns(t, e) })
 }
 
 // considerAll decides again in turns, so that much to do does not hold up what is new.
 func (a *aggregator) considerAll(which func(*entry) bool) {
-	idle := len(a.todo) == 0
-	for u, e := range a.entries {
-		if !e.queued && which(e) {
-			e.queued = true
-			a.todo = append(a.todo, u)
+	for _, e := range a.entries {
+		if which(e) {
+			a.postpone(e)
 		}
 	}
-	if idle && len(a.todo) > 0 {
+}
+
+// postpone has an object considered in one of the next turns.
+func (a *aggregator) postpone(e *entry) {
+	if e.queued {
+		return
+	}
+	e.queued = true
+	a.todo = append(a.todo, e.upstream)
+	if len(a.todo) == 1 {
 		a.root.Send(a.self, backlog{})
 	}
 }
@@ -381,10 +395,9 @@ func (a *aggregator) workOff(ctx actor.Context) {
 			a.release(e)
 		}
 	}
-	a.todo = a.todo[n:]
-	if len(a.todo) > 0 {
-		ctx.Send(ctx.Self(), backlog{})
+	if a.todo = a.todo[n:]; len(a.todo) == 0 {
+		a.todo = nil
 		return
 	}
-	a.todo = nil
+	ctx.Send(ctx.Self(), backlog{})
 }

@@ -81,7 +81,9 @@ func (a *aggregator) upstreamListed(name ref.Workspace, objects []*ref.Object) {
 	for _, o := range objects {
 		u := ref.Upstream{Workspace: o.Workspace, Namespace: o.Namespace, Name: o.Name}
 		present[u] = struct{}{}
-		a.see(a.entry(u), o)
+		if e := a.entry(u); a.see(e, o) {
+			a.postpone(e)
+		}
 	}
 	if !s.listed {
 		s.listed = true
@@ -92,7 +94,6 @@ func (a *aggregator) upstreamListed(name ref.Workspace, objects []*ref.Object) {
 			a.goneUpstream(e)
 		}
 	}
-	a.considerAll(func(e *entry) bool { return name == "*" || e.upstream.Workspace == name })
 }
 
 // describe asks the API server, aside, how it serves the resource in a scope.

@@ -251,3 +251,16 @@ func (w *world) quiet() {
 		return nil
 	})
 }
+
+// count is how many objects of the tests' resources a workspace holds.
+func (w *world) count(workspace *sandbox.Workspace) int {
+	w.t.Helper()
+	c, ctx := client(w.t, workspace.APIServer.Config()), w.t.Context()
+	d, err := c.AppsV1().Deployments("").List(ctx, metav1.ListOptions{})
+	w.must(err)
+	p, err := c.CoreV1().Pods("").List(ctx, metav1.ListOptions{})
+	w.must(err)
+	s, err := c.CoreV1().Services("").List(ctx, metav1.ListOptions{})
+	w.must(err)
+	return len(d.Items) + len(p.Items) + len(s.Items)
+}
