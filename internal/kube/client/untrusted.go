@@ -92,89 +92,92 @@ func join(path, key string) string {
 
 // kubeconfig is what is left of one.
 type kubeconfig struct {
-	CurrentContext string `json:"current-context"`
-	Clusters       []struct {
-		Name    string `json:"name"`
-		Cluster struct {
-			Server string `json:"server"`
-			CA     string `json:"certificate-authority-data"`
-		} `json:"cluster"`
-	} `json:"clusters"`
-	Contexts []struct {
-		Name    string `json:"name"`
-		Context struct {
-			Cluster string `json:"cluster"`
-			User    string `json:"user"`
-		} `json:"context"`
-	} `json:"contexts"`
-	Users []struct {
-		Name string `json:"name"`
-		User struct {
-			Token string `json:"token"`
-			Cert  string `json:"client-certificate-data"`
-			Key   string `json:"client-key-data"`
-		} `json:"user"`
-	} `json:"users"`
+	CurrentContext string         `json:"current-context"`
+	Clusters       []namedCluster `json:"clusters"`
+	Contexts       []namedContext `json:"contexts"`
+	Users          []namedUser    `json:"users"`
+}
+
+type namedCluster struct {
+	Name    string `json:"name"`
+	Cluster struct {
+		Server string `json:"server"`
+		CA     string `json:"certificate-authority-data"`
+	} `json:"cluster"`
+}
+
+type namedContext struct {
+	Name    string `json:"name"`
+	Context struct {
+		Cluster string `json:"cluster"`
+		User    string `json:"user"`
+	} `json:"context"`
+}
+
+type namedUser struct {
+	Name string `json:"name"`
+	User struct {
+		Token string `json:"token"`
+		Cert  string `json:"client-certificate-data"`
+		Key   string `json:"client-key-data"`
+	} `json:"user"`
 }
 
 // rest puts together the parts that the current context names.
 func (k *kubeconfig) rest() (*rest.Config, error) {
-	cfg := &rest.Config{}
-	var clusterName, userName string
-	found := false
-	for _, c := range k.Contexts {
-		if c.Name == k.CurrentContext {
-			clusterName, userName, found = c.Context.Cluster, c.Context.User, true
-			break
-		}
-	}
-	if !found {
+	context := slices.IndexFunc(k.Contexts, func(c namedContext) bool { return c.Name == k.CurrentContext })
+	if context < 0 {
 		return nil, errors.New("current-context: names no context")
 	}
-	found = false
-	for i, c := range k.Clusters {
-		if c.Name != clusterName {
-			continue
-		}
-		found = true
-		at := fmt.Sprintf("clusters[%d].cluster.", i)
-		u, err := url.Parse(c.Cluster.Server)
-		if err != nil || u.Scheme != "https" || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-			return nil, fmt.Errorf("%sserver: %w: want https://host[:port][/path]", at, ErrRefused)
-		}
-		cfg.Host = c.Cluster.Server
-		if cfg.CAData, err = decode(c.Cluster.CA); err != nil {
-			return nil, fmt.Errorf("%scertificate-authority-data: %w", at, err)
-		}
-		if cfg.CAData != nil && !x509.NewCertPool().AppendCertsFromPEM(cfg.CAData) {
-			return nil, fmt.Errorf("%scertificate-authority-data: holds no PEM certificate", at)
-		}
-		break
-	}
-	if !found {
+	names := k.Contexts[context].Context
+	cluster := slices.IndexFunc(k.Clusters, func(c namedCluster) bool { return c.Name == names.Cluster })
+	if cluster < 0 {
 		return nil, errors.New("clusters: lack the one that the current context names")
 	}
-	for i, u := range k.Users {
-		if u.Name != userName {
-			continue
-		}
-		at := fmt.Sprintf("users[%d].user.", i)
-		var err error
-		cfg.BearerToken = u.User.Token
-		if cfg.CertData, err = decode(u.User.Cert); err != nil {
-			return nil, fmt.Errorf("%sclient-certificate-data: %w", at, err)
-		}
-		if cfg.KeyData, err = decode(u.User.Key); err != nil {
-			return nil, fmt.Errorf("%sclient-key-data: %w", at, err)
-		}
-		if cfg.CertData != nil || cfg.KeyData != nil {
-			if _, err := tls.X509KeyPair(cfg.CertData, cfg.KeyData); err != nil {
-				return nil, fmt.Errorf("%sclient-certificate-data and client-key-data are no pair", at)
-			}
-		}
-		return cfg, nil
+	user := slices.IndexFunc(k.Users, func(u namedUser) bool { return u.Name == names.User })
+	if user < 0 {
+		return nil, errors.New("users: lack the one that the current context names")
 	}
-	return nil, errors.New("users: lack the one that the current context names")
+	cfg := &rest.Config{}
+	if err := k.Clusters[cluster].into(cfg); err != nil {
+		return nil, fmt.Errorf("clusters[%d].cluster.%w", cluster, err)
+	}
+	if err := k.Users[user].into(cfg); err != nil {
+		return nil, fmt.Errorf("users[%d].user.%w", user, err)
+	}
+	return cfg, nil
+}
+
+func (c *namedCluster) into(cfg *rest.Config) (err error) {
+	u, err := url.Parse(c.Cluster.Server)
+	if err != nil || u.Scheme != "https" || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return fmt.Errorf("server: %w: want https://host[:port][/path]", ErrRefused)
+	}
+	cfg.Host = c.Cluster.Server
+	if cfg.CAData, err = decode(c.Cluster.CA); err != nil {
+		return fmt.Errorf("certificate-authority-data: %w", err)
+	}
+	if cfg.CAData != nil && !x509.NewCertPool().AppendCertsFromPEM(cfg.CAData) {
+		return errors.New("certificate-authority-data: holds no PEM certificate")
+	}
+	return nil
+}
+
+func (u *namedUser) into(cfg *rest.Config) (err error) {
+	cfg.BearerToken = u.User.Token
+	if cfg.CertData, err = decode(u.User.Cert); err != nil {
+		return fmt.Errorf("client-certificate-data: %w", err)
+	}
+	if cfg.KeyData, err = decode(u.User.Key); err != nil {
+		return fmt.Errorf("client-key-data: %w", err)
+	}
+	if cfg.CertData == nil && cfg.KeyData == nil {
+		return nil
+	}
+	if _, err := tls.X509KeyPair(cfg.CertData, cfg.KeyData); err != nil {
+		return errors.New("client-certificate-data and client-key-data: are no pair")
+	}
+	return nil
 }
 
 func decode(text string) ([]byte, error) {

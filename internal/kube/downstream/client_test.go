@@ -3,6 +3,7 @@ package downstream
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -318,5 +319,59 @@ func TestRedirectedCredentials(t *testing.T) {
 	}
 	if stolen != "" {
 		t.Errorf("credentials went elsewhere: %q", stolen)
+	}
+}
+
+// BenchmarkWatch is one watch over loopback: what an event costs both sides, from the server's write to emit.
+func BenchmarkWatch(b *testing.B) {
+	for name, tls := range map[string]bool{"http": false, "TLS and HTTP2": true} {
+		b.Run(name, func(b *testing.B) {
+			object := kt.Event("MODIFIED", kt.Object("ns", "a", 4)) + "\n"
+			go4k := strings.Replace(object, `"metadata":{`, `"spec":{"padding":"`+strings.Repeat("x", 4000)+`"},"metadata":{`, 1)
+			s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				_, _ = io.WriteString(w, kt.InitialEnd(3)+"\n")
+				w.(http.Flusher).Flush()
+				for range b.N {
+					if _, err := io.WriteString(w, go4k); err != nil {
+						return
+					}
+				}
+				w.(http.Flusher).Flush()
+				<-r.Context().Done()
+			}))
+			s.EnableHTTP2 = tls
+			cfg := &rest.Config{}
+			if tls {
+				s.StartTLS()
+				cfg.CAData = pemOf(s)
+			} else {
+				s.Start()
+			}
+			defer s.Close()
+			cfg.Host = s.URL
+			c, err := New(cfg, Options{})
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer c.Close()
+			ctx, cancel := context.WithCancel(context.Background())
+			defer cancel()
+			done := make(chan struct{})
+			n := 0
+			b.ReportAllocs()
+			b.ResetTimer()
+			go func() {
+				defer close(done)
+				c.Watch(ctx, kt.Deployments, ref.Want{}, func(e ref.Event) {
+					if e.Type == ref.Changed {
+						if n++; n == b.N {
+							cancel()
+						}
+					}
+				})
+			}()
+			<-done
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
+		})
 	}
 }

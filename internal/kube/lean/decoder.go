@@ -46,7 +46,7 @@ func NewDecoder(body io.Reader, want ref.Want, limits Limits) *Decoder {
 	return &Decoder{
 		limits: limits.withDefaults(),
 		meter:  m,
-		scan:   scanner{Decoder: newTokens(m), keep: newKeep(want), strs: strs{}},
+		scan:   scanner{Decoder: newTokens(m), keep: newKeep(want)},
 	}
 }
 
@@ -76,6 +76,7 @@ type Page struct {
 func (d *Decoder) List() (Page, error) {
 	var page Page
 	var isList bool
+	d.scan.strs = strs{}
 	d.meter.total = d.limits.List
 	d.allow(d.limits.Object)
 	err := d.guard(func() error {
@@ -137,6 +138,9 @@ const maxBroken = 8
 // object's Err set; reading goes on with the next line. The error is io.EOF where the stream ended between two events; after any error the stream is at its end.
 func (d *Decoder) Event() (Event, error) {
 	var e Event
+	if d.scan.strs == nil {
+		d.scan.strs = strs{}
+	}
 	d.allow(d.limits.Object)
 	err := d.guard(func() error { return d.event(&e) })
 	if err == nil {

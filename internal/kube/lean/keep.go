@@ -29,7 +29,7 @@ type keys struct {
 }
 
 func newKeys(wanted []string) keys {
-	k := keys{exact: make(map[string]struct{}, len(wanted))}
+	var k keys
 	for _, key := range wanted {
 		if key == "" {
 			continue
@@ -38,6 +38,9 @@ func newKeys(wanted []string) keys {
 		case '/', '-', '.':
 			k.prefixes = append(k.prefixes, []byte(key))
 		default:
+			if k.exact == nil {
+				k.exact = make(map[string]struct{}, len(wanted))
+			}
 			k.exact[key] = struct{}{}
 		}
 	}
@@ -59,7 +62,7 @@ func (k keys) has(key []byte) bool {
 }
 
 // strs shares the memory of strings that come again and again in one watch: namespaces, keys of labels, names of managers.
-// It is bounded: when full it starts anew, which costs a copy or two and nothing else.
+// It is bounded: when full it starts anew, which costs a copy or two and nothing else. nil shares nothing.
 type strs map[string]string
 
 const maxShared = 4096
@@ -72,6 +75,8 @@ func (s strs) share(b []byte) string {
 		clear(s)
 	}
 	v := string(b)
-	s[v] = v
+	if s != nil {
+		s[v] = v
+	}
 	return v
 }

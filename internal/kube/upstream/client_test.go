@@ -114,7 +114,13 @@ func TestResolve(t *testing.T) {
 		}
 		ill := true
 		c := connect(t, kt.Memory(t, routes{
-			"/clusters/root:a" + door: named("10r1v0sg7mfe0frx"),
+			"/clusters/root:a" + door: func(w http.ResponseWriter, r *http.Request) {
+				if ill {
+					named("10r1v0sg7mfe0frx")(w, r)
+				} else {
+					kt.Status(404, "NotFound")(w, r) // it was deleted
+				}
+			},
 			"/clusters/root:b" + door: kt.Status(403, "Forbidden"),
 			"/clusters/root:d" + door: named("../evil"),
 			"/clusters/root:e" + door: kt.JSON(200, `{}`),
@@ -493,4 +499,24 @@ func BenchmarkPatch(b *testing.B) {
 			}
 		}
 	})
+}
+
+// BenchmarkPatchClient is the client's share of a PATCH alone: the answer comes from memory.
+func BenchmarkPatchClient(b *testing.B) {
+	answer := kt.Object("ns", "web", 8)
+	header := http.Header{"Content-Type": {"application/json"}}
+	memory := roundTripper(func(r *http.Request) (*http.Response, error) {
+		return &http.Response{StatusCode: 200, Header: header, Body: io.NopCloser(strings.NewReader(answer)), Request: r}, nil
+	})
+	c, err := New(&rest.Config{Host: "http://memory", Transport: memory, BearerToken: "t"}, Options{Workspaces: []string{"root:a"}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	patch := ref.Patch{Resource: kt.Deployments, Upstream: web, Body: []byte(`{"metadata":{"resourceVersion":"7"},"status":{"readyReplicas":3}}`)}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := c.Patch(b.Context(), patch, ref.Want{}); err != nil {
+			b.Fatal(err)
+		}
+	}
 }

@@ -25,8 +25,8 @@ var ErrUnknownResource = errors.New("resource is not served")
 // maxDocument bounds a discovery document, in bytes.
 const maxDocument = 16 << 20
 
-// Resolve asks the server for the logical cluster's name of each configured workspace. Where it does not tell (it is no kcp, or does
-// not let us ask), the name stays as configured. The error joins those of workspaces that could not be asked; Resolve may be called
+// Resolve asks the server for the logical cluster's name of each configured workspace. Where it does not tell (it is no kcp, does not
+// let us ask, or the workspace is gone), the name stays as it was, at first as configured. The error joins those of workspaces that could not be asked; Resolve may be called
 // again.
 func (c *Client) Resolve(ctx context.Context) error {
 	var failed []error
@@ -53,7 +53,7 @@ func (c *Client) resolve(ctx context.Context, configured string) (ref.Workspace,
 	resp, err := c.conn.Do(ctx, client.Request{Path: path})
 	switch {
 	case apierrors.IsNotFound(err) || apierrors.IsForbidden(err):
-		return ref.Workspace(configured), nil
+		return c.Name(configured), nil
 	case err != nil:
 		return "", err
 	}
@@ -64,7 +64,7 @@ func (c *Client) resolve(ctx context.Context, configured string) (ref.Workspace,
 	}
 	name := o.Annotations[logicalcluster.AnnotationKey]
 	if path := logicalcluster.NewPath(name); !path.IsValid() || len(path.Base()) != len(name) {
-		return ref.Workspace(configured), nil
+		return c.Name(configured), nil
 	}
 	return ref.Workspace(name), nil
 }
