@@ -51,31 +51,42 @@ type table struct{ out *os.File }
 const pageTime = 5 * time.Second
 
 func (t *table) draw(f frame) {
-	_, height, err := term.GetSize(int(t.out.Fd()))
+	width, height, err := term.GetSize(int(t.out.Fd()))
 	if err != nil {
-		height = 24
+		width, height = 80, 24
 	}
+	fmt.Fprint(t.out, page(f, width, height))
+}
+
+// page is what a screen of that size shows.
+func page(f frame, width, height int) string {
 	const around = 5 // lines that are not rows
 	perPage := max(1, height-around)
 	pages := max(1, (len(f.rows)+perPage-1)/perPage)
-	page := int(f.elapsed/pageTime) % pages
-	rows := f.rows[min(len(f.rows), page*perPage):min(len(f.rows), (page+1)*perPage)]
+	at := int(f.elapsed/pageTime) % pages
+	rows := f.rows[at*perPage : min(len(f.rows), (at+1)*perPage)]
 
 	var b strings.Builder
 	b.WriteString(home)
-	line := func(format string, args ...any) { fmt.Fprintf(&b, format+clearLine+"\r\n", args...) }
-	line("%s", headline(f))
-	line("")
-	line("%s", columns("WORKSPACE OBJECT", f.targets, "PUBLISHED", "AGE"))
-	for _, r := range rows {
-		text := columns(r.object, r.ready, r.published, age(r.changed))
-		if r.behind {
-			text = dim + text + normal
+	line := func(style, text string) {
+		if cut := []rune(text); len(cut) > width {
+			text = string(cut[:width])
 		}
-		line("%s", text)
+		b.WriteString(style + text + normal + clearLine + "\n")
 	}
-	fmt.Fprintf(&b, "%spage %d of %d · ready/wanted replicas · dim: on its way · Ctrl-C ends the load and checks%s%s%s", dim, page+1, pages, normal, clearLine, clearBelow)
-	fmt.Fprint(t.out, b.String())
+	line("", headline(f))
+	line("", "")
+	line("", columns("WORKSPACE OBJECT", f.targets, "PUBLISHED", "AGE"))
+	for _, r := range rows {
+		style := ""
+		if r.behind {
+			style = dim
+		}
+		line(style, columns(r.object, r.ready, r.published, age(r.changed)))
+	}
+	line(dim, fmt.Sprintf("page %d of %d · ready/wanted replicas · dim: on its way · Ctrl-C ends the load and checks", at+1, pages))
+	b.WriteString(clearBelow)
+	return b.String()
 }
 
 func (t *table) close() { fmt.Fprint(t.out, leaveScreen) }
