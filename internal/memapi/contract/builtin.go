@@ -1,0 +1,176 @@
+package contract
+
+import (
+	"net/http"
+	"strings"
+)
+
+func (k *kit) path(groupVersion, resource string, more ...string) string {
+	return strings.Join(append([]string{groupVersion, "namespaces", k.ns, resource}, more...), "/")
+}
+
+func (k *kit) deployments(more ...string) string {
+	return k.path("/apis/apps/v1", "deployments", more...)
+}
+func (k *kit) jobs(more ...string) string     { return k.path("/apis/batch/v1", "jobs", more...) }
+func (k *kit) services(more ...string) string { return k.path("/api/v1", "services", more...) }
+func (k *kit) pods(more ...string) string     { return k.path("/api/v1", "pods", more...) }
+
+const template = `{"metadata":{"labels":{"app":"a"}},"spec":{"containers":[{"name":"c","image":"i"}]}}`
+
+func (k *kit) deployment() answer {
+	return k.want(http.StatusCreated, http.MethodPost, k.deployments(), raw(`{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"a"},"spec":{"replicas":3,"selector":{"matchLabels":{"app":"a"}},"template":`+template+`}}`))
+}
+
+func (k *kit) job() answer {
+	return k.want(http.StatusCreated, http.MethodPost, k.jobs(), raw(`{"apiVersion":"batch/v1","kind":"Job","metadata":{"name":"a"},"spec":{"managedBy":"upstreamd.dev/test","template":`+strings.Replace(template, `"spec":{`, `"spec":{"restartPolicy":"Never",`, 1)+`}}`))
+}
+
+func (k *kit) pod() answer {
+	return k.want(http.StatusCreated, http.MethodPost, k.pods(), raw(`{"apiVersion":"v1","kind":"Pod","metadata":{"name":"a"},"spec":{"containers":[{"name":"c","image":"i"}]}}`))
+}
+
+func (k *kit) service(kind string) answer {
+	return k.want(http.StatusCreated, http.MethodPost, k.services(), raw(`{"apiVersion":"v1","kind":"Service","metadata":{"name":"a"},"spec":{"type":"`+kind+`","ports":[{"port":80}]}}`))
+}
+
+// refused fails unless the status is invalid, at this field.
+func (k *kit) refused(path string, status raw, field string) {
+	s := k.want(http.StatusUnprocessableEntity, http.MethodPatch, path, raw(`{"status":`)+status+raw(`}`)).status()
+	k.true("reason Invalid", s.Reason == "Invalid" && s.Details != nil)
+	for _, cause := range s.Details.Causes {
+		if cause.Field == field {
+			return
+		}
+	}
+	k.fail("no cause is about %s: %v", field, s.Details.Causes)
+}
+
+// builtInCases are about the compiled-in kinds of a kube-apiserver.
+var builtInCases = []Case{
+	{Name: "zero counters and empty lists vanish", BuiltIn: true, run: func(k *kit) {
+		k.deployment()
+		after := k.patch(k.deployments("a", "status"), raw(`{"status":{"replicas":2,"readyReplicas":0,"conditions":[]}}`))
+		k.same("replicas", at(after.body, "status", "replicas"), `2`)
+		k.true("the zero and the empty list are gone", at(after.body, "status", "readyReplicas") == nil && at(after.body, "status", "conditions") == nil)
+	}},
+	{Name: "a Deployment's status begins empty", BuiltIn: true, run: func(k *kit) {
+		k.same("status", at(k.deployment().body, "status"), `{}`)
+	}},
+	{Name: "the same patch again changes nothing though values vanish", BuiltIn: true, run: func(k *kit) {
+		k.deployment()
+		first := k.patch(k.deployments("a", "status"), raw(`{"status":{"replicas":2,"readyReplicas":0}}`), by("m"))
+		again := k.patch(k.deployments("a", "status"), raw(`{"status":{"replicas":2,"readyReplicas":0}}`), by("m"))
+		k.same("the object", again.body, first.text)
+	}},
+	{Name: "times that are not set appear as null", BuiltIn: true, run: func(k *kit) {
+		k.deployment()
+		after := k.patch(k.deployments("a", "status"), raw(`{"status":{"conditions":[{"type":"Available","status":"True"}]}}`))
+		k.same("conditions", at(after.body, "status", "conditions"), `[{"type":"Available","status":"True","lastTransitionTime":null,"lastUpdateTime":null}]`)
+	}},
+	{Name: "unknown fields are pruned with a warning", BuiltIn: true, run: func(k *kit) {
+		k.deployment()
+		after := k.patch(k.deployments("a", "status"), raw(`{"status":{"replicas":1,"bogus":1}}`))
+		k.true("pruned", at(after.body, "status", "bogus") == nil)
+		k.true("warned", strings.Contains(strings.Join(after.header.Values("Warning"), " "), `unknown field \"status.bogus\"`))
+	}},
+	{Name: "a value of the wrong type is a bad request", BuiltIn: true, run: func(k *kit) {
+		k.deployment()
+		a := k.call(http.MethodPatch, k.deployments("a", "status"), raw(`{"status":{"replicas":"two"}}`))
+		k.true("refused for good", a.code == http.StatusBadRequest || a.code == http.StatusUnprocessableEntity)
+		k.same("code", a.code, `400`)
+	}},
+	{Name: "condition types may have a domain", BuiltIn: true, run: func(k *kit) {
+		k.deployment()
+		after := k.patch(k.deployments("a", "status"), raw(`{"status":{"conditions":[{"type":"upstreamd.dev/Aggregated","status":"True"}]}}`))
+		k.true("taken", strings.Contains(after.text, "upstreamd.dev/Aggregated"))
+	}},
+	{Name: "more available than ready replicas are refused", BuiltIn: true, run: func(k *kit) {
+		k.deployment()
+		k.refused(k.deployments("a", "status"), `{"replicas":3,"readyReplicas":1,"availableReplicas":2}`, "status.availableReplicas")
+		k.refused(k.deployments("a", "status"), `{"replicas":3,"updatedReplicas":4}`, "status.updatedReplicas")
+		k.refused(k.deployments("a", "status"), `{"replicas":-1}`, "status.replicas")
+	}},
+	{Name: "observedGeneration may be anything and go back", BuiltIn: true, run: func(k *kit) {
+		k.deployment()
+		k.patch(k.deployments("a", "status"), raw(`{"status":{"observedGeneration":7}}`))
+		after := k.patch(k.deployments("a", "status"), raw(`{"status":{"observedGeneration":2}}`))
+		k.same("observedGeneration", at(after.body, "status", "observedGeneration"), `2`)
+	}},
+	{Name: "entries of keyed lists have owners", BuiltIn: true, run: func(k *kit) {
+		k.deployment()
+		k.patch(k.deployments("a", "status"), raw(`{"status":{"replicas":1,"conditions":[{"type":"A","status":"True"}]}}`), by("one"))
+		after := k.patch(k.deployments("a", "status"), raw(`{"status":{"conditions":[{"type":"A","status":"True"},{"type":"B","status":"True"}]}}`), by("two"))
+		k.same("of one", fieldsOf(after.body, "one"), `{"f:status":{"f:conditions":{".":{},"k:{\"type\":\"A\"}":{".":{},"f:lastTransitionTime":{},"f:lastUpdateTime":{},"f:status":{},"f:type":{}}},"f:replicas":{}}}`)
+		k.same("of two", fieldsOf(after.body, "two"), `{"f:status":{"f:conditions":{"k:{\"type\":\"B\"}":{".":{},"f:lastTransitionTime":{},"f:lastUpdateTime":{},"f:status":{},"f:type":{}}}}}`)
+	}},
+	{Name: "a wrong uid in a Deployment's status patch", BuiltIn: true, run: func(k *kit) {
+		k.deployment()
+		k.want(http.StatusUnprocessableEntity, http.MethodPatch, k.deployments("a", "status"), raw(`{"metadata":{"uid":"00000000-0000-0000-0000-000000000000"},"status":{"replicas":1}}`))
+	}},
+	{Name: "PUT of a Deployment's status needs no resourceVersion", BuiltIn: true, run: func(k *kit) {
+		made := k.deployment()
+		k.want(http.StatusOK, http.MethodPut, k.deployments("a", "status"), made.body)
+		delete(made.body["metadata"].(map[string]any), "resourceVersion") //nolint:forcetypeassert // an object
+		made.body["status"] = map[string]any{"replicas": 1}
+		after := k.want(http.StatusOK, http.MethodPut, k.deployments("a", "status"), made.body)
+		k.same("replicas", at(after.body, "status", "replicas"), `1`)
+	}},
+	{Name: "a Deployment's generation follows its spec", BuiltIn: true, run: func(k *kit) {
+		k.same("at first", at(k.deployment().body, "metadata", "generation"), `1`)
+		k.patch(k.deployments("a", "status"), raw(`{"status":{"replicas":1}}`))
+		k.same("after spec", at(k.patch(k.deployments("a"), raw(`{"spec":{"replicas":4}}`)).body, "metadata", "generation"), `2`)
+	}},
+	{Name: "items of a list of Deployments have no kind", BuiltIn: true, run: func(k *kit) {
+		k.deployment()
+		list := k.get(k.deployments())
+		k.same("kind of the list", list.body["kind"], `"DeploymentList"`)
+		items, _ := list.body["items"].([]any)
+		item, _ := items[0].(map[string]any)
+		k.true("no kind", len(items) == 1 && item["kind"] == nil && item["apiVersion"] == nil)
+	}},
+	{Name: "a Job's startTime is immutable", BuiltIn: true, run: func(k *kit) {
+		k.job()
+		k.patch(k.jobs("a", "status"), raw(`{"status":{"startTime":"2026-01-01T00:00:00Z"}}`))
+		k.refused(k.jobs("a", "status"), `{"startTime":"2026-01-02T00:00:00Z"}`, "status.startTime")
+	}},
+	{Name: "a Job is complete only with SuccessCriteriaMet", BuiltIn: true, run: func(k *kit) {
+		k.job()
+		k.refused(k.jobs("a", "status"), `{"startTime":"2026-01-01T00:00:00Z","completionTime":"2026-01-01T00:01:00Z","succeeded":1,"conditions":[{"type":"Complete","status":"True"}]}`, "status.conditions")
+		k.patch(k.jobs("a", "status"), raw(`{"status":{"startTime":"2026-01-01T00:00:00Z","completionTime":"2026-01-01T00:01:00Z","succeeded":1,"conditions":[{"type":"SuccessCriteriaMet","status":"True"},{"type":"Complete","status":"True"}]}}`))
+		k.refused(k.jobs("a", "status"), `{"conditions":[]}`, "status.conditions")
+	}},
+	{Name: "a Job's counters do not shrink", BuiltIn: true, run: func(k *kit) {
+		k.job()
+		k.patch(k.jobs("a", "status"), raw(`{"status":{"succeeded":2,"failed":1}}`))
+		k.refused(k.jobs("a", "status"), `{"succeeded":1}`, "status.succeeded")
+		k.refused(k.jobs("a", "status"), `{"failed":0}`, "status.failed")
+	}},
+	{Name: "ingress of a Service that is no load balancer is refused", BuiltIn: true, run: func(k *kit) {
+		k.service("ClusterIP")
+		k.refused(k.services("a", "status"), `{"loadBalancer":{"ingress":[{"ip":"10.0.0.1"}]}}`, "status.loadBalancer.ingress")
+	}},
+	{Name: "ingress of a load balancer is taken", BuiltIn: true, run: func(k *kit) {
+		k.service("LoadBalancer")
+		after := k.patch(k.services("a", "status"), raw(`{"status":{"loadBalancer":{"ingress":[{"ip":"10.0.0.1"}]}}}`))
+		k.same("ip", at(after.body, "status", "loadBalancer", "ingress").([]any)[0].(map[string]any)["ip"], `"10.0.0.1"`) //nolint:forcetypeassert // patched so
+	}},
+	{Name: "a Pod takes phases and containers that do not exist", BuiltIn: true, run: func(k *kit) {
+		k.pod()
+		after := k.patch(k.pods("a", "status"), raw(`{"status":{"phase":"Nonsense","containerStatuses":[{"name":"stranger","ready":false,"restartCount":0,"image":"i","imageID":"","state":{"running":{}}}]}}`))
+		k.same("phase", at(after.body, "status", "phase"), `"Nonsense"`)
+		container, _ := at(after.body, "status", "containerStatuses").([]any)[0].(map[string]any) //nolint:forcetypeassert // patched so
+		k.same("what appears", container["lastState"], `{}`)
+		k.same("what appears below", container["state"], `{"running":{"startedAt":null}}`)
+	}},
+	{Name: "labels in a Pod's status patch are written", BuiltIn: true, run: func(k *kit) {
+		k.pod()
+		after := k.patch(k.pods("a", "status"), raw(`{"metadata":{"labels":{"x":"y"}},"status":{"phase":"Running"}}`))
+		k.same("labels", at(after.body, "metadata", "labels"), `{"x":"y"}`)
+	}},
+	{Name: "status of a ConfigMap is not found, without a name", BuiltIn: true, run: func(k *kit) {
+		k.want(http.StatusCreated, http.MethodPost, k.path("/api/v1", "configmaps"), raw(`{"metadata":{"name":"a"}}`))
+		missing := k.want(http.StatusNotFound, http.MethodPatch, k.path("/api/v1", "configmaps", "a", "status"), raw(`{"status":{}}`))
+		k.true("no details.name", missing.status().Details == nil)
+	}},
+}

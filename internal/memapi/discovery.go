@@ -1,0 +1,137 @@
+package memapi
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+
+	apidiscovery "k8s.io/api/apidiscovery/v2"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/version"
+)
+
+// discovery answers what is not about objects.
+func (x *exchange) discovery() error {
+	d := x.documents
+	if x.r.Method != http.MethodGet || len(d) == 0 {
+		return errUnknownPath
+	}
+	served := x.s.served(x.place)
+	switch {
+	case len(d) == 1 && slices.Contains([]string{"readyz", "healthz", "livez"}, d[0]):
+		if err := x.begin(http.StatusOK, "text/plain; charset=utf-8"); err != nil {
+			return err
+		}
+		return x.send([]byte("ok"))
+	case len(d) == 1 && d[0] == "version":
+		return x.document(version.Info{Major: "1", Minor: "37", GitVersion: "v1.37.2"})
+	case len(d) == 1 && (d[0] == "api" || d[0] == "apis"):
+		return x.groups(served, d[0] == "api")
+	case len(d) == 2 && d[0] == "apis":
+		if g := slices.IndexFunc(groups(served), func(g metav1.APIGroup) bool { return g.Name == d[1] }); g >= 0 {
+			group := groups(served)[g]
+			group.TypeMeta = metav1.TypeMeta{Kind: "APIGroup", APIVersion: "v1"}
+			return x.document(group)
+		}
+	case len(d) == 2 && d[0] == "api":
+		return x.groupVersion(served, schema.GroupVersion{Version: d[1]})
+	case len(d) == 3 && d[0] == "apis":
+		return x.groupVersion(served, schema.GroupVersion{Group: d[1], Version: d[2]})
+	}
+	return errUnknownPath
+}
+
+func (x *exchange) document(v any) error { return x.answer(http.StatusOK, encode(v)) }
+
+// aggregated is the form of a discovery document that names all resources at once.
+const aggregated = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+
+func (x *exchange) groups(served []Resource, core bool) error {
+	if strings.Contains(strings.ReplaceAll(x.r.Header.Get("Accept"), " ", ""), aggregated) {
+		if err := x.begin(http.StatusOK, aggregated); err != nil {
+			return err
+		}
+		return x.send(encode(aggregate(served, core)))
+	}
+	if core {
+		return x.document(metav1.APIVersions{TypeMeta: metav1.TypeMeta{Kind: "APIVersions"}, Versions: []string{"v1"}})
+	}
+	return x.document(metav1.APIGroupList{
+		TypeMeta: metav1.TypeMeta{Kind: "APIGroupList", APIVersion: "v1"}, Groups: groups(served),
+	})
+}
+
+func groups(served []Resource) []metav1.APIGroup {
+	all := []metav1.APIGroup{}
+	for _, r := range served {
+		v := metav1.GroupVersionForDiscovery{GroupVersion: r.GroupVersion().String(), Version: r.Version}
+		last := len(all) - 1
+		switch {
+		case r.Group == "":
+		case last < 0 || all[last].Name != r.Group:
+			all = append(all, metav1.APIGroup{Name: r.Group, Versions: []metav1.GroupVersionForDiscovery{v}, PreferredVersion: v})
+		case !slices.Contains(all[last].Versions, v):
+			all[last].Versions = append(all[last].Versions, v)
+		}
+	}
+	return all
+}
+
+var (
+	verbs       = metav1.Verbs{"create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"}
+	statusVerbs = metav1.Verbs{"get", "patch", "update"}
+)
+
+func (x *exchange) groupVersion(served []Resource, gv schema.GroupVersion) error {
+	list := metav1.APIResourceList{TypeMeta: metav1.TypeMeta{Kind: "APIResourceList", APIVersion: "v1"}, GroupVersion: gv.String()}
+	for _, r := range served {
+		if r.GroupVersion() != gv {
+			continue
+		}
+		own := metav1.APIResource{Name: r.Resource, SingularName: strings.ToLower(r.Kind), Namespaced: r.Namespaced, Kind: r.Kind, Verbs: verbs}
+		list.APIResources = append(list.APIResources, own)
+		if r.Status {
+			own.Name, own.SingularName, own.Verbs = r.Resource+"/status", "", statusVerbs
+			list.APIResources = append(list.APIResources, own)
+		}
+	}
+	if len(list.APIResources) == 0 {
+		return errUnknownPath
+	}
+	return x.document(list)
+}
+
+func aggregate(served []Resource, core bool) apidiscovery.APIGroupDiscoveryList {
+	list := apidiscovery.APIGroupDiscoveryList{TypeMeta: metav1.TypeMeta{Kind: "APIGroupDiscoveryList", APIVersion: "apidiscovery.k8s.io/v2"}}
+	for _, r := range served {
+		if core != (r.Group == "") {
+			continue
+		}
+		group := last(&list.Items, func(g apidiscovery.APIGroupDiscovery) bool { return g.Name == r.Group })
+		group.Name = r.Group
+		version := last(&group.Versions, func(v apidiscovery.APIVersionDiscovery) bool { return v.Version == r.Version })
+		version.Version, version.Freshness = r.Version, apidiscovery.DiscoveryFreshnessCurrent
+		kind := &metav1.GroupVersionKind{Group: r.Group, Version: r.Version, Kind: r.Kind}
+		own := apidiscovery.APIResourceDiscovery{
+			Resource: r.Resource, ResponseKind: kind, Scope: apidiscovery.ScopeCluster, SingularResource: strings.ToLower(r.Kind), Verbs: verbs,
+		}
+		if r.Namespaced {
+			own.Scope = apidiscovery.ScopeNamespace
+		}
+		if r.Status {
+			own.Subresources = []apidiscovery.APISubresourceDiscovery{{Subresource: "status", ResponseKind: kind, Verbs: statusVerbs}}
+		}
+		version.Resources = append(version.Resources, own)
+	}
+	return list
+}
+
+// last is the last element if it is the wanted one, else a new one behind it.
+func last[E any](all *[]E, wanted func(E) bool) *E {
+	if n := len(*all); n == 0 || !wanted((*all)[n-1]) {
+		var e E
+		*all = append(*all, e)
+	}
+	return &(*all)[len(*all)-1]
+}

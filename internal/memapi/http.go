@@ -1,0 +1,356 @@
+package memapi
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// exchange is one request and its answer.
+type exchange struct {
+	*route
+
+	s     *Server
+	w     http.ResponseWriter
+	r     *http.Request
+	query url.Values
+	fault Fault
+	code  int // answered; 0: none yet
+	left  int // bytes of the body until it is cut; negative: it is not
+}
+
+// ServeHTTP answers one request.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	x := &exchange{s: s, w: w, r: r, query: r.URL.Query(), left: -1}
+	if s.options.Fault != nil {
+		x.fault = s.options.Fault(r)
+	}
+	x.route = parseRoute(r.Method, r.URL.Path, x.query)
+	defer func() {
+		if x.code == 0 {
+			s.calls.add(x.call(), 0)
+		}
+	}()
+	if x.faulty() {
+		return
+	}
+	if err := x.serve(); err != nil {
+		x.fail(err)
+	}
+}
+
+func (x *exchange) serve() error {
+	if err := x.s.locate(x.route); err != nil {
+		return err
+	}
+	if x.resource == "" {
+		return x.discovery()
+	}
+	t := x.s.table(x.place, x.gvr())
+	if t == nil || x.namespace != "" && !t.Namespaced || x.subresource != "" && x.name == "" {
+		return errUnknownPath
+	}
+	switch {
+	case x.subresource == "":
+	case x.subresource != "status":
+		return errUnknownPath
+	case !t.Status && t.Typed:
+		return errUnknownPath
+	case !t.Status:
+		return t.notFound(x.name)
+	}
+	return x.act(t)
+}
+
+func (x *exchange) act(t *table) error {
+	writes := x.verb != "get" && x.verb != "list" && x.verb != "watch"
+	if writes && x.cluster == everywhere || x.name != "" && x.cluster == everywhere ||
+		writes && t.Namespaced && x.namespace == "" || x.verb == "" {
+		return apierrors.NewMethodNotSupported(t.GroupVersionResource.GroupResource(), x.r.Method)
+	}
+	switch x.verb {
+	case "get":
+		return x.get(t)
+	case "list":
+		return x.list(t)
+	case "watch":
+		return x.watch(t)
+	case "create":
+		return x.write(t, http.StatusCreated, x.s.create)
+	case "update":
+		return x.write(t, http.StatusOK, x.s.replaceBy)
+	case "patch":
+		if kind, _, _ := mime.ParseMediaType(x.r.Header.Get("Content-Type")); kind != string(types.MergePatchType) {
+			return &apierrors.StatusError{ErrStatus: metav1.Status{
+				Status: metav1.StatusFailure, Code: http.StatusUnsupportedMediaType, Reason: metav1.StatusReasonUnsupportedMediaType,
+				Message: "the body of the request was in an unknown format - accepted media types include: " + string(types.MergePatchType),
+			}}
+		}
+		return x.write(t, http.StatusOK, x.s.patch)
+	case "delete":
+		return x.delete(t)
+	case "deletecollection":
+		return x.deleteAll(t)
+	}
+	return errUnknownPath
+}
+
+func (x *exchange) get(t *table) error {
+	o := x.s.lookup(t, x.cluster, x.namespace, x.name)
+	if o == nil {
+		return t.notFound(x.name)
+	}
+	return x.answer(http.StatusOK, o.JSON())
+}
+
+type writer func(*table, target, []byte) (*Object, warnings, error)
+
+func (x *exchange) write(t *table, code int, do writer) error {
+	if x.query.Get("dryRun") != "" {
+		return apierrors.NewBadRequest("this server does not know dry runs")
+	}
+	body, err := x.body()
+	if err != nil {
+		return err
+	}
+	o, warned, err := do(t, x.target(), body)
+	if err != nil {
+		return err
+	}
+	for _, w := range warned {
+		x.w.Header().Add("Warning", "299 - "+strconv.Quote(w))
+	}
+	return x.answer(code, o.JSON())
+}
+
+func (x *exchange) delete(t *table) error {
+	body, err := x.body()
+	if err != nil {
+		return err
+	}
+	var options metav1.DeleteOptions
+	if len(body) > 0 {
+		if err := json.Unmarshal(body, &options); err != nil {
+			return apierrors.NewBadRequest(err.Error())
+		}
+	}
+	o, err := x.s.delete(t, x.target(), options)
+	if err != nil {
+		return err
+	}
+	if o.Meta.DeletionTimestamp != nil && len(o.Meta.Finalizers) > 0 {
+		return x.answer(http.StatusOK, o.JSON())
+	}
+	return x.answerStatus(metav1.Status{Status: metav1.StatusSuccess, Code: http.StatusOK, Details: &metav1.StatusDetails{
+		Name: x.name, Group: t.Group, Kind: t.Resource.Resource, UID: o.Meta.UID,
+	}})
+}
+
+func (x *exchange) deleteAll(t *table) error {
+	scope, err := x.scope()
+	if err != nil {
+		return err
+	}
+	x.s.mu.Lock()
+	found := t.find(scope)
+	x.s.mu.Unlock()
+	for _, o := range found {
+		one := x.target()
+		one.name = o.Meta.Name
+		if _, err := x.s.delete(t, one, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
+			return err
+		}
+	}
+	return x.answerStatus(metav1.Status{Status: metav1.StatusSuccess, Code: http.StatusOK})
+}
+
+func (x *exchange) target() target {
+	manager := x.query.Get("fieldManager")
+	if manager == "" {
+		manager, _, _ = strings.Cut(x.r.UserAgent(), "/")
+	}
+	if manager == "" {
+		manager = "unknown"
+	}
+	return target{place: x.place, namespace: x.namespace, name: x.name, status: x.subresource == "status", verb: x.verb, manager: manager}
+}
+
+func (x *exchange) body() ([]byte, error) {
+	limit := x.s.options.MaxBody
+	body, err := io.ReadAll(io.LimitReader(x.r.Body, limit+1))
+	if err != nil {
+		return nil, apierrors.NewBadRequest(err.Error())
+	}
+	if int64(len(body)) > limit {
+		return nil, apierrors.NewRequestEntityTooLargeError(fmt.Sprintf("limit is %d", limit))
+	}
+	return body, nil
+}
+
+// answer sends a whole body.
+func (x *exchange) answer(code int, body []byte) error {
+	if err := x.begin(code, "application/json"); err != nil {
+		return err
+	}
+	return x.send(body)
+}
+
+func (x *exchange) answerStatus(status metav1.Status) error {
+	status.TypeMeta = metav1.TypeMeta{Kind: "Status", APIVersion: "v1"}
+	if status.Details != nil && status.Details.RetryAfterSeconds > 0 {
+		x.w.Header().Set("Retry-After", strconv.Itoa(int(status.Details.RetryAfterSeconds)))
+	}
+	return x.answer(int(status.Code), encode(status))
+}
+
+// errUnknownPath is answered in plain text, without saying what is missing, as real servers do for resources that they do not know.
+var errUnknownPath = errors.New("404 page not found")
+
+// fail answers with an error, if nothing was answered yet.
+func (x *exchange) fail(err error) {
+	if x.code != 0 {
+		return // only the connection can say it now, and it is broken
+	}
+	var known *apierrors.StatusError
+	switch {
+	case errors.As(err, &known):
+		err = x.answerStatus(known.ErrStatus)
+	case errors.Is(err, errUnknownPath):
+		if err = x.begin(http.StatusNotFound, "text/plain; charset=utf-8"); err == nil {
+			err = x.send([]byte(err404))
+		}
+	default:
+		err = x.answerStatus(apierrors.NewInternalError(err).ErrStatus)
+	}
+	_ = err // the client is gone
+}
+
+const err404 = "404 page not found\n"
+
+// route is what a request's path and query ask for.
+type route struct {
+	place
+	asked       string // the logical cluster as it stands in the path
+	through     exportKey
+	virtual     bool
+	documents   []string // the path below the cluster
+	group       string
+	version     string
+	resource    string // empty: discovery and the like
+	namespace   string
+	name        string
+	subresource string
+	verb        string
+}
+
+func (r *route) gvr() schema.GroupVersionResource {
+	return schema.GroupVersionResource{Group: r.group, Version: r.version, Resource: r.resource}
+}
+
+func parseRoute(method, path string, query url.Values) *route {
+	r := &route{}
+	parts := strings.FieldsFunc(path, func(c rune) bool { return c == '/' })
+	if len(parts) >= 4 && parts[0] == "services" && parts[1] == "apiexport" {
+		r.virtual, r.through = true, exportKey{parts[2], parts[3]}
+		parts = parts[4:]
+	}
+	if len(parts) >= 2 && parts[0] == "clusters" {
+		r.asked, parts = parts[1], parts[2:]
+	}
+	r.documents = parts
+	switch {
+	case len(parts) >= 3 && parts[0] == "api":
+		r.version, parts = parts[1], parts[2:]
+	case len(parts) >= 4 && parts[0] == "apis":
+		r.group, r.version, parts = parts[1], parts[2], parts[3:]
+	default:
+		return r
+	}
+	if len(parts) >= 3 && parts[0] == "namespaces" && !(r.group == "" && slices.Contains([]string{"status", "finalize"}, parts[2])) {
+		r.namespace, parts = parts[1], parts[2:]
+	}
+	r.resource = parts[0]
+	if len(parts) > 1 {
+		r.name = parts[1]
+	}
+	r.subresource = strings.Join(parts[min(2, len(parts)):], "/")
+	r.verb = verb(method, r.name, query)
+	return r
+}
+
+func verb(method, name string, query url.Values) string {
+	switch {
+	case method == http.MethodGet && name != "":
+		return "get"
+	case method == http.MethodGet && slices.Contains([]string{"1", "true"}, query.Get("watch")):
+		return "watch"
+	case method == http.MethodGet:
+		return "list"
+	case method == http.MethodPost && name == "":
+		return "create"
+	case method == http.MethodPut && name != "":
+		return "update"
+	case method == http.MethodPatch && name != "":
+		return "patch"
+	case method == http.MethodDelete && name != "":
+		return "delete"
+	case method == http.MethodDelete:
+		return "deletecollection"
+	}
+	return ""
+}
+
+// locate resolves where a request looks, and refuses where it may not.
+func (s *Server) locate(r *route) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	denied := func(why string) error {
+		return apierrors.NewForbidden(schema.GroupResource{}, "", fmt.Errorf("access denied: %s", why))
+	}
+	r.cluster = r.asked
+	if r.virtual {
+		e := s.exports[exportKey{s.name(r.through.cluster), r.through.name}]
+		switch {
+		case e == nil:
+			return denied("no such APIExport")
+		case isPath(r.asked):
+			return denied("virtual workspaces want the name of a logical cluster, not its path")
+		case r.asked == "":
+			return errUnknownPath
+		case r.asked != everywhere && len(e.bound[r.asked]) == 0:
+			return denied("the logical cluster is not bound")
+		}
+		r.export = e
+		return nil
+	}
+	if r.asked == "" || r.asked == everywhere {
+		return nil
+	}
+	r.cluster = s.name(r.asked)
+	if _, there := s.workspaces[r.cluster]; !there {
+		return denied("no such logical cluster")
+	}
+	return nil
+}
+
+// table is that of a resource at a place; nil if it is not served there.
+func (s *Server) table(p place, r schema.GroupVersionResource) *table {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t := s.tables[r]; t != nil && s.serves(t, p) {
+		return t
+	}
+	return nil
+}

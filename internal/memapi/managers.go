@@ -1,0 +1,162 @@
+package memapi
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/managedfields"
+	"k8s.io/client-go/applyconfigurations"
+	"k8s.io/client-go/kubernetes/scheme"
+	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
+	"sigs.k8s.io/structured-merge-diff/v6/typed"
+	"sigs.k8s.io/structured-merge-diff/v6/value"
+)
+
+// track says who set which fields, after w changed old into next: what a write adds or changes is its manager's and nobody else's, what
+// it removes is nobody's. Fields of status and all others are tracked apart: no write touches both.
+func (s *Server) track(t *table, old, next *Object, w target) ([]metav1.ManagedFieldsEntry, error) {
+	entries := old.Meta.ManagedFields
+	if w.manager == "" {
+		return entries, nil
+	}
+	changed, removed, err := s.compare(t, old, next, w.status)
+	if err != nil || changed.Empty() && removed.Empty() {
+		return entries, err
+	}
+	var kept []metav1.ManagedFieldsEntry
+	own := &fieldpath.Set{}
+	for _, e := range entries {
+		if (e.Subresource == "status") != w.status && t.Status {
+			kept = append(kept, e)
+			continue
+		}
+		fields := &fieldpath.Set{}
+		if err := fields.FromJSON(bytes.NewReader(e.FieldsV1.Raw)); err != nil {
+			return nil, fmt.Errorf("managedFields of %s: %w", e.Manager, err)
+		}
+		mine := e.Manager == w.manager && e.Subresource == w.subresource()
+		left := fields.Difference(removed)
+		if mine && changed.Empty() { // only a write that sets something renews the time
+			mine = false
+		}
+		if mine {
+			own = left
+			continue
+		}
+		left = left.Difference(changed)
+		if left.Empty() {
+			continue
+		}
+		if !left.Equals(fields) {
+			if e.FieldsV1, err = fieldsV1(left); err != nil {
+				return nil, err
+			}
+		}
+		kept = append(kept, e)
+	}
+	if !changed.Empty() {
+		fields, err := fieldsV1(own.Union(changed))
+		if err != nil {
+			return nil, err
+		}
+		now := metav1.Time{Time: time.Now().UTC().Truncate(time.Second)}
+		kept = append(kept, metav1.ManagedFieldsEntry{
+			Manager: w.manager, Operation: metav1.ManagedFieldsOperationUpdate, APIVersion: t.GroupVersion().String(), Time: &now,
+			FieldsType: "FieldsV1", FieldsV1: fields, Subresource: w.subresource(),
+		})
+	}
+	slices.SortStableFunc(kept, func(a, b metav1.ManagedFieldsEntry) int {
+		return cmp.Or(a.Time.Compare(b.Time.Time), cmp.Compare(a.Manager, b.Manager), cmp.Compare(a.Subresource, b.Subresource))
+	})
+	return kept, nil
+}
+
+func fieldsV1(set *fieldpath.Set) (*metav1.FieldsV1, error) {
+	raw, err := set.ToJSON()
+	return &metav1.FieldsV1{Raw: raw}, err
+}
+
+// compare finds the fields that were set, and those that were removed: of status, or of all else.
+func (s *Server) compare(t *table, old, next *Object, status bool) (changed, removed *fieldpath.Set, err error) {
+	kind, err := s.schemas.of(t.Resource)
+	if err != nil {
+		return nil, nil, err
+	}
+	parts := statusFields
+	if !status {
+		parts = mainFields
+	}
+	before := typed.AsTypedUnvalidated(value.NewValueInterface(parts(t, old)), kind.Schema, kind.TypeRef)
+	after := typed.AsTypedUnvalidated(value.NewValueInterface(parts(t, next)), kind.Schema, kind.TypeRef)
+	c, err := before.Compare(after)
+	if err != nil {
+		return nil, nil, err
+	}
+	return c.Added.Union(c.Modified), c.Removed, nil
+}
+
+func statusFields(_ *table, o *Object) map[string]any {
+	if o.Status == nil {
+		return map[string]any{}
+	}
+	return map[string]any{"status": decode(o.Status)}
+}
+
+func mainFields(t *table, o *Object) map[string]any {
+	all := o.members()
+	if !t.Status && o.Status != nil {
+		all["status"] = decode(o.Status)
+	}
+	m := metav1.ObjectMeta{
+		Labels: o.Meta.Labels, Annotations: o.Meta.Annotations, Finalizers: o.Meta.Finalizers, OwnerReferences: o.Meta.OwnerReferences,
+		GenerateName: o.Meta.GenerateName,
+	}
+	if meta, _ := decode(encode(m)).(map[string]any); len(meta) > 0 {
+		delete(meta, "creationTimestamp")
+		if len(meta) > 0 {
+			all["metadata"] = meta
+		}
+	}
+	return all
+}
+
+// schemas are the kinds as structured-merge-diff sees them.
+type schemas struct {
+	mu        sync.Mutex
+	converter managedfields.TypeConverter
+	kinds     map[schema.GroupVersionKind]typed.ParseableType
+}
+
+// of is the compiled-in schema of a typed kind, which knows its keyed lists; of others what follows from the values: all lists atomic.
+func (s *schemas) of(r Resource) (typed.ParseableType, error) {
+	if !r.Typed {
+		return typed.DeducedParseableType, nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if kind, known := s.kinds[r.gvk()]; known {
+		return kind, nil
+	}
+	if s.converter == nil {
+		s.converter = applyconfigurations.NewTypeConverter(scheme.Scheme)
+		s.kinds = map[schema.GroupVersionKind]typed.ParseableType{}
+	}
+	zero, err := scheme.Scheme.New(r.gvk())
+	if err != nil {
+		return typed.ParseableType{}, err
+	}
+	zero.GetObjectKind().SetGroupVersionKind(r.gvk())
+	object, err := s.converter.ObjectToTyped(zero)
+	if err != nil {
+		return typed.ParseableType{}, fmt.Errorf("schema of %s: %w", r.gvk(), err)
+	}
+	kind := typed.ParseableType{TypeRef: object.TypeRef(), Schema: object.Schema()}
+	s.kinds[r.gvk()] = kind
+	return kind, nil
+}

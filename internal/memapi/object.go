@@ -1,0 +1,174 @@
+package memapi
+
+import (
+	"bytes"
+	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	kjson "k8s.io/apimachinery/pkg/util/json"
+)
+
+// Object is one stored version of an object. It is immutable once stored.
+//
+// Only its JSON is kept, in parts: a change of status copies none of the spec, and to send an object is to write its parts.
+type Object struct {
+	Cluster string            // name of the logical cluster; empty: the plain server
+	Meta    metav1.ObjectMeta // complete; must not be changed
+	Status  []byte            // the JSON value of .status; nil: there is none
+
+	kind    []byte // `"kind":"Pod","apiVersion":"v1",`
+	meta    []byte // members of metadata without resourceVersion: `"name":"a",…`
+	rest    []byte // all other members, in order of their names: `"spec":{…}`; empty: none
+	version uint64 // of Meta.ResourceVersion
+}
+
+// JSON is the whole object.
+func (o *Object) JSON() []byte { return o.appendJSON(nil, true) }
+
+// Unmarshal decodes the whole object into v.
+func (o *Object) Unmarshal(v any) error { return kjson.Unmarshal(o.JSON(), v) }
+
+func (o *Object) appendJSON(b []byte, kind bool) []byte {
+	b = slices.Grow(b, len(o.kind)+len(o.meta)+len(o.rest)+len(o.Status)+80)
+	b = append(b, '{')
+	if kind {
+		b = append(b, o.kind...)
+	}
+	b = append(b, `"metadata":{"resourceVersion":"`...)
+	b = append(b, o.Meta.ResourceVersion...)
+	b = append(b, `",`...)
+	b = append(b, o.meta...)
+	b = append(b, '}')
+	if len(o.rest) > 0 {
+		b = append(b, ',')
+		b = append(b, o.rest...)
+	}
+	if o.Status != nil {
+		b = append(b, `,"status":`...)
+		b = append(b, o.Status...)
+	}
+	return append(b, '}')
+}
+
+// seal encodes the metadata, which must not change any more.
+func (o *Object) seal() error {
+	o.Meta.ResourceVersion = ""
+	encoded, err := json.Marshal(&o.Meta)
+	if err != nil {
+		return err
+	}
+	o.meta = encoded[1 : len(encoded)-1]
+	return nil
+}
+
+func (o *Object) clone() *Object {
+	c := *o
+	return &c
+}
+
+// sameAs says whether nothing differs that a client may change.
+func (o *Object) sameAs(p *Object) bool {
+	return bytes.Equal(o.rest, p.rest) && bytes.Equal(o.Status, p.Status) &&
+		maps.Equal(o.Meta.Labels, p.Meta.Labels) && maps.Equal(o.Meta.Annotations, p.Meta.Annotations) &&
+		slices.Equal(o.Meta.Finalizers, p.Meta.Finalizers) && sameOwners(o.Meta.OwnerReferences, p.Meta.OwnerReferences) &&
+		o.Meta.DeletionTimestamp.Equal(p.Meta.DeletionTimestamp)
+}
+
+func sameOwners(a, b []metav1.OwnerReference) bool {
+	return slices.EqualFunc(a, b, func(a, b metav1.OwnerReference) bool {
+		return a.APIVersion == b.APIVersion && a.Kind == b.Kind && a.Name == b.Name && a.UID == b.UID && same(a.Controller, b.Controller) &&
+			same(a.BlockOwnerDeletion, b.BlockOwnerDeletion)
+	})
+}
+
+func same(a, b *bool) bool { return (a == nil) == (b == nil) && (a == nil || *a == *b) }
+
+// parse splits an object's JSON, canonically: members in order of their names, whatever order they came in.
+func parse(body []byte) (*Object, error) {
+	var head struct {
+		metav1.TypeMeta `json:",inline"`
+		Metadata        metav1.ObjectMeta `json:"metadata"`
+	}
+	if err := json.Unmarshal(body, &head); err != nil {
+		return nil, err
+	}
+	var members map[string]any
+	if err := kjson.Unmarshal(body, &members); err != nil {
+		return nil, err
+	}
+	o := &Object{Meta: head.Metadata}
+	if status, ok := members["status"]; ok && status != nil {
+		o.Status = encode(status)
+	}
+	for _, name := range []string{"kind", "apiVersion", "metadata", "status"} {
+		delete(members, name)
+	}
+	if len(members) > 0 {
+		o.rest = bytes.TrimSuffix(bytes.TrimPrefix(encode(members), []byte("{")), []byte("}"))
+	}
+	o.Meta.CreationTimestamp.Time = o.Meta.CreationTimestamp.Truncate(time.Second)
+	return o, nil
+}
+
+// encode writes what was decoded from JSON, which can't fail.
+func encode(v any) []byte {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic("memapi: encoding what was decoded: " + err.Error())
+	}
+	return b
+}
+
+// decode reads what encode wrote.
+func decode(b []byte) any {
+	if len(b) == 0 {
+		return nil
+	}
+	var v any
+	if err := kjson.Unmarshal(b, &v); err != nil {
+		panic("memapi: decoding what was encoded: " + err.Error())
+	}
+	return v
+}
+
+// members decodes the rest of an object.
+func (o *Object) members() map[string]any {
+	return decode(slices.Concat([]byte("{"), o.rest, []byte("}"))).(map[string]any) //nolint:forcetypeassert // an object in JSON
+}
+
+// mergePatch applies a JSON merge patch (RFC 7386). It keeps parts of both, and changes maps of target.
+func mergePatch(target, patch any) any {
+	changes, ok := patch.(map[string]any)
+	if !ok {
+		return patch
+	}
+	merged, ok := target.(map[string]any)
+	if !ok {
+		merged = map[string]any{}
+	}
+	for name, change := range changes {
+		if change == nil {
+			delete(merged, name)
+			continue
+		}
+		merged[name] = mergePatch(merged[name], change)
+	}
+	return merged
+}
+
+// key orders objects as lists do.
+func (o *Object) key() string { return o.Cluster + "/" + o.Meta.Namespace + "/" + o.Meta.Name }
+
+func byKey(a, b *Object) int {
+	if c := strings.Compare(a.Cluster, b.Cluster); c != 0 {
+		return c
+	}
+	if c := strings.Compare(a.Meta.Namespace, b.Meta.Namespace); c != 0 {
+		return c
+	}
+	return strings.Compare(a.Meta.Name, b.Meta.Name)
+}

@@ -1,0 +1,285 @@
+package memapi
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/kcp-dev/logicalcluster/v3"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/watch"
+)
+
+// everywhere is the wildcard that stands for all logical clusters, which the plain cluster is none of.
+const everywhere = "*"
+
+const pathAnnotation = "kcp.io/path"
+
+var (
+	namespaces      = schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
+	crds            = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
+	logicalClusters = schema.GroupVersionResource{Group: "core.kcp.io", Version: "v1alpha1", Resource: "logicalclusters"}
+	apiExports      = schema.GroupVersionResource{Group: "apis.kcp.io", Version: "v1alpha1", Resource: "apiexports"}
+	endpointSlices  = schema.GroupVersionResource{Group: "apis.kcp.io", Version: "v1alpha1", Resource: "apiexportendpointslices"}
+	apiBindings     = schema.GroupVersionResource{Group: "apis.kcp.io", Version: "v1alpha1", Resource: "apibindings"}
+)
+
+// exportKey names an APIExport. cluster is the name of the provider's workspace.
+type exportKey struct{ cluster, name string }
+
+// export is what an APIExport serves, and to whom.
+type export struct {
+	exportKey
+	resources map[schema.GroupVersionResource]bool
+	bound     map[string]map[string]bool // names of APIBindings, by consuming cluster
+}
+
+// AddWorkspace makes a logical cluster, known by its name and, if it has one, by its path, with the Namespace default in it.
+func (s *Server) AddWorkspace(name, path string) {
+	s.mu.Lock()
+	s.workspaces[name] = path
+	if path != "" {
+		s.paths[path] = name
+	}
+	s.mu.Unlock()
+	s.createDefaultNamespace(name)
+	s.mustCreate(name, logicalClusters, map[string]any{
+		"metadata": map[string]any{"name": "cluster", "annotations": map[string]any{pathAnnotation: path}},
+		"status":   map[string]any{"phase": "Ready"},
+	})
+}
+
+// RemoveWorkspace deletes a logical cluster with everything in it.
+func (s *Server) RemoveWorkspace(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.paths, s.workspaces[name])
+	delete(s.workspaces, name)
+	for _, t := range s.tables {
+		for _, o := range t.find(scope{place: place{cluster: name}}) {
+			s.remove(t, o, Write{Verb: "delete"})
+		}
+	}
+}
+
+// AddExport makes an APIExport in the workspace provider (its name), with its endpoint slice. From now on workspaces serve these
+// resources only if they are bound to it.
+func (s *Server) AddExport(provider, name string, resources ...schema.GroupVersionResource) {
+	e := &export{exportKey: exportKey{provider, name}, resources: map[schema.GroupVersionResource]bool{}, bound: map[string]map[string]bool{}}
+	for _, r := range resources {
+		e.resources[r] = true
+	}
+	s.mu.Lock()
+	s.exports[e.exportKey] = e
+	s.mu.Unlock()
+	s.mustCreate(provider, apiExports, map[string]any{"metadata": map[string]any{"name": name}})
+	s.mustCreate(provider, endpointSlices, map[string]any{
+		"metadata": map[string]any{"name": name},
+		"spec":     map[string]any{"export": map[string]any{"name": name}},
+		"status":   map[string]any{"endpoints": []any{map[string]any{"url": s.ExportURL(provider, name)}}},
+	})
+}
+
+// ExportURL is the URL of the virtual workspace of an APIExport.
+func (s *Server) ExportURL(provider, name string) string {
+	return s.options.URL + "/services/apiexport/" + provider + "/" + name
+}
+
+// Bind makes an APIBinding of the export's name in a workspace (its name).
+func (s *Server) Bind(workspace, provider, name string) {
+	s.mu.Lock()
+	path := s.workspaces[provider]
+	s.mu.Unlock()
+	if path == "" {
+		path = provider
+	}
+	s.mustCreate(workspace, apiBindings, map[string]any{
+		"metadata": map[string]any{"name": name},
+		"spec":     map[string]any{"reference": map[string]any{"export": map[string]any{"path": path, "name": name}}},
+		"status":   map[string]any{"phase": "Bound"},
+	})
+}
+
+// createDefaultNamespace does so where Namespaces are served.
+func (s *Server) createDefaultNamespace(cluster string) {
+	s.mustCreate(cluster, namespaces, map[string]any{"metadata": map[string]any{"name": metav1.NamespaceDefault}})
+}
+
+// mustCreate creates what the server itself owns, with its status. Kinds that are not served, and objects that are there, are left out.
+func (s *Server) mustCreate(cluster string, r schema.GroupVersionResource, members map[string]any) {
+	s.mu.Lock()
+	t := s.tables[r]
+	s.mu.Unlock()
+	if t == nil {
+		return
+	}
+	o, err := parse(encode(members))
+	if err == nil {
+		if err = s.born(t, target{place: place{cluster: cluster}}, o); err == nil {
+			s.commit(t, nil, o, Write{Verb: "create"})
+			return
+		}
+	}
+	panic(fmt.Sprintf("memapi: creating %s: %v", r.Resource, err))
+}
+
+// serves says whether a resource is there at a place: exported ones only where they are bound.
+func (s *Server) serves(t *table, p place) bool {
+	if p.export != nil {
+		return p.export.resources[t.GroupVersionResource] || t.GroupVersionResource == apiBindings
+	}
+	if p.cluster == "" || p.cluster == everywhere {
+		return true
+	}
+	exported := false
+	for _, e := range s.exports {
+		if e.resources[t.GroupVersionResource] {
+			exported = true
+			if len(e.bound[p.cluster]) > 0 {
+				return true
+			}
+		}
+	}
+	return !exported
+}
+
+// react does what controllers of a real server do when certain objects come and go. It runs under the lock.
+func (s *Server) react(t *table, kind watch.EventType, o *Object) {
+	gone := kind == watch.Deleted
+	switch t.GroupVersionResource {
+	case namespaces:
+		if gone {
+			s.empty(o.Cluster, o.Meta.Name)
+		}
+	case crds:
+		s.define(o, gone)
+	case apiBindings:
+		s.bind(o, gone)
+	}
+}
+
+// empty deletes everything in a Namespace, whatever its finalizers.
+func (s *Server) empty(cluster, namespace string) {
+	for _, t := range s.tables {
+		if t.Namespaced {
+			for _, o := range t.find(scope{place: place{cluster: cluster}, namespace: namespace}) {
+				s.remove(t, o, Write{Verb: "delete"})
+			}
+		}
+	}
+}
+
+// define serves what a CustomResourceDefinition defines, in all clusters, and says so in its status.
+func (s *Server) define(o *Object, gone bool) {
+	var crd struct {
+		Spec struct {
+			Group, Scope string
+			Names        struct{ Plural, Kind string }
+			Versions     []struct {
+				Name         string
+				Served       bool
+				Subresources struct{ Status *struct{} }
+			}
+		}
+	}
+	if err := json.Unmarshal(o.JSON(), &crd); err != nil {
+		return // not one that a real server would have taken
+	}
+	for _, v := range crd.Spec.Versions {
+		r := Resource{
+			GroupVersionResource: schema.GroupVersionResource{Group: crd.Spec.Group, Version: v.Name, Resource: crd.Spec.Names.Plural},
+			Kind:                 crd.Spec.Names.Kind, Namespaced: crd.Spec.Scope == "Namespaced", Status: v.Subresources.Status != nil,
+		}
+		if gone || !v.Served {
+			s.removeResource(r.GroupVersionResource)
+		} else {
+			s.addResource(r)
+		}
+	}
+	if gone || o.Status != nil {
+		return
+	}
+	established := o.clone()
+	established.Status = []byte(`{"conditions":[{"type":"NamesAccepted","status":"True"},{"type":"Established","status":"True"}]}`)
+	s.put(s.tables[crds], o, established, Write{Verb: "update", Subresource: "status"})
+}
+
+// bind notes whom an APIBinding lets in. With the last one, the bound objects go.
+func (s *Server) bind(o *Object, gone bool) {
+	var binding struct {
+		Spec struct {
+			Reference struct{ Export struct{ Path, Name string } }
+		}
+	}
+	if err := json.Unmarshal(o.JSON(), &binding); err != nil {
+		return
+	}
+	from := binding.Spec.Reference.Export
+	provider := o.Cluster
+	if from.Path != "" {
+		provider = s.name(from.Path)
+	}
+	e := s.exports[exportKey{provider, from.Name}]
+	if e == nil {
+		return
+	}
+	if !gone {
+		if e.bound[o.Cluster] == nil {
+			e.bound[o.Cluster] = map[string]bool{}
+		}
+		e.bound[o.Cluster][o.Meta.Name] = true
+		if o.Status == nil {
+			bound := o.clone()
+			bound.Status = []byte(`{"phase":"Bound"}`)
+			s.put(s.tables[apiBindings], o, bound, Write{Verb: "update", Subresource: "status"})
+		}
+		return
+	}
+	delete(e.bound[o.Cluster], o.Meta.Name)
+	if len(e.bound[o.Cluster]) > 0 {
+		return
+	}
+	for r := range e.resources {
+		if t := s.tables[r]; t != nil && !s.serves(t, place{cluster: o.Cluster}) {
+			for _, o := range t.find(scope{place: place{cluster: o.Cluster}}) {
+				s.remove(t, o, Write{Verb: "delete"})
+			}
+		}
+	}
+	delete(e.bound, o.Cluster)
+}
+
+// name resolves the path of a workspace; a name stays itself.
+func (s *Server) name(nameOrPath string) string {
+	if name, ok := s.paths[nameOrPath]; ok {
+		return name
+	}
+	return nameOrPath
+}
+
+// annotate says on an object of a logical cluster where it is, whatever the client said.
+func annotate(m *metav1.ObjectMeta, cluster string) {
+	if cluster == "" || m.Annotations[logicalcluster.AnnotationKey] == cluster {
+		return
+	}
+	annotations := map[string]string{logicalcluster.AnnotationKey: cluster}
+	for k, v := range m.Annotations {
+		if k != logicalcluster.AnnotationKey {
+			annotations[k] = v
+		}
+	}
+	m.Annotations = annotations
+}
+
+// isPath tells paths from names of logical clusters.
+func isPath(cluster string) bool { return strings.Contains(cluster, ":") }
+
+// namespaceThere says whether objects may be created in a Namespace. Servers without Namespaces have none that could be missing.
+func (s *Server) namespaceThere(cluster, namespace string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := s.tables[namespaces]
+	return t == nil || t.objects[cluster][types.NamespacedName{Name: namespace}] != nil
+}

@@ -1,0 +1,316 @@
+package memapi
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	kjson "k8s.io/apimachinery/pkg/util/json"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+// place is where a request looks: a logical cluster (its name, "*", or "" for the plain one), perhaps through an export's virtual
+// workspace.
+type place struct {
+	cluster string
+	export  *export // nil: directly
+}
+
+// target is what a write is aimed at, and who writes.
+type target struct {
+	place
+	namespace, name string
+	status          bool // the status subresource
+	verb            string
+	manager         string // empty: managedFields stay as they are
+}
+
+func (t target) subresource() string {
+	if t.status {
+		return "status"
+	}
+	return ""
+}
+
+func (t target) write() Write {
+	return Write{Verb: t.verb, Subresource: t.subresource(), Manager: t.manager}
+}
+
+// notFound is the answer for an object that is not there.
+func (t *table) notFound(name string) error {
+	return apierrors.NewNotFound(t.GroupVersionResource.GroupResource(), name)
+}
+
+func (t *table) conflict(name string, format string, args ...any) error {
+	return apierrors.NewConflict(t.GroupVersionResource.GroupResource(), name, fmt.Errorf(format, args...))
+}
+
+func (t *table) invalid(name string, errs ...*field.Error) error {
+	return apierrors.NewInvalid(t.GroupKind(), name, errs)
+}
+
+// create stores a new object.
+func (s *Server) create(t *table, w target, body []byte) (*Object, warnings, error) {
+	body, warned, err := t.normalise(body)
+	if err != nil {
+		return nil, nil, err
+	}
+	o, err := parse(body)
+	if err != nil {
+		return nil, nil, apierrors.NewBadRequest(err.Error())
+	}
+	if t.Status { // it begins empty
+		if o.Status, err = t.emptyStatus(); err != nil {
+			return nil, nil, err
+		}
+	}
+	if t.Namespaced && o.Meta.Namespace != "" && o.Meta.Namespace != w.namespace {
+		return nil, nil, apierrors.NewBadRequest("the namespace of the provided object does not match the namespace sent on the request")
+	}
+	o.Meta.Namespace = w.namespace
+	if t.Namespaced && !s.namespaceThere(w.cluster, w.namespace) {
+		return nil, nil, apierrors.NewNotFound(namespaces.GroupResource(), w.namespace)
+	}
+	if err := s.born(t, w, o); err != nil {
+		return nil, nil, err
+	}
+	if !s.commit(t, nil, o, w.write()) {
+		return nil, nil, apierrors.NewAlreadyExists(t.GroupVersionResource.GroupResource(), o.Meta.Name)
+	}
+	return o, warned, nil
+}
+
+// born completes an object that is new, up to its resourceVersion.
+func (s *Server) born(t *table, w target, o *Object) error {
+	o.Cluster = w.cluster
+	o.Meta.ResourceVersion = ""
+	s.birth(t, o)
+	if o.Meta.Name == "" {
+		return t.invalid("", field.Required(field.NewPath("metadata", "name"), "name or generateName is required"))
+	}
+	if t.Typed {
+		if errs := validate(t.Kind, nil, o); len(errs) > 0 {
+			return t.invalid(o.Meta.Name, errs...)
+		}
+	}
+	annotate(&o.Meta, w.cluster)
+	var err error
+	if o.Meta.ManagedFields, err = s.track(t, &Object{}, o, w); err != nil {
+		return err
+	}
+	return o.seal()
+}
+
+// update changes an object, as often as it takes to be the one whose change is stored. change gets the stored version and returns the
+// wanted one as far as a client may say; what it may not is overruled. A change that changes nothing stores nothing.
+func (s *Server) update(t *table, w target, change func(old *Object) (*Object, error)) (*Object, error) {
+	for {
+		old := s.lookup(t, w.cluster, w.namespace, w.name)
+		if old == nil {
+			return nil, t.notFound(w.name)
+		}
+		wanted, err := change(old)
+		if err != nil {
+			return nil, err
+		}
+		next := old.clone()
+		if w.status || !t.Status {
+			next.Status = wanted.Status
+		}
+		if !w.status {
+			next.rest = wanted.rest
+			next.Meta.Labels, next.Meta.Annotations = wanted.Meta.Labels, wanted.Meta.Annotations
+			next.Meta.OwnerReferences, next.Meta.Finalizers = wanted.Meta.OwnerReferences, wanted.Meta.Finalizers
+			annotate(&next.Meta, w.cluster)
+		}
+		done, err := s.replace(t, w, old, next)
+		if done != nil || err != nil {
+			return done, err
+		}
+	}
+}
+
+// replace stores next in place of old, or deletes old if nothing holds it any more. Nil: somebody else was faster.
+func (s *Server) replace(t *table, w target, old, next *Object) (*Object, error) {
+	if t.Typed {
+		if errs := validate(t.Kind, old, next); len(errs) > 0 {
+			return nil, t.invalid(w.name, errs...)
+		}
+	}
+	if next.sameAs(old) {
+		return old, nil
+	}
+	specChanged := string(next.rest) != string(old.rest) || !t.Status && string(next.Status) != string(old.Status)
+	deleted := old.Meta.DeletionTimestamp == nil && next.Meta.DeletionTimestamp != nil
+	if !t.Unnumbered && (specChanged || deleted) {
+		next.Meta.Generation++
+	}
+	var err error
+	if next.Meta.ManagedFields, err = s.track(t, old, next, w); err != nil {
+		return nil, err
+	}
+	if err := next.seal(); err != nil {
+		return nil, err
+	}
+	if next.Meta.DeletionTimestamp != nil && len(next.Meta.Finalizers) == 0 {
+		return s.drop(t, old, w), nil
+	}
+	if !s.commit(t, old, next, w.write()) {
+		return nil, nil
+	}
+	return next, nil
+}
+
+// drop deletes old unless it changed; then it returns nil.
+func (s *Server) drop(t *table, old *Object, w target) *Object {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t.get(old.Cluster, old.Meta.Namespace, old.Meta.Name) != old {
+		return nil
+	}
+	return s.remove(t, old, w.write())
+}
+
+// replaceBy replaces an object, or its status, by what a client sent.
+func (s *Server) replaceBy(t *table, w target, body []byte) (*Object, warnings, error) {
+	body, warned, err := t.normalise(body)
+	if err != nil {
+		return nil, nil, err
+	}
+	sent, err := parse(body)
+	if err != nil {
+		return nil, nil, apierrors.NewBadRequest(err.Error())
+	}
+	if sent.Meta.Name != w.name {
+		return nil, nil, apierrors.NewBadRequest(fmt.Sprintf("the name of the object (%s) does not match the name on the URL (%s)", sent.Meta.Name, w.name))
+	}
+	o, err := s.update(t, w, func(old *Object) (*Object, error) {
+		if sent.Meta.UID != "" && sent.Meta.UID != old.Meta.UID {
+			return nil, t.conflict(w.name, "Precondition failed: UID in precondition: %v, UID in object meta: %v", sent.Meta.UID, old.Meta.UID)
+		}
+		if sent.Meta.ResourceVersion == "" && !t.Typed {
+			return nil, t.invalid(w.name, field.Invalid(field.NewPath("metadata", "resourceVersion"), 0, "must be specified for an update"))
+		}
+		return sent, t.fresh(old, sent.Meta.ResourceVersion)
+	})
+	return o, warned, err
+}
+
+// fresh refuses a write that was decided on an older version.
+func (t *table) fresh(old *Object, version string) error {
+	if version != "" && version != old.Meta.ResourceVersion {
+		return t.conflict(old.Meta.Name, "the object has been modified; please apply your changes to the latest version and try again")
+	}
+	return nil
+}
+
+// patch applies a merge patch.
+func (s *Server) patch(t *table, w target, body []byte) (*Object, warnings, error) {
+	var changes map[string]any
+	if err := kjson.Unmarshal(body, &changes); err != nil || changes == nil {
+		return nil, nil, apierrors.NewBadRequest(fmt.Sprintf("the patch is no JSON object: %v", err))
+	}
+	var sent struct {
+		Metadata struct {
+			Name, Namespace, UID, ResourceVersion string
+		}
+	}
+	if err := json.Unmarshal(body, &sent); err != nil {
+		return nil, nil, apierrors.NewBadRequest(err.Error())
+	}
+	var warned warnings
+	o, err := s.update(t, w, func(old *Object) (*Object, error) {
+		if err := t.fresh(old, sent.Metadata.ResourceVersion); err != nil {
+			return nil, err
+		}
+		if err := t.checkUID(w, old, sent.Metadata.UID); err != nil {
+			return nil, err
+		}
+		var next *Object
+		var err error
+		if w.status {
+			next, warned, err = t.patchStatus(old, changes)
+		} else {
+			next, warned, err = t.patchMain(old, changes)
+		}
+		return next, err
+	})
+	return o, warned, err
+}
+
+// checkUID is about a uid in a merge patch: virtual workspaces take it as a precondition, typed kinds as a field that can't be changed,
+// and custom resources do not look at it.
+func (t *table) checkUID(w target, old *Object, uid string) error {
+	switch {
+	case uid == "" || uid == string(old.Meta.UID):
+		return nil
+	case w.export != nil:
+		return t.conflict(w.name, "Precondition failed: UID in precondition: %v, UID in object meta: %v", uid, old.Meta.UID)
+	case t.Typed:
+		return t.invalid(w.name, field.Invalid(field.NewPath("metadata", "uid"), uid, "field is immutable"))
+	}
+	return nil
+}
+
+// patchStatus merges what changes says of status, and nothing else.
+func (t *table) patchStatus(old *Object, changes map[string]any) (*Object, warnings, error) {
+	change, there := changes["status"]
+	if !there {
+		return old, nil, nil
+	}
+	next := *old
+	next.Status = nil
+	if merged := mergePatch(decode(old.Status), change); merged != nil {
+		next.Status = encode(merged)
+	}
+	status, warned, err := t.normaliseStatus(next.Status)
+	next.Status = status
+	return &next, warned, err
+}
+
+func (t *table) patchMain(old *Object, changes map[string]any) (*Object, warnings, error) {
+	merged := mergePatch(decode(old.JSON()), changes)
+	body, warned, err := t.normalise(encode(merged))
+	if err != nil {
+		return nil, nil, err
+	}
+	next, err := parse(body)
+	if err != nil {
+		return nil, nil, apierrors.NewBadRequest(err.Error())
+	}
+	return next, warned, nil
+}
+
+// delete removes an object, or marks it if finalizers hold it.
+func (s *Server) delete(t *table, w target, options metav1.DeleteOptions) (*Object, error) {
+	for {
+		old := s.lookup(t, w.cluster, w.namespace, w.name)
+		if old == nil {
+			return nil, t.notFound(w.name)
+		}
+		if p := options.Preconditions; p != nil {
+			if p.UID != nil && *p.UID != old.Meta.UID {
+				return nil, t.conflict(w.name, "Precondition failed: UID in precondition: %v, UID in object meta: %v", *p.UID, old.Meta.UID)
+			}
+			if p.ResourceVersion != nil && *p.ResourceVersion != old.Meta.ResourceVersion {
+				return nil, t.conflict(w.name, "Precondition failed: resourceVersion in precondition: %v, resourceVersion in object meta: %v", *p.ResourceVersion, old.Meta.ResourceVersion)
+			}
+		}
+		if len(old.Meta.Finalizers) > 0 && old.Meta.DeletionTimestamp != nil {
+			return old, nil
+		}
+		next := old.clone()
+		if len(old.Meta.Finalizers) > 0 {
+			now, grace := metav1.Time{Time: time.Now().UTC().Truncate(time.Second)}, int64(0)
+			next.Meta.DeletionTimestamp, next.Meta.DeletionGracePeriodSeconds = &now, &grace
+			done, err := s.replace(t, w, old, next)
+			if done != nil || err != nil {
+				return done, err
+			}
+		} else if gone := s.drop(t, old, w); gone != nil {
+			return gone, nil
+		}
+	}
+}
