@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -427,4 +430,57 @@ func wrong(t *testing.T, o oracle.Oracle) (fields []string) {
 		fields = append(fields, m.Field)
 	}
 	return fields
+}
+
+func TestCopierAndSimulatorLeaveNoGoroutine(t *testing.T) {
+	w := newWorld(t, "leak", copier.NamespaceLocator)
+	before := goleak.IgnoreCurrent()
+	// Idle connections belong to client-go's transports, which outlive their clients.
+	idle := []goleak.Option{
+		before,
+		goleak.IgnoreAnyFunction("net/http.(*http2ClientConn).readLoop"),
+		goleak.IgnoreAnyFunction("golang.org/x/net/http2.(*clientConnReadLoop).run"),
+		goleak.IgnoreAnyFunction("golang.org/x/net/http2.(*ClientConn).readLoop"),
+	}
+	c, err := copier.Start(t.Context(), copier.Options{
+		Workspaces: []topology.Workspace{w.workspace}, SyncTargets: w.targets, Resources: []schema.GroupVersionResource{deployments},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := simulator.Start(t.Context(), simulator.Options{SyncTargets: w.targets, Rate: 100})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sandboxtest.Eventually(t, 20*time.Second, func() error {
+		if s.Objects() < 6 || s.Stats()["us-east1"].Writes == 0 {
+			return fmt.Errorf("%d objects, %v", s.Objects(), s.Stats())
+		}
+		return nil
+	})
+	s.Stop()
+	c.Stop()
+	goleak.VerifyNone(t, idle...)
+}
+
+func TestTheOracleSharesNothingWithTheProduct(t *testing.T) {
+	const module = "github.com/upstreamd/upstreamd/"
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "./oracle").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	allowed := []string{module + "sandbox/oracle", module + "sandbox/topology"}
+	found := 0
+	for line := range strings.Lines(string(out)) {
+		line = strings.TrimSpace(line)
+		if strings.HasPrefix(line, module) {
+			found++
+			if !slices.Contains(allowed, line) {
+				t.Errorf("the oracle depends on %s", line)
+			}
+		}
+	}
+	if found != len(allowed) {
+		t.Errorf("%d packages of this repository seen, want %d: the test shows nothing", found, len(allowed))
+	}
 }
