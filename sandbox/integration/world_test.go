@@ -117,13 +117,18 @@ func (w *world) targets() []topology.SyncTarget {
 // start starts the daemon, and returns when it is ready.
 func (w *world) start() {
 	w.t.Helper()
+	w.startUnready()
+	w.eventually(func() error { return w.daemon.Ready(w.t.Context()) })
+}
+
+func (w *world) startUnready() {
+	w.t.Helper()
 	ctx, cancel := context.WithTimeout(w.t.Context(), time.Minute)
 	defer cancel()
 	w.starts++
 	var err error
 	w.daemon, err = daemon.Start(ctx, binary, w.Dir(), fmt.Sprintf("upstreamd-%d", w.starts), w.config)
 	w.must(err)
-	w.eventually(func() error { return w.daemon.Ready(ctx) })
 }
 
 // stop ends the daemon as an operator does, and wants it to end well.
