@@ -99,13 +99,17 @@ func (d *decider) publishedFrom(candidates []*view) *view {
 			return v
 		}
 	}
+	if d.p.Strategy != policy.Primary && d.defaultRule() != policy.RulePrimary {
+		return nil // what is published are not one SyncTarget's values
+	}
+	ignore := d.p.Ignore
+	for _, f := range d.p.Fields { // these may be published otherwise than they were said
+		ignore = append(ignore[:len(ignore):len(ignore)], f.Path)
+	}
 	for _, v := range candidates {
-		if patch.Diff(d.in.Published, v.status, nil, patch.Options{Whole: true, Typed: true, Ignore: translated}) == nil {
+		if patch.Diff(d.in.Published, v.status, nil, patch.Options{Whole: true, Typed: true, Ignore: ignore}) == nil {
 			return v
 		}
 	}
 	return nil
 }
-
-// translated are the fields that differ between a contribution and what is published of it.
-var translated = [][]string{{"conditions"}, {"observedGeneration"}}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -280,9 +281,12 @@ func extreme(sign int) func(a, b any) (any, error) {
 // perKey combines two objects by key; what is in one only is taken as it is.
 func perKey(a, b map[string]any, combine func(a, b any) (any, error)) (any, error) {
 	merged := maps.Clone(a)
-	for name, value := range b {
-		before, both := a[name]
-		if !both {
+	for _, name := range slices.Sorted(maps.Keys(b)) { // in order, for the first error is the one that is told
+		before, value := a[name], b[name]
+		switch {
+		case value == nil:
+			continue
+		case before == nil:
 			merged[name] = value
 			continue
 		}

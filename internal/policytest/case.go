@@ -37,8 +37,7 @@ type Case struct {
 	WantReason string         // "Reason", or "Reason: the whole message"
 	WantErrors []string       // parts of the errors that are expected, in order
 	Typed      bool           // the API server leaves zeros out
-
-	foreign []string
+	Foreign    []string       // what of the published status is not ours, as in Given
 }
 
 // Given is the file given.yaml: what is not seen from the objects.
@@ -232,7 +231,7 @@ func (o *object) time(extracted map[string]any) time.Time {
 // give adds what given.yaml says.
 func (c *Case) give(g Given) error {
 	c.Input.Overdue, c.Input.Withdrawn, c.Input.Ambiguous = g.Overdue, g.Withdrawn, g.Ambiguous
-	c.Typed, c.foreign = g.Typed, g.Foreign
+	c.Typed, c.Foreign = g.Typed, g.Foreign
 	for name, target := range g.Targets {
 		i := slices.IndexFunc(c.Input.Sources, func(s aggregate.Source) bool { return string(s.Target) == name })
 		if i < 0 {
@@ -257,7 +256,5 @@ func (c *Case) give(g Given) error {
 		}
 	}
 	slices.SortFunc(c.Input.Sources, func(a, b aggregate.Source) int { return strings.Compare(string(a.Target), string(b.Target)) })
-	owned, err := owns(c.Input.Published, nil, c.foreign)
-	c.Input.Owned = owned
-	return err
+	return c.Publish(c.Input.Published)
 }
