@@ -42,12 +42,13 @@ demo: build ## Sandbox, daemon and load in one terminal; ends with Ctrl-C, or af
 .PHONY: test
 test: ## All tests under the race detector, real API servers included, and the coverage of both (least 80 %)
 	@assets=$$(go -C sandbox run ./cmd/sandbox-binaries); export KUBEBUILDER_ASSETS="$$assets"; \
+	tested() { sed -E '/^warning: no packages being tested depend/d; s/[[:space:]]+coverage: .*//' ; }; \
 	rm -rf $(COVERAGE); mkdir -p $(COVERAGE)/unit $(COVERAGE)/integration; \
 	product=$$(go list ./... | grep -Ev '/$(HELPERS)(/|$$)' | paste -sd,); \
 	echo "== unit and actor tests"; \
-	go test -race -cover -coverpkg="$$product" ./... -args -test.gocoverdir="$$PWD/$(COVERAGE)/unit"; \
+	go test -race -cover -coverpkg="$$product" ./... -args -test.gocoverdir="$$PWD/$(COVERAGE)/unit" 2>&1 | tested; \
 	echo "== integration tests on real API servers"; \
-	go -C sandbox test -race -p 1 -timeout 30m -cover -coverpkg="$$product" ./... -args -test.gocoverdir="$$PWD/$(COVERAGE)/integration"
+	go -C sandbox test -race -p 1 -timeout 30m -cover -coverpkg="$$product" ./... -args -test.gocoverdir="$$PWD/$(COVERAGE)/integration" 2>&1 | tested
 	@$(MAKE) coverage
 
 .PHONY: coverage
