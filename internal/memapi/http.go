@@ -59,6 +59,9 @@ func (x *exchange) serve() error {
 		return x.discovery()
 	}
 	t := x.s.table(x.place, x.gvr())
+	if t == nil && x.s.compiledIn(x.place, x.gvr().GroupVersion()) {
+		return errUnknownResource
+	}
 	if t == nil || x.namespace != "" && !t.Namespaced || x.subresource != "" && x.name == "" {
 		return errUnknownPath
 	}
@@ -67,7 +70,7 @@ func (x *exchange) serve() error {
 	case x.subresource != "status":
 		return errUnknownPath
 	case !t.Status && t.Typed:
-		return errUnknownPath
+		return errUnknownResource
 	case !t.Status:
 		return t.notFound(x.name)
 	}
@@ -125,6 +128,11 @@ func (x *exchange) write(t *table, code int, do writer) error {
 	if err != nil {
 		return err
 	}
+	if x.verb != "patch" && !t.Typed {
+		if err := t.checkKind(body); err != nil {
+			return err
+		}
+	}
 	o, warned, err := do(t, x.target(), body)
 	if err != nil {
 		return err
@@ -133,6 +141,18 @@ func (x *exchange) write(t *table, code int, do writer) error {
 		x.w.Header().Add("Warning", "299 - "+strconv.Quote(w))
 	}
 	return x.answer(code, o.JSON())
+}
+
+// checkKind refuses objects that do not say what they are. Compiled-in kinds are taken for what the path says.
+func (t *table) checkKind(body []byte) error {
+	var kind metav1.TypeMeta
+	if err := json.Unmarshal(body, &kind); err != nil {
+		return apierrors.NewBadRequest(err.Error())
+	}
+	if kind.GroupVersionKind() != t.gvk() {
+		return apierrors.NewBadRequest(fmt.Sprintf("the object provided is a %q, expected a %q", kind.GroupVersionKind(), t.gvk()))
+	}
+	return nil
 }
 
 func (x *exchange) delete(t *table) error {
@@ -217,6 +237,9 @@ func (x *exchange) answerStatus(status metav1.Status) error {
 
 // errUnknownPath is answered in plain text, without saying what is missing, as real servers do for resources that they do not know.
 var errUnknownPath = errors.New("404 page not found")
+
+// errUnknownResource is answered for what is missing in a group and version that is compiled in.
+var errUnknownResource = apierrors.NewGenericServerResponse(http.StatusNotFound, "", schema.GroupResource{}, "", "", 0, false)
 
 // fail answers with an error, if nothing was answered yet.
 func (x *exchange) fail(err error) {
@@ -343,6 +366,11 @@ func (s *Server) locate(r *route) error {
 		return denied("no such logical cluster")
 	}
 	return nil
+}
+
+// compiledIn says whether a group and version has typed kinds.
+func (s *Server) compiledIn(p place, gv schema.GroupVersion) bool {
+	return slices.ContainsFunc(s.served(p), func(r Resource) bool { return r.Typed && r.GroupVersion() == gv })
 }
 
 // table is that of a resource at a place; nil if it is not served there.

@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
 
+	"github.com/kcp-dev/logicalcluster/v3"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/managedfields"
@@ -19,20 +21,22 @@ import (
 )
 
 // track says who set which fields, after w changed old into next: what a write adds or changes is its manager's and nobody else's, what
-// it removes is nobody's. Fields of status and all others are tracked apart: no write touches both.
+// it removes is nobody's.
 func (s *Server) track(t *table, old, next *Object, w target) ([]metav1.ManagedFieldsEntry, error) {
 	entries := old.Meta.ManagedFields
 	if w.manager == "" {
 		return entries, nil
 	}
-	changed, removed, err := s.compare(t, old, next, w.status)
+	// Most writes are about status alone. Then neither the other fields are compared, nor their owners decoded.
+	statusOnly := w.status && old.sameMetadata(next)
+	changed, removed, err := s.compare(t, old, next, statusOnly)
 	if err != nil || changed.Empty() && removed.Empty() {
 		return entries, err
 	}
 	var kept []metav1.ManagedFieldsEntry
 	own := &fieldpath.Set{}
 	for _, e := range entries {
-		if (e.Subresource == "status") != w.status && t.Status {
+		if statusOnly && e.Subresource != "status" {
 			kept = append(kept, e)
 			continue
 		}
@@ -82,48 +86,47 @@ func fieldsV1(set *fieldpath.Set) (*metav1.FieldsV1, error) {
 	return &metav1.FieldsV1{Raw: raw}, err
 }
 
-// compare finds the fields that were set, and those that were removed: of status, or of all else.
-func (s *Server) compare(t *table, old, next *Object, status bool) (changed, removed *fieldpath.Set, err error) {
+// compare finds the fields that were set, and those that were removed.
+func (s *Server) compare(t *table, old, next *Object, statusOnly bool) (changed, removed *fieldpath.Set, err error) {
 	kind, err := s.schemas.of(t.Resource)
 	if err != nil {
 		return nil, nil, err
 	}
-	parts := statusFields
-	if !status {
-		parts = mainFields
-	}
-	before := typed.AsTypedUnvalidated(value.NewValueInterface(parts(t, old)), kind.Schema, kind.TypeRef)
-	after := typed.AsTypedUnvalidated(value.NewValueInterface(parts(t, next)), kind.Schema, kind.TypeRef)
+	before := typed.AsTypedUnvalidated(value.NewValueInterface(old.fields(statusOnly)), kind.Schema, kind.TypeRef)
+	after := typed.AsTypedUnvalidated(value.NewValueInterface(next.fields(statusOnly)), kind.Schema, kind.TypeRef)
 	c, err := before.Compare(after)
 	if err != nil {
 		return nil, nil, err
 	}
-	return c.Added.Union(c.Modified), c.Removed, nil
+	return c.Added.Union(c.Modified).Difference(unowned), c.Removed, nil
 }
 
-func statusFields(_ *table, o *Object) map[string]any {
-	if o.Status == nil {
-		return map[string]any{}
-	}
-	return map[string]any{"status": decode(o.Status)}
-}
+// unowned is what nobody owns.
+var unowned = fieldpath.NewSet(fieldpath.MakePathOrDie("metadata"))
 
-func mainFields(t *table, o *Object) map[string]any {
-	all := o.members()
-	if !t.Status && o.Status != nil {
-		all["status"] = decode(o.Status)
-	}
-	m := metav1.ObjectMeta{
-		Labels: o.Meta.Labels, Annotations: o.Meta.Annotations, Finalizers: o.Meta.Finalizers, OwnerReferences: o.Meta.OwnerReferences,
-		GenerateName: o.Meta.GenerateName,
-	}
-	if meta, _ := decode(encode(m)).(map[string]any); len(meta) > 0 {
-		delete(meta, "creationTimestamp")
-		if len(meta) > 0 {
+// fields are those that have owners: all but what the server sets itself.
+func (o *Object) fields(statusOnly bool) map[string]any {
+	all := map[string]any{}
+	if !statusOnly {
+		all = o.members()
+		if meta := o.ownedMetadata(); len(meta) > 0 {
 			all["metadata"] = meta
 		}
 	}
+	if o.Status != nil {
+		all["status"] = decode(o.Status)
+	}
 	return all
+}
+
+func (o *Object) ownedMetadata() map[string]any {
+	annotations := maps.Clone(o.Meta.Annotations)
+	delete(annotations, logicalcluster.AnnotationKey)
+	meta, _ := decode(encode(metav1.ObjectMeta{
+		Labels: o.Meta.Labels, Annotations: annotations, Finalizers: o.Meta.Finalizers, OwnerReferences: o.Meta.OwnerReferences,
+		GenerateName: o.Meta.GenerateName,
+	})).(map[string]any)
+	return meta
 }
 
 // schemas are the kinds as structured-merge-diff sees them.

@@ -72,10 +72,13 @@ func (o *Object) clone() *Object {
 
 // sameAs says whether nothing differs that a client may change.
 func (o *Object) sameAs(p *Object) bool {
-	return bytes.Equal(o.rest, p.rest) && bytes.Equal(o.Status, p.Status) &&
-		maps.Equal(o.Meta.Labels, p.Meta.Labels) && maps.Equal(o.Meta.Annotations, p.Meta.Annotations) &&
-		slices.Equal(o.Meta.Finalizers, p.Meta.Finalizers) && sameOwners(o.Meta.OwnerReferences, p.Meta.OwnerReferences) &&
+	return bytes.Equal(o.rest, p.rest) && bytes.Equal(o.Status, p.Status) && o.sameMetadata(p) &&
 		o.Meta.DeletionTimestamp.Equal(p.Meta.DeletionTimestamp)
+}
+
+func (o *Object) sameMetadata(p *Object) bool {
+	return maps.Equal(o.Meta.Labels, p.Meta.Labels) && maps.Equal(o.Meta.Annotations, p.Meta.Annotations) &&
+		slices.Equal(o.Meta.Finalizers, p.Meta.Finalizers) && sameOwners(o.Meta.OwnerReferences, p.Meta.OwnerReferences)
 }
 
 func sameOwners(a, b []metav1.OwnerReference) bool {

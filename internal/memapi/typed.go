@@ -47,9 +47,19 @@ func (t *table) normaliseStatus(status []byte) ([]byte, warnings, error) {
 	return roundTrip(status, f.Addr().Interface(), "status.")
 }
 
-// emptyStatus is the status of an object whose status nobody has set yet.
-func (t *table) emptyStatus() ([]byte, error) {
-	status, _, err := t.normaliseStatus(nil)
+// firstStatus is the status of an object whose status nobody has set yet.
+func (t *table) firstStatus() ([]byte, error) {
+	var first []byte
+	switch t.Kind {
+	case "Pod":
+		first = []byte(`{"phase":"Pending"}`)
+	case "Namespace":
+		first = []byte(`{"phase":"Active"}`)
+	}
+	if !t.Typed {
+		return nil, nil
+	}
+	status, _, err := t.normaliseStatus(first)
 	return status, err
 }
 

@@ -56,7 +56,7 @@ func validateCounters(rules [][2]string, o *Object) field.ErrorList {
 	}
 	for _, rule := range rules {
 		if n := counters[rule[0]]; n > counters[rule[1]] {
-			errs = append(errs, field.Invalid(at.Child(rule[0]), n, "cannot be greater than "+rule[1]))
+			errs = append(errs, field.Invalid(at.Child(rule[0]), n, "cannot be greater than status."+rule[1]))
 		}
 	}
 	return errs
@@ -67,7 +67,7 @@ func validateIngress(o *Object) field.ErrorList {
 	if err := json.Unmarshal(o.JSON(), &service); err != nil || len(service.Status.LoadBalancer.Ingress) == 0 || service.Spec.Type == corev1.ServiceTypeLoadBalancer {
 		return nil
 	}
-	return field.ErrorList{field.Forbidden(field.NewPath("status", "loadBalancer", "ingress"), "may only be used when `spec.type` is \"LoadBalancer\"")}
+	return field.ErrorList{field.Forbidden(field.NewPath("status", "loadBalancer", "ingress"), "may only be used when `spec.type` is 'LoadBalancer'")}
 }
 
 func validateJob(old, next *Object) field.ErrorList {
@@ -101,6 +101,26 @@ func validateJob(old, next *Object) field.ErrorList {
 		if holds(to, done) && !holds(from, done) && !holds(to, needs) {
 			errs = append(errs, field.Invalid(at.Child("conditions"), field.OmitValueType{}, fmt.Sprintf("cannot set %s=True condition without the %s=true condition", done, needs)))
 		}
+	}
+	return append(errs, validateFinished(from, to)...)
+}
+
+// validateFinished is about Jobs that are finished now and were not before.
+func validateFinished(from, to batchv1.JobStatus) field.ErrorList {
+	complete, failed := holds(to, batchv1.JobComplete), holds(to, batchv1.JobFailed)
+	if !complete && !failed || holds(from, batchv1.JobComplete) || holds(from, batchv1.JobFailed) {
+		return nil
+	}
+	var errs field.ErrorList
+	at := field.NewPath("status")
+	if complete && to.CompletionTime == nil {
+		errs = append(errs, field.Required(at.Child("completionTime"), "completionTime is required for Complete jobs"))
+	}
+	if to.Active > 0 {
+		errs = append(errs, field.Invalid(at.Child("active"), to.Active, "active>0 is invalid for finished job"))
+	}
+	if to.StartTime == nil {
+		errs = append(errs, field.Required(at.Child("startTime"), "startTime is required for finished job"))
 	}
 	return errs
 }

@@ -1,12 +1,15 @@
 package memapi
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	kjson "k8s.io/apimachinery/pkg/util/json"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
@@ -61,8 +64,8 @@ func (s *Server) create(t *table, w target, body []byte) (*Object, warnings, err
 	if err != nil {
 		return nil, nil, apierrors.NewBadRequest(err.Error())
 	}
-	if t.Status { // it begins empty
-		if o.Status, err = t.emptyStatus(); err != nil {
+	if t.Status {
+		if o.Status, err = t.firstStatus(); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -120,9 +123,13 @@ func (s *Server) update(t *table, w target, change func(old *Object) (*Object, e
 			next.Status = wanted.Status
 		}
 		if !w.status {
-			next.rest = wanted.rest
-			next.Meta.Labels, next.Meta.Annotations = wanted.Meta.Labels, wanted.Meta.Annotations
-			next.Meta.OwnerReferences, next.Meta.Finalizers = wanted.Meta.OwnerReferences, wanted.Meta.Finalizers
+			next.rest, next.Meta.OwnerReferences = wanted.rest, wanted.Meta.OwnerReferences
+		}
+		if !w.status || t.Typed && t.Kind != "Deployment" {
+			next.Meta.Labels = wanted.Meta.Labels
+		}
+		if !w.status || t.Typed { // compiled-in kinds take metadata through their status, too
+			next.Meta.Annotations, next.Meta.Finalizers = wanted.Meta.Annotations, wanted.Meta.Finalizers
 			annotate(&next.Meta, w.cluster)
 		}
 		done, err := s.replace(t, w, old, next)
@@ -142,7 +149,8 @@ func (s *Server) replace(t *table, w target, old, next *Object) (*Object, error)
 	if next.sameAs(old) {
 		return old, nil
 	}
-	specChanged := string(next.rest) != string(old.rest) || !t.Status && string(next.Status) != string(old.Status)
+	specChanged := !bytes.Equal(next.rest, old.rest) || !t.Status && !bytes.Equal(next.Status, old.Status) ||
+		t.Typed && t.Kind == "Deployment" && !w.status && !maps.Equal(next.Meta.Annotations, old.Meta.Annotations)
 	deleted := old.Meta.DeletionTimestamp == nil && next.Meta.DeletionTimestamp != nil
 	if !t.Unnumbered && (specChanged || deleted) {
 		next.Meta.Generation++
@@ -184,7 +192,7 @@ func (s *Server) replaceBy(t *table, w target, body []byte) (*Object, warnings, 
 		return nil, nil, apierrors.NewBadRequest(err.Error())
 	}
 	if sent.Meta.Name != w.name {
-		return nil, nil, apierrors.NewBadRequest(fmt.Sprintf("the name of the object (%s) does not match the name on the URL (%s)", sent.Meta.Name, w.name))
+		return nil, nil, errOtherName(sent.Meta.Name, w.name)
 	}
 	o, err := s.update(t, w, func(old *Object) (*Object, error) {
 		if sent.Meta.UID != "" && sent.Meta.UID != old.Meta.UID {
@@ -196,6 +204,10 @@ func (s *Server) replaceBy(t *table, w target, body []byte) (*Object, warnings, 
 		return sent, t.fresh(old, sent.Meta.ResourceVersion)
 	})
 	return o, warned, err
+}
+
+func errOtherName(sent, asked string) error {
+	return apierrors.NewBadRequest(fmt.Sprintf("the name of the object (%s) does not match the name on the URL (%s)", sent, asked))
 }
 
 // fresh refuses a write that was decided on an older version.
@@ -210,15 +222,16 @@ func (t *table) fresh(old *Object, version string) error {
 func (s *Server) patch(t *table, w target, body []byte) (*Object, warnings, error) {
 	var changes map[string]any
 	if err := kjson.Unmarshal(body, &changes); err != nil || changes == nil {
-		return nil, nil, apierrors.NewBadRequest(fmt.Sprintf("the patch is no JSON object: %v", err))
+		return nil, nil, apierrors.NewBadRequest(fmt.Sprintf("error decoding patch: it is no JSON object: %v", err))
 	}
 	var sent struct {
-		Metadata struct {
-			Name, Namespace, UID, ResourceVersion string
-		}
+		Metadata struct{ Name, UID, ResourceVersion string }
 	}
 	if err := json.Unmarshal(body, &sent); err != nil {
 		return nil, nil, apierrors.NewBadRequest(err.Error())
+	}
+	if name := sent.Metadata.Name; name != "" && name != w.name {
+		return nil, nil, errOtherName(name, w.name)
 	}
 	var warned warnings
 	o, err := s.update(t, w, func(old *Object) (*Object, error) {
@@ -254,33 +267,45 @@ func (t *table) checkUID(w target, old *Object, uid string) error {
 	return nil
 }
 
-// patchStatus merges what changes says of status, and nothing else.
+// patchStatus merges what changes says of status. Of typed kinds it also takes metadata.
 func (t *table) patchStatus(old *Object, changes map[string]any) (*Object, warnings, error) {
-	change, there := changes["status"]
-	if !there {
-		return old, nil, nil
+	next, warned := old.clone(), warnings(nil)
+	if change, there := changes["status"]; there {
+		var status []byte
+		if merged := mergePatch(decode(old.Status), change); merged != nil {
+			status = encode(merged)
+		}
+		var err error
+		if next.Status, warned, err = t.normaliseStatus(status); err != nil {
+			return nil, nil, t.undecodable(err)
+		}
 	}
-	next := *old
-	next.Status = nil
-	if merged := mergePatch(decode(old.Status), change); merged != nil {
-		next.Status = encode(merged)
+	if meta, there := changes["metadata"]; there && t.Typed {
+		merged := mergePatch(decode(encode(old.Meta)), meta)
+		next.Meta = metav1.ObjectMeta{}
+		if err := json.Unmarshal(encode(merged), &next.Meta); err != nil {
+			return nil, nil, t.undecodable(err)
+		}
 	}
-	status, warned, err := t.normaliseStatus(next.Status)
-	next.Status = status
-	return &next, warned, err
+	return next, warned, nil
 }
 
 func (t *table) patchMain(old *Object, changes map[string]any) (*Object, warnings, error) {
 	merged := mergePatch(decode(old.JSON()), changes)
 	body, warned, err := t.normalise(encode(merged))
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, t.undecodable(err)
 	}
 	next, err := parse(body)
 	if err != nil {
-		return nil, nil, apierrors.NewBadRequest(err.Error())
+		return nil, nil, t.undecodable(err)
 	}
 	return next, warned, nil
+}
+
+// undecodable is the answer to a patch whose result is no object of the kind.
+func (t *table) undecodable(err error) error {
+	return apierrors.NewInvalid(schema.GroupKind{}, "", field.ErrorList{field.Invalid(field.NewPath("patch"), field.OmitValueType{}, err.Error())})
 }
 
 // delete removes an object, or marks it if finalizers hold it.

@@ -74,11 +74,10 @@ var builtInCases = []Case{
 		k.true("pruned", at(after.body, "status", "bogus") == nil)
 		k.true("warned", strings.Contains(strings.Join(after.header.Values("Warning"), " "), `unknown field \"status.bogus\"`))
 	}},
-	{Name: "a value of the wrong type is a bad request", BuiltIn: true, run: func(k *kit) {
+	{Name: "a patch with a value of the wrong type is invalid", BuiltIn: true, run: func(k *kit) {
 		k.deployment()
-		a := k.call(http.MethodPatch, k.deployments("a", "status"), raw(`{"status":{"replicas":"two"}}`))
-		k.true("refused for good", a.code == http.StatusBadRequest || a.code == http.StatusUnprocessableEntity)
-		k.same("code", a.code, `400`)
+		k.refused(k.deployments("a", "status"), `{"replicas":"two"}`, "patch")
+		k.refused(k.deployments("a", "status"), `"two"`, "patch")
 	}},
 	{Name: "condition types may have a domain", BuiltIn: true, run: func(k *kit) {
 		k.deployment()
@@ -140,6 +139,12 @@ var builtInCases = []Case{
 		k.patch(k.jobs("a", "status"), raw(`{"status":{"startTime":"2026-01-01T00:00:00Z","completionTime":"2026-01-01T00:01:00Z","succeeded":1,"conditions":[{"type":"SuccessCriteriaMet","status":"True"},{"type":"Complete","status":"True"}]}}`))
 		k.refused(k.jobs("a", "status"), `{"conditions":[]}`, "status.conditions")
 	}},
+	{Name: "a complete Job has times and nothing active", BuiltIn: true, run: func(k *kit) {
+		k.job()
+		for _, field := range []string{"status.completionTime", "status.startTime", "status.active"} {
+			k.refused(k.jobs("a", "status"), `{"active":1,"conditions":[{"type":"SuccessCriteriaMet","status":"True"},{"type":"Complete","status":"True"}]}`, field)
+		}
+	}},
 	{Name: "a Job's counters do not shrink", BuiltIn: true, run: func(k *kit) {
 		k.job()
 		k.patch(k.jobs("a", "status"), raw(`{"status":{"succeeded":2,"failed":1}}`))
@@ -163,14 +168,35 @@ var builtInCases = []Case{
 		k.same("what appears", container["lastState"], `{}`)
 		k.same("what appears below", container["state"], `{"running":{"startedAt":null}}`)
 	}},
-	{Name: "labels in a Pod's status patch are written", BuiltIn: true, run: func(k *kit) {
+	{Name: "compiled-in kinds take metadata through their status", BuiltIn: true, run: func(k *kit) {
 		k.pod()
-		after := k.patch(k.pods("a", "status"), raw(`{"metadata":{"labels":{"x":"y"}},"status":{"phase":"Running"}}`))
+		patch := raw(`{"metadata":{"labels":{"x":"y"},"annotations":{"x":"y"},"finalizers":["upstreamd.dev/hold"]},"status":{"phase":"Running"}}`)
+		after := k.patch(k.pods("a", "status"), patch, by("m"))
 		k.same("labels", at(after.body, "metadata", "labels"), `{"x":"y"}`)
+		k.same("annotations", at(after.body, "metadata", "annotations"), `{"x":"y"}`)
+		k.same("finalizers", at(after.body, "metadata", "finalizers"), `["upstreamd.dev/hold"]`)
+		k.same("fields", fieldsOf(after.body, "m"), `{"f:metadata":{"f:annotations":{".":{},"f:x":{}},"f:finalizers":{".":{},"v:\"upstreamd.dev/hold\"":{}},"f:labels":{".":{},"f:x":{}}},"f:status":{"f:phase":{}}}`)
+		k.patch(k.pods("a"), raw(`{"metadata":{"finalizers":null}}`))
+	}},
+	{Name: "a Deployment takes annotations through its status, but no labels", BuiltIn: true, run: func(k *kit) {
+		k.deployment()
+		after := k.patch(k.deployments("a", "status"), raw(`{"metadata":{"labels":{"x":"y"},"annotations":{"x":"y"}}}`))
+		k.true("no labels", at(after.body, "metadata", "labels") == nil)
+		k.same("annotations", at(after.body, "metadata", "annotations"), `{"x":"y"}`)
+		k.same("generation", at(after.body, "metadata", "generation"), `1`)
+	}},
+	{Name: "annotations bump a Deployment's generation", BuiltIn: true, run: func(k *kit) {
+		k.deployment()
+		k.same("labels do not", at(k.patch(k.deployments("a"), raw(`{"metadata":{"labels":{"x":"y"}}}`)).body, "metadata", "generation"), `1`)
+		k.same("annotations do", at(k.patch(k.deployments("a"), raw(`{"metadata":{"annotations":{"x":"y"}}}`)).body, "metadata", "generation"), `2`)
+	}},
+	{Name: "a resource that a compiled-in group lacks is not found, without a name", BuiltIn: true, run: func(k *kit) {
+		missing := k.want(http.StatusNotFound, http.MethodGet, k.path("/apis/apps/v1", "gizmos", "a"), nil).status()
+		k.true("a Status without details.name", missing.Reason == "NotFound" && missing.Details != nil && missing.Details.Name == "")
 	}},
 	{Name: "status of a ConfigMap is not found, without a name", BuiltIn: true, run: func(k *kit) {
 		k.want(http.StatusCreated, http.MethodPost, k.path("/api/v1", "configmaps"), raw(`{"metadata":{"name":"a"}}`))
 		missing := k.want(http.StatusNotFound, http.MethodPatch, k.path("/api/v1", "configmaps", "a", "status"), raw(`{"status":{}}`))
-		k.true("no details.name", missing.status().Details == nil)
+		k.true("no details.name", missing.status().Reason == "NotFound" && missing.status().Details.Name == "")
 	}},
 }

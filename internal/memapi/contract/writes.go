@@ -79,6 +79,14 @@ var writeCases = []Case{
 		k.widget("a")
 		k.want(http.StatusBadRequest, http.MethodPut, k.widgets("a"), named("Widget", "b", `"spec":{"size":3}`))
 	}},
+	{Name: "a patch of another name is a bad request", run: func(k *kit) {
+		k.widget("a")
+		k.want(http.StatusBadRequest, http.MethodPatch, k.widgets("a", "status"), raw(`{"metadata":{"name":"b"},"status":{"n":1}}`))
+	}},
+	{Name: "an object that does not say its kind is a bad request", run: func(k *kit) {
+		k.want(http.StatusBadRequest, http.MethodPost, k.widgets(), raw(`{"metadata":{"name":"a"}}`))
+		k.want(http.StatusBadRequest, http.MethodPost, k.widgets(), raw(`{"apiVersion":"v1","kind":"Pod","metadata":{"name":"a"}}`))
+	}},
 	{Name: "PUT of what is not there is not found", run: func(k *kit) {
 		k.want(http.StatusNotFound, http.MethodPut, k.widgets("a"), raw(`{"apiVersion":"`+group+`/v1","kind":"Widget","metadata":{"name":"a","resourceVersion":"5"}}`))
 	}},
