@@ -43,6 +43,9 @@ type conditionList struct {
 	copied bool   // one SyncTarget speaks for all
 	held   bool   // what is published stays; what depends on the unknown becomes Unknown
 	result []any
+
+	scratch map[string]any // the entry that is being made
+	buffer  []byte         // the message that is being made
 }
 
 // conditions decides the list of conditions at a path; nil: none. Where there is something else, it is decided like a field without a
@@ -116,7 +119,12 @@ func (c *conditionList) add(entry map[string]any) {
 
 // voices are what the SyncTargets in scope say, but for what is ours to say: the end and the summary.
 func (c *conditionList) voices() ([]voice, error) {
-	voices := make([]voice, 0, 4*len(c.scope))
+	n := 0
+	for i := range c.scope {
+		list, _ := lookup(c.scope[i].status, c.path).([]any)
+		n += len(list)
+	}
+	voices := make([]voice, 0, n)
 	for i := range c.scope {
 		v := &c.scope[i]
 		list, err := conditionsIn(v.status, c.path)
@@ -265,11 +273,16 @@ func (c *conditionList) vote(mode policy.ConditionMode, said []voice) (status st
 // entry is the condition that the deciding SyncTargets make. It is the published one if nothing changed that counts.
 func (c *conditionList) entry(status string, deciding, said []voice, published map[string]any) map[string]any {
 	i := max(0, slices.IndexFunc(deciding, func(v voice) bool { return v.entry != nil }))
-	entry := make(map[string]any, 8)
+	if c.scratch == nil {
+		c.scratch = make(map[string]any, 8)
+	}
+	clear(c.scratch)
+	entry := c.scratch
 	maps.Copy(entry, deciding[i].entry)
-	entry["type"], entry["status"] = said[0].kind, status
+	setText(entry, "type", said[0].kind)
+	setText(entry, "status", status)
 	setText(entry, "reason", c.reasonOf(deciding))
-	setText(entry, "message", c.messageOf(deciding))
+	setText(entry, "message", c.messageOf(deciding, text(published, "message")))
 	c.times(entry, status, deciding, said, published)
 	if _, ok := entry["observedGeneration"]; ok {
 		entry["observedGeneration"] = c.conditionGeneration(deciding, published)
@@ -280,7 +293,7 @@ func (c *conditionList) entry(status string, deciding, said []voice, published m
 	if sameCondition(entry, published) {
 		return published
 	}
-	return entry
+	return maps.Clone(entry)
 }
 
 func (c *conditionList) reasonOf(deciding []voice) string {
@@ -293,40 +306,45 @@ func (c *conditionList) reasonOf(deciding []voice) string {
 	return reason
 }
 
-// messageOf is the message of the only deciding SyncTarget, else all messages, each once, with the names of those who say so.
-func (c *conditionList) messageOf(deciding []voice) string {
+// messageOf is the message of the only deciding SyncTarget, else all messages, each once, with the names of those who say so. It is the
+// published string if it is the same.
+func (c *conditionList) messageOf(deciding []voice, published string) string {
 	switch v := &deciding[0]; {
 	case len(deciding) == 1 && v.reason != "":
 		return fmt.Sprintf("SyncTarget %s: %s", v.source.Target, v.saysMessage())
 	case len(deciding) == 1:
 		return cut(v.saysMessage())
 	}
-	return cut(fmt.Sprintf("%d/%d SyncTargets: %s", len(deciding), c.counted, together(deciding)))
+	c.buffer = fmt.Appendf(c.buffer[:0], "%d/%d SyncTargets: ", len(deciding), c.counted)
+	c.buffer = together(c.buffer, deciding)
+	if string(c.buffer) == published {
+		return published
+	}
+	return cut(string(c.buffer))
 }
 
-// together is "a, b: message; c: other message".
-func together(voices []voice) string {
-	var b strings.Builder
+// together appends "a, b: message; c: other message".
+func together(b []byte, voices []voice) []byte {
 	for i, v := range voices {
 		message := v.saysMessage()
 		says := func(other voice) bool { return other.saysMessage() == message }
 		if slices.ContainsFunc(voices[:i], says) {
 			continue
 		}
-		if b.Len() > 0 {
-			b.WriteString("; ")
+		if i > 0 {
+			b = append(b, "; "...)
 		}
-		b.WriteString(string(v.source.Target))
+		b = append(b, v.source.Target...)
 		for _, other := range voices[i+1:] {
 			if says(other) {
-				b.WriteString(", " + string(other.source.Target))
+				b = append(append(b, ", "...), other.source.Target...)
 			}
 		}
 		if message != "" {
-			b.WriteString(": " + message)
+			b = append(append(b, ": "...), message...)
 		}
 	}
-	return b.String()
+	return b
 }
 
 func (v *voice) saysReason() string {

@@ -38,7 +38,8 @@ func Decide(p *policy.Policy, in Input) Decision {
 	if waiting := d.count(); len(waiting) > 0 {
 		return stay(ReasonWaiting, fmt.Sprintf("%d/%d SyncTargets listed: not yet %s", len(in.Sources)-len(waiting), len(in.Sources), join(waiting)))
 	}
-	d.out = Decision{Publish: true, Message: d.report()}
+	d.reported = d.report()
+	d.out = Decision{Publish: true, Message: d.reported}
 	switch {
 	case d.blind > 0 && p.Stale == policy.Hold && !d.primaryKnown():
 		d.hold(ReasonHeld)
@@ -60,10 +61,11 @@ type decider struct {
 	reporting int    // the views with a status
 	blind     int    // the views without: what they would say is not known
 
-	base *view    // where fields without a rule are taken from, if from one SyncTarget
-	vals []any    // scratch: what each view says of the field that is decided
-	kept []string // fields that stay as published because the SyncTargets do not agree
-	out  Decision
+	base     *view    // where fields without a rule are taken from, if from one SyncTarget
+	reported string   // who reports, and who does not
+	vals     []any    // scratch: what each view says of the field that is decided
+	kept     []string // fields that stay as published because the SyncTargets do not agree
+	out      Decision
 }
 
 // view is what one SyncTarget has to say, as the policy lets it count.

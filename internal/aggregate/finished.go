@@ -128,7 +128,7 @@ func (c *conditionList) ending(kind string, end ending) map[string]any {
 	}
 	entry := c.entry("True", said, said, nil)
 	if failed {
-		entry["message"] = cut(fmt.Sprintf("%d/%d SyncTargets failed: %s", len(said), len(c.in.Sources), together(said)))
+		entry["message"] = cut(fmt.Sprintf("%d/%d SyncTargets failed: %s", len(said), len(c.in.Sources), together(nil, said)))
 	}
 	return entry
 }

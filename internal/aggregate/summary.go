@@ -58,7 +58,7 @@ func (c *conditionList) summary() map[string]any {
 	if !c.p.Summary && (!c.p.SummaryAuto || len(c.result) == 0) {
 		return nil
 	}
-	message := c.report()
+	message := c.reported
 	status, reason := "True", "AllReporting"
 	if slices.ContainsFunc(c.in.Sources, func(s Source) bool { return s.problem() != "" }) {
 		status, reason = "False", "NotAllReporting"

@@ -54,9 +54,11 @@ func text(v any, name string) string {
 
 // setText sets a string field, or leaves it out where there is neither a text nor the field.
 func setText(m map[string]any, name, s string) {
-	if _, there := m[name]; there || s != "" {
-		m[name] = s
+	value, there := m[name]
+	if before, is := value.(string); is && before == s || !there && s == "" {
+		return
 	}
+	m[name] = s
 }
 
 func integer(v any) (int64, bool) {
@@ -69,20 +71,6 @@ func integer(v any) (int64, bool) {
 		}
 	}
 	return 0, false
-}
-
-// isZero says whether a leaf is what a typed API server leaves out.
-func isZero(v any) bool {
-	switch v := v.(type) {
-	case nil:
-		return true
-	case bool:
-		return !v
-	case string:
-		return v == ""
-	}
-	n, ok := integer(v)
-	return ok && n == 0
 }
 
 // equal compares values; 1 and 1.0 are the same, and so are null and an absent field.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -16,13 +17,11 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/upstreamd/upstreamd/internal/aggregate"
+	"github.com/upstreamd/upstreamd/internal/locator"
 	"github.com/upstreamd/upstreamd/internal/policy"
 	"github.com/upstreamd/upstreamd/internal/ref"
 	"github.com/upstreamd/upstreamd/internal/status"
 )
-
-// UpstreamGenerationAnnotation is what a copy says of the upstream generation it stems from.
-const UpstreamGenerationAnnotation = "upstreamd.dev/upstream-generation"
 
 // firstSeen is the time of a status that tells none.
 var firstSeen = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -193,11 +192,12 @@ func (c *Case) loadTarget(name string, data []byte) error {
 		source.State = aggregate.Reporting
 		source.Contribution = &aggregate.Contribution{Status: extracted, Generation: o.Generation, Time: o.time(extracted)}
 	}
-	if text, ok := o.Annotations[UpstreamGenerationAnnotation]; ok {
-		if _, err := fmt.Sscan(text, &source.Contribution.UpstreamGeneration); err != nil {
-			return fmt.Errorf("target %s: annotation %s: %w", name, UpstreamGenerationAnnotation, err)
+	if text, ok := o.Annotations[locator.UpstreamGeneration]; ok {
+		generation, err := strconv.ParseInt(text, 10, 64)
+		if err != nil {
+			return fmt.Errorf("target %s: annotation %s: %w", name, locator.UpstreamGeneration, err)
 		}
-		source.CaughtUp = source.Contribution.UpstreamGeneration >= c.Input.Generation
+		source.CaughtUp = generation >= c.Input.Generation
 	}
 	c.Input.Sources = append(c.Input.Sources, source)
 	return nil
