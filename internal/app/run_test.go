@@ -145,6 +145,20 @@ func TestUpstreamThatIsAwayAtTheStart(t *testing.T) {
 	}
 }
 
+func TestNotReadyUntilUpstreamIsListed(t *testing.T) {
+	server, address := serveOn(t, "127.0.0.1:0", map[string]string{"root:team-a": "abc"})
+	_, target := serveOn(t, "127.0.0.1:0", nil)
+	server.close(true)
+	r := run(t, configure(t, address, target))
+	eventually(t, "started", func() bool { return strings.Contains(r.log.String(), `"message":"started"`) })
+	eventually(t, "waiting for the list", func() bool {
+		code, body := r.get(t, "/readyz")
+		return code == http.StatusServiceUnavailable && strings.Contains(body, "upstream has not been listed yet")
+	})
+	server.close(false)
+	eventually(t, "ready", r.isReady(t))
+}
+
 func TestStopWhileUpstreamIsAway(t *testing.T) {
 	r := run(t, configure(t, nobody(t), nobody(t)))
 	eventually(t, "said", func() bool { return strings.Contains(r.log.String(), "upstream does not answer") })

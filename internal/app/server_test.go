@@ -19,6 +19,7 @@ type apiServer struct {
 	mu     sync.Mutex
 	names  map[string]string // logical cluster by workspace path
 	listed map[string]int    // watches that were opened, by path
+	closed bool              // deployments are neither listed nor watched
 }
 
 func (s *apiServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -29,7 +30,8 @@ func (s *apiServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	name, known := s.names[workspace]
 	watched := r.URL.Query().Get("watch") != ""
-	if watched {
+	refused := s.closed && strings.HasSuffix(r.URL.Path, "/deployments")
+	if watched && !refused {
 		s.listed[r.URL.Path]++
 	}
 	s.mu.Unlock()
@@ -40,6 +42,8 @@ func (s *apiServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusOK)
 	case strings.HasSuffix(r.URL.Path, "/logicalclusters/cluster") && known:
 		say(map[string]any{"kind": "LogicalCluster", "metadata": map[string]any{"name": "cluster", "annotations": map[string]any{"kcp.io/cluster": name}}})
+	case refused:
+		w.WriteHeader(http.StatusServiceUnavailable)
 	case watched:
 		say(map[string]any{"type": "BOOKMARK", "object": map[string]any{"metadata": map[string]any{
 			"resourceVersion": "1", "annotations": map[string]any{"k8s.io/initial-events-end": "true"},
@@ -71,6 +75,12 @@ func (s *apiServer) rename(workspace, name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.names[workspace] = name
+}
+
+func (s *apiServer) close(closed bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = closed
 }
 
 // serveOn starts an apiServer at an address; "127.0.0.1:0" is a free one.
