@@ -441,3 +441,15 @@ func TestJitter(t *testing.T) {
 		t.Errorf("only %d different waits of 100", len(seen))
 	}
 }
+
+// TestNothingIsSaidAfterTheEnd: a list that is under way when the reflector stops may fail later.
+func TestNothingIsSaidAfterTheEnd(t *testing.T) {
+	r := kt.NewRecorder()
+	f := &follower{emit: r.Emit}
+	f.failed(io.EOF)
+	f.stop()
+	f.failed(io.EOF)
+	if said := r.All(); len(said) != 1 {
+		t.Errorf("said %q", said)
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -197,6 +198,28 @@ func TestSameNameInThreeWorkspaces(t *testing.T) {
 			}
 		})
 	})
+}
+
+// TestOneEventAtATime has three workspaces that speak at once, and a listener who is slow.
+func TestOneEventAtATime(t *testing.T) {
+	c := connect(t, kt.Memory(t, kt.Watch(kt.InitialEnd(1))), Options{Workspaces: []string{"a", "b", "c"}})
+	var listening atomic.Bool
+	heard := make(chan ref.Workspace, 10)
+	kt.Run(t, func(ctx context.Context) {
+		c.Watch(ctx, kt.Deployments, ref.Want{}, func(e ref.Event) {
+			if !listening.CompareAndSwap(false, true) {
+				t.Error("two events at once")
+			}
+			time.Sleep(20 * time.Millisecond) // the others would come meanwhile
+			listening.Store(false)
+			heard <- e.Scope
+		})
+	})
+	got := []ref.Workspace{<-heard, <-heard, <-heard}
+	slices.Sort(got)
+	if !slices.Equal(got, []ref.Workspace{"a", "b", "c"}) {
+		t.Errorf("heard %q", got)
+	}
 }
 
 // TestMissingWorkspace: a workspace that is not there, and one that is forbidden, are said and tried again; the third is served.
