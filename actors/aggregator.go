@@ -150,6 +150,8 @@ func (a *aggregator) Receive(ctx actor.Context) {
 		a.workOff(ctx)
 	case TargetAdded:
 		a.targetAdded(m)
+	case TargetChanged:
+		a.targetChanged(m)
 	case TargetHealth:
 		a.targetHealth(m)
 	case TargetRemoved:
@@ -312,6 +314,18 @@ func (a *aggregator) targetAdded(m TargetAdded) {
 	self, root, message := a.self, a.root, overdue{m.Target.Name, m.FromEpoch}
 	time.AfterFunc(a.Deadline, func() { root.Send(self, message) })
 	a.considerTarget(t)
+}
+
+func (a *aggregator) targetChanged(m TargetChanged) {
+	t := a.targets[m.Target.Name]
+	if t == nil {
+		return
+	}
+	a.considerTarget(t) // whatever it had a part in
+	delete(a.byKey, t.key)
+	t.Target, t.key = m.Target, m.Target.Key()
+	a.byKey[t.key] = m.Target.Name
+	a.considerTarget(t) // whatever it has a part in now
 }
 
 func (a *aggregator) targetHealth(m TargetHealth) {

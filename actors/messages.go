@@ -51,6 +51,9 @@ type NamespaceChanged struct {
 	Location *locator.Location
 }
 
+// ResolverChanged replaces how objects are located; all are looked at again.
+type ResolverChanged struct{ Resolver *locator.Resolver }
+
 // SendNamespaces asks a watch's parent for Namespaces.
 type SendNamespaces struct{}
 
@@ -131,6 +134,9 @@ type TargetAdded struct {
 	Target    locator.Target
 	FromEpoch uint64
 }
+
+// TargetChanged says that something else is known of a SyncTarget that is there, such as the workspaces that it is bound to.
+type TargetChanged struct{ Target locator.Target }
 
 // TargetHealth says whether a SyncTarget was heard of within the grace period.
 type TargetHealth struct {

@@ -50,6 +50,10 @@ func (n *namespacesActor) Receive(ctx actor.Context) {
 		n.tell(ctx, ctx.Sender())
 	case poked:
 		n.drain(ctx, m)
+	case ResolverChanged:
+		n.Resolver = m.Resolver
+		n.stop()
+		n.start(ctx)
 	case crashed:
 		panic(fmt.Errorf("watching namespaces: %v", m.reason))
 	case *actor.Restarting, *actor.Stopping:

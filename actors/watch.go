@@ -118,12 +118,13 @@ func NewWatch(c WatchConfig) actor.Actor {
 		suppressed: c.Metrics.Suppressed.WithLabelValues(resource, "object"),
 		coalesced:  c.Metrics.Coalesced.WithLabelValues(resource, "object"),
 	}
-	w.usePolicy(c.Policies)
+	w.usePolicy()
 	return w
 }
 
-func (w *watchActor) usePolicy(set *policy.Set) {
-	p := set.For(w.Resource)
+// usePolicy prepares what is kept of objects and how it is made a contribution.
+func (w *watchActor) usePolicy() {
+	p := w.Policies.For(w.Resource)
 	r := &rules{policy: p, whole: p.Whole}
 	r.extractor = status.Options{Limits: w.Limits, Fields: p.Extract.Fields, Paths: p.Extract.Paths}
 	if w.Extractor != nil {
@@ -153,7 +154,12 @@ func (w *watchActor) Receive(ctx actor.Context) {
 	case Resend:
 		w.resend(ctx)
 	case PolicyChanged:
-		w.usePolicy(m.Policies)
+		w.Policies = m.Policies
+		w.usePolicy()
+		w.relist(ctx)
+	case ResolverChanged:
+		w.Resolver = m.Resolver
+		w.usePolicy()
 		w.relist(ctx)
 	case objectRestarted:
 		w.read(ctx, m.source.Namespace)

@@ -344,3 +344,58 @@ func TestObjectDeletedAndRecreatedDownstreamEndsTrue(t *testing.T) {
 		}
 	})
 }
+
+func TestBindingsMayChangeWhileItRuns(t *testing.T) {
+	elsewhere := ref.Upstream{Workspace: "team-b", Namespace: "default", Name: "web"}
+	inWorld(t, []actors.SyncTarget{"east"}, func(w *world) {
+		everywhere(1)(w)
+		w.upstream.put(elsewhere, 1, nil)
+		east := w.clusters["east"]
+		east.put(namespaces, ref.Object{Name: "kcp-team-b-default"})
+		east.put(deployments, deployment("kcp-team-b-default", "web", 2))
+	}, func(w *world) {
+		w.settle()
+		if got := w.upstream.status(elsewhere); got != nil {
+			t.Fatalf("a workspace that east is not bound to got %v", got)
+		}
+		east := supervisor.Target{Name: "east", Cluster: "root:infra", UID: "uid-east", Workspaces: []actors.Workspace{"team-a", "team-b"}}
+		w.must(w.system.SetTarget(east))
+		w.settle()
+		w.wantReady(1)
+		if got := w.upstream.status(elsewhere)["readyReplicas"]; got != 2.0 {
+			t.Errorf("once bound, team-b has readyReplicas %v, want 2", got)
+		}
+		before := len(w.upstream.patches())
+		w.must(w.system.SetTarget(east))
+		w.settle()
+		if n := len(w.upstream.patches()) - before; n != 0 {
+			t.Errorf("%d PATCH calls though nothing about the SyncTarget changed", n)
+		}
+		east.Workspaces = []actors.Workspace{"team-a"}
+		w.must(w.system.SetTarget(east))
+		w.settle()
+		w.wantReady(1)
+	})
+}
+
+func TestAResourceMayBeRemovedAndAddedAgain(t *testing.T) {
+	inWorld(t, three, everywhere(1), func(w *world) {
+		w.settle()
+		w.wantReady(3)
+		for range 20 {
+			w.must(w.system.RemoveResource(deployments))
+			w.must(w.system.AddResource(deployments))
+		}
+		w.ready("east", 3)
+		w.settle()
+		w.wantReady(5)
+		for _, name := range w.targets {
+			if got := testutil.ToFloat64(w.metrics.Objects.WithLabelValues(string(name), "deployments.v1.apps")); got != 1 {
+				t.Errorf("%v object actors in %s, want 1", got, name)
+			}
+		}
+		if got := testutil.ToFloat64(w.metrics.Failures.WithLabelValues("object")); got != 0 {
+			t.Errorf("%v actors failed", got)
+		}
+	})
+}

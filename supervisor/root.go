@@ -4,6 +4,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"github.com/upstreamd/upstreamd/actors"
+	"github.com/upstreamd/upstreamd/internal/locator"
 	"github.com/upstreamd/upstreamd/internal/ref"
 )
 
@@ -23,13 +24,38 @@ type rootActor struct {
 	system      *System
 	writer      *actor.PID
 	written     bool // a writer has started before
-	aggregators map[ref.Resource]*actor.PID
+	aggregators map[ref.Resource]aggregation
 	targets     map[string]*registration // by the path of the target's actor
 	stopping    *stopping
 }
 
+// aggregation is a resource's aggregator.
+type aggregation struct {
+	pid    *actor.PID
+	number uint64
+}
+
+// addResource asks for a resource to be aggregated, and watched by every target.
+type addResource struct {
+	resource ref.Resource
+	number   uint64
+}
+
+// removeResource ends that.
+type removeResource struct {
+	resource ref.Resource
+	number   uint64
+}
+
 // addTarget starts a registered SyncTarget.
 type addTarget struct{ registration *registration }
+
+// changeTarget replaces what is known of a SyncTarget.
+type changeTarget struct {
+	registration *registration
+	target       locator.Target
+	resolver     *locator.Resolver
+}
 
 // removeTarget stops a SyncTarget and withdraws what it contributed. done is closed when that has happened.
 type removeTarget struct{ registration *registration }
@@ -48,13 +74,19 @@ func (r *rootActor) Receive(ctx actor.Context) {
 	case *actor.Started:
 		r.begin(ctx)
 	case addResource:
-		r.aggregate(ctx, m.resource)
+		r.aggregate(ctx, m.resource, m.number)
+	case removeResource:
+		r.removeResource(ctx, m)
 	case addTarget:
 		r.addTarget(ctx, m.registration)
+	case changeTarget:
+		r.changeTarget(ctx, m)
 	case removeTarget:
 		r.removeTarget(ctx, m.registration)
 	case *actor.Terminated:
 		r.terminated(ctx, m.Who)
+	case targetStarted:
+		r.targetStarted(ctx, m.registration)
 	case actors.AggregatorStarted:
 		r.aggregatorStarted(ctx, m.Resource)
 	case actors.UpstreamReady:
@@ -75,7 +107,7 @@ func (r *rootActor) Receive(ctx actor.Context) {
 
 // begin starts what is registered. After a restart of the root that is everything.
 func (r *rootActor) begin(ctx actor.Context) {
-	r.aggregators = map[ref.Resource]*actor.PID{}
+	r.aggregators = map[ref.Resource]aggregation{}
 	r.targets = map[string]*registration{}
 	o := r.system.options
 	r.writer = r.system.spawn(ctx, writerName, func() actor.Actor {
@@ -83,32 +115,55 @@ func (r *rootActor) begin(ctx actor.Context) {
 			WriterOptions: o.Writer, Upstream: o.Upstream, Fence: o.Fence, Metrics: o.Metrics, Log: o.Logger,
 		})
 	})
-	for _, resource := range r.system.resourceList() {
-		r.aggregate(ctx, resource)
+	for resource, number := range r.system.resourceNumbers() {
+		r.aggregate(ctx, resource, number)
 	}
 	for _, registration := range r.system.registrations() {
 		r.addTarget(ctx, registration)
 	}
 }
 
-func (r *rootActor) aggregate(ctx actor.Context, resource ref.Resource) {
-	if r.aggregators[resource] != nil {
+func (r *rootActor) aggregate(ctx actor.Context, resource ref.Resource, number uint64) {
+	if r.aggregators[resource].number >= number || r.stopping != nil {
 		return
 	}
 	o := r.system.options
-	r.aggregators[resource] = r.system.spawn(ctx, aggregatorPrefix+ref.ResourceString(resource), func() actor.Actor {
+	pid := r.system.spawn(ctx, aggregatorPrefix+numbered(resource, number), func() actor.Actor {
 		return actors.NewAggregator(actors.AggregatorConfig{
 			Resource: resource, Upstream: o.Upstream, Policies: r.system.policies.Load(), Writer: r.writer,
 			Quiet: o.Debounce.Quiet, Deadline: o.Staleness.Deadline, Metrics: o.Metrics, Log: o.Logger,
 		})
 	})
-	r.toTargets(ctx, addResource{resource})
+	r.aggregators[resource] = aggregation{pid, number}
+	r.toTargets(ctx, watchResource{resource, number, pid})
+}
+
+// removeResource ends the work on a resource: first what speaks of it, then what hears.
+func (r *rootActor) removeResource(ctx actor.Context, m removeResource) {
+	found, ok := r.aggregators[m.resource]
+	if !ok || found.number != m.number {
+		return
+	}
+	delete(r.aggregators, m.resource)
+	r.toTargets(ctx, unwatchResource{m.resource})
+	ctx.Stop(found.pid)
+}
+
+// targetStarted tells a target's actor what to watch: it may be new because the one before failed.
+func (r *rootActor) targetStarted(ctx actor.Context, registration *registration) {
+	for resource, a := range r.aggregators {
+		ctx.Send(r.pidOf(registration), watchResource{resource, a.number, a.pid})
+	}
 }
 
 // aggregatorStarted brings an aggregator up to date: it may be new because the one before failed.
 func (r *rootActor) aggregatorStarted(ctx actor.Context, resource ref.Resource) {
+	found, ok := r.aggregators[resource]
+	if !ok {
+		return // removed meanwhile
+	}
 	for _, registration := range r.targets {
-		ctx.Send(r.aggregators[resource], actors.TargetAdded{Target: registration.target, FromEpoch: registration.epoch})
+		ctx.Send(found.pid, actors.TargetAdded{Target: registration.target, FromEpoch: registration.epoch})
 	}
 	r.toTargets(ctx, actors.Resend{Resource: resource})
 }
@@ -131,12 +186,22 @@ func (r *rootActor) addTarget(ctx actor.Context, registration *registration) {
 	r.targets[pid.Id] = registration
 	registration.epoch = r.system.epochs.Add(1)
 	r.toAggregators(ctx, actors.TargetAdded{Target: registration.target, FromEpoch: registration.epoch})
-	r.system.spawn(ctx, registration.name(), func() actor.Actor {
+	r.system.spawn(ctx, registration.path, func() actor.Actor {
 		return &targetActor{
 			system: r.system, registration: registration, resolver: registration.resolver,
-			log: r.system.options.Logger.With().Str("syncTarget", string(registration.target.Name)).Logger(),
+			log: r.system.options.Logger.With().Str("syncTarget", string(registration.name)).Logger(),
 		}
 	})
+}
+
+func (r *rootActor) changeTarget(ctx actor.Context, m changeTarget) {
+	pid := r.pidOf(m.registration)
+	if r.targets[pid.Id] == nil {
+		return
+	}
+	m.registration.target, m.registration.resolver = m.target, m.resolver
+	r.toAggregators(ctx, actors.TargetChanged{Target: m.target})
+	ctx.Send(pid, actors.ResolverChanged{Resolver: m.resolver})
 }
 
 func (r *rootActor) removeTarget(ctx actor.Context, registration *registration) {
@@ -153,8 +218,8 @@ func (r *rootActor) terminated(ctx actor.Context, who *actor.PID) {
 	}
 	delete(r.targets, who.Id)
 	if registration.leaving {
-		r.toAggregators(ctx, actors.TargetRemoved{Target: registration.target.Name})
-		r.system.options.Metrics.ForgetTarget(registration.target.Name)
+		r.toAggregators(ctx, actors.TargetRemoved{Target: registration.name})
+		r.system.options.Metrics.ForgetTarget(registration.name)
 	}
 	registration.source.Close()
 	close(registration.removed)
@@ -178,8 +243,8 @@ func (r *rootActor) flushWhenSilent(ctx actor.Context) {
 	if r.stopping == nil || len(r.targets) > 0 {
 		return
 	}
-	for _, pid := range r.aggregators {
-		ctx.Request(pid, actors.Flush{})
+	for _, a := range r.aggregators {
+		ctx.Request(a.pid, actors.Flush{})
 	}
 	if len(r.aggregators) == 0 {
 		ctx.Request(r.writer, actors.Drain{})
@@ -198,12 +263,12 @@ func (r *rootActor) drained() { close(r.stopping.done) }
 // ---- routing
 
 func (r *rootActor) pidOf(registration *registration) *actor.PID {
-	return r.system.engine.NewLocalPID(rootName + "/" + registration.name())
+	return r.system.engine.NewLocalPID(rootName + "/" + registration.path)
 }
 
 func (r *rootActor) toAggregators(ctx actor.Context, m any) {
-	for _, pid := range r.aggregators {
-		ctx.Send(pid, m)
+	for _, a := range r.aggregators {
+		ctx.Send(a.pid, m)
 	}
 }
 

@@ -76,26 +76,29 @@ type System struct {
 
 	mu         sync.Mutex
 	running    bool
-	resources  map[ref.Resource]bool // true: listed upstream at least once
+	resources  map[ref.Resource]*resource
 	targets    map[ref.SyncTarget]*registration
 	extractors map[ref.Resource]status.Extractor
-	added      uint64
+	added      uint64 // resources and SyncTargets so far
+}
+
+// resource is a resource that is brought up.
+type resource struct {
+	number uint64 // makes actors' names unique: one that is taken again right after a stop would orphan the new actor
+	listed bool   // upstream, at least once
 }
 
 // registration is a SyncTarget and its connection.
 type registration struct {
-	target   locator.Target
+	name     ref.SyncTarget
+	target   locator.Target    // after the start the root actor's
+	resolver *locator.Resolver // likewise
 	source   actors.Downstream
-	resolver *locator.Resolver
 	pushed   bool   // the embedding program hands objects over
-	number   uint64 // makes the actor's name unique: a name that is taken again right after a stop would orphan the new actor
+	path     string // of the actor below the root
 	epoch    uint64 // from which on it may contribute; the root actor's
 	leaving  bool   // RemoveTarget was called; the root actor's
 	removed  chan struct{}
-}
-
-func (r *registration) name() string {
-	return targetPrefix + string(r.target.Name) + "#" + strconv.FormatUint(r.number, 10)
 }
 
 // New makes a System that does not run yet.
@@ -111,7 +114,7 @@ func New(o Options) (*System, error) {
 	}
 	s := &System{
 		options:    o,
-		resources:  map[ref.Resource]bool{},
+		resources:  map[ref.Resource]*resource{},
 		targets:    map[ref.SyncTarget]*registration{},
 		extractors: map[ref.Resource]status.Extractor{},
 		strategy:   &strategy{metrics: o.Metrics, log: o.Logger},
@@ -187,8 +190,22 @@ func (s *System) AddResource(r actors.Resource) error {
 	if _, ok := s.resources[r]; ok {
 		return fmt.Errorf("resource %s is there already", ref.ResourceString(r))
 	}
-	s.resources[r] = false
-	s.tell(addResource{r})
+	s.added++
+	s.resources[r] = &resource{number: s.added}
+	s.tell(addResource{r, s.added})
+	return nil
+}
+
+// RemoveResource ends the work on a resource. What is published stays.
+func (s *System) RemoveResource(r actors.Resource) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	found := s.resources[r]
+	if found == nil {
+		return fmt.Errorf("resource %s is not there", ref.ResourceString(r))
+	}
+	delete(s.resources, r)
+	s.tell(removeResource{r, found.number})
 	return nil
 }
 
@@ -224,9 +241,34 @@ func (s *System) register(t Target, d actors.Downstream, pushed bool) error {
 		return fmt.Errorf("SyncTarget %q is there already: remove it first", t.Name)
 	}
 	s.added++
-	r := &registration{target: target, source: d, resolver: resolver, pushed: pushed, number: s.added, removed: make(chan struct{})}
+	r := &registration{
+		name: t.Name, target: target, resolver: resolver, source: d, pushed: pushed, removed: make(chan struct{}),
+		path: targetPrefix + string(t.Name) + "#" + strconv.FormatUint(s.added, 10),
+	}
 	s.targets[t.Name] = r
 	s.tell(addTarget{r})
+	return nil
+}
+
+// SetTarget changes what is known of a SyncTarget that is there: its uid, its cluster, the workspaces that it is bound to. Its
+// connection stays, its objects are looked at again, and what still counts goes on counting.
+func (s *System) SetTarget(t Target) error {
+	target := locator.Target{Name: t.Name, Cluster: t.Cluster, UID: t.UID, Workspaces: slices.Clone(t.Workspaces)}
+	resolver, err := locator.New(s.options.Locators, target)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.targets[t.Name]
+	if r == nil {
+		return fmt.Errorf("there is no SyncTarget %q", t.Name)
+	}
+	if !s.running {
+		r.target, r.resolver = target, resolver
+		return nil
+	}
+	s.tell(changeTarget{r, target, resolver})
 	return nil
 }
 
@@ -270,8 +312,8 @@ func (s *System) SetPolicies(set *policy.Set) {
 func (s *System) Ready() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, listed := range s.resources {
-		if !listed {
+	for _, r := range s.resources {
+		if !r.listed {
 			return false
 		}
 	}
@@ -364,8 +406,20 @@ func (s *System) spawn(ctx actor.Context, name string, producer actor.Producer) 
 	return pid
 }
 
+// aggregator is the aggregator of a resource. If the resource was removed, nobody has that name.
 func (s *System) aggregator(r ref.Resource) *actor.PID {
-	return s.engine.NewLocalPID(rootName + "/" + aggregatorPrefix + ref.ResourceString(r))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var number uint64
+	if found := s.resources[r]; found != nil {
+		number = found.number
+	}
+	return s.engine.NewLocalPID(rootName + "/" + aggregatorPrefix + numbered(r, number))
+}
+
+// numbered is a resource in the name of an actor.
+func numbered(r ref.Resource, number uint64) string {
+	return ref.ResourceString(r) + "#" + strconv.FormatUint(number, 10)
 }
 
 func (s *System) extractor(r ref.Resource) status.Extractor {
@@ -374,26 +428,29 @@ func (s *System) extractor(r ref.Resource) status.Extractor {
 	return s.extractors[r]
 }
 
-func (s *System) resourceList() []ref.Resource {
+// resourceNumbers are the resources that are brought up.
+func (s *System) resourceNumbers() map[ref.Resource]uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	list := slices.Collect(maps.Keys(s.resources))
-	slices.SortFunc(list, func(a, b ref.Resource) int { return strings.Compare(ref.ResourceString(a), ref.ResourceString(b)) })
-	return list
+	numbers := make(map[ref.Resource]uint64, len(s.resources))
+	for r, found := range s.resources {
+		numbers[r] = found.number
+	}
+	return numbers
 }
 
 func (s *System) registrations() []*registration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	list := slices.Collect(maps.Values(s.targets))
-	slices.SortFunc(list, func(a, b *registration) int { return strings.Compare(string(a.target.Name), string(b.target.Name)) })
+	slices.SortFunc(list, func(a, b *registration) int { return strings.Compare(string(a.name), string(b.name)) })
 	return list
 }
 
 func (s *System) setReady(r ref.Resource) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, ok := s.resources[r]; ok {
-		s.resources[r] = true
+	if found := s.resources[r]; found != nil {
+		found.listed = true
 	}
 }

@@ -21,14 +21,30 @@ type targetActor struct {
 	log          zerolog.Logger
 
 	namespaces *actor.PID
-	watches    map[ref.Resource]*actor.PID
+	watches    map[ref.Resource]watched
 	vitals     *vitals
 	timer      *time.Timer
 	probing    context.CancelFunc
 }
 
-// addResource asks a target to watch a resource, or the root to aggregate it.
-type addResource struct{ resource ref.Resource }
+// watched is a resource that is watched, and who aggregates it.
+type watched struct {
+	watch, aggregator *actor.PID
+	number            uint64
+}
+
+// targetStarted tells the root that a target's actor is new and watches nothing.
+type targetStarted struct{ registration *registration }
+
+// watchResource asks a target to watch a resource.
+type watchResource struct {
+	resource   ref.Resource
+	number     uint64
+	aggregator *actor.PID
+}
+
+// unwatchResource asks a target to stop that.
+type unwatchResource struct{ resource ref.Resource }
 
 // tick asks for a probe.
 type tick struct{}
@@ -40,8 +56,14 @@ func (t *targetActor) Receive(ctx actor.Context) {
 	switch m := ctx.Message().(type) {
 	case *actor.Started:
 		t.begin(ctx)
-	case addResource:
-		t.watch(ctx, m.resource)
+	case watchResource:
+		t.watch(ctx, m)
+	case unwatchResource:
+		t.unwatch(ctx, m.resource)
+	case actors.ResolverChanged:
+		t.resolver = m.Resolver
+		ctx.Send(t.namespaces, m)
+		t.toWatches(ctx, m)
 	case actors.SendNamespaces:
 		ctx.RequestWithCustomSender(t.namespaces, m, ctx.Sender())
 	case actors.NamespaceChanged:
@@ -60,35 +82,34 @@ func (t *targetActor) Receive(ctx actor.Context) {
 }
 
 func (t *targetActor) begin(ctx actor.Context) {
-	t.watches = map[ref.Resource]*actor.PID{}
+	t.watches = map[ref.Resource]watched{}
 	t.vitals = newVitals(t.system.options.Staleness.Grace, time.Now())
 	t.namespaces = t.system.spawn(ctx, namespacesName, func() actor.Actor {
 		return actors.NewNamespaces(actors.NamespacesConfig{
-			Target: t.registration.target.Name, Source: t.registration.source, Resolver: t.resolver,
+			Target: t.registration.name, Source: t.registration.source, Resolver: t.resolver,
 			Metrics: t.system.options.Metrics, Log: t.system.options.Logger,
 		})
 	})
-	for _, r := range t.system.resourceList() {
-		t.watch(ctx, r)
-	}
-	t.system.options.Metrics.Stale.WithLabelValues(string(t.registration.target.Name)).Set(0)
+	ctx.Send(ctx.Parent(), targetStarted{t.registration})
+	t.system.options.Metrics.Stale.WithLabelValues(string(t.registration.name)).Set(0)
 	t.tickIn(ctx, t.system.options.Staleness.Probe)
 }
 
-func (t *targetActor) watch(ctx actor.Context, r ref.Resource) {
-	if t.watches[r] != nil {
+func (t *targetActor) watch(ctx actor.Context, m watchResource) {
+	if t.watches[m.resource].number == m.number {
 		return
 	}
+	t.unwatch(ctx, m.resource)
 	o := t.system.options
-	t.watches[r] = t.system.spawn(ctx, watchPrefix+ref.ResourceString(r), func() actor.Actor {
+	pid := t.system.spawn(ctx, watchPrefix+numbered(m.resource, m.number), func() actor.Actor {
 		return actors.NewWatch(actors.WatchConfig{
-			Target:           t.registration.target.Name,
-			Resource:         r,
+			Target:           t.registration.name,
+			Resource:         m.resource,
 			Source:           t.registration.source,
 			Resolver:         t.resolver,
-			Aggregator:       t.system.aggregator(r),
+			Aggregator:       m.aggregator,
 			Policies:         t.system.policies.Load(),
-			Extractor:        t.system.extractor(r),
+			Extractor:        t.system.extractor(m.resource),
 			Limits:           o.Limits,
 			Window:           o.Debounce,
 			NamespacesByName: t.registration.pushed,
@@ -98,21 +119,34 @@ func (t *targetActor) watch(ctx actor.Context, r ref.Resource) {
 			Log:              o.Logger,
 		})
 	})
+	t.watches[m.resource] = watched{watch: pid, aggregator: m.aggregator, number: m.number}
+	if t.vitals.stale {
+		ctx.Send(m.aggregator, actors.TargetHealth{Target: t.registration.name, Stale: true})
+	}
+}
+
+func (t *targetActor) unwatch(ctx actor.Context, r ref.Resource) {
+	if pid := t.watches[r].watch; pid != nil {
+		delete(t.watches, r)
+		ctx.Stop(pid)
+	}
 }
 
 func (t *targetActor) toWatches(ctx actor.Context, m any) {
-	for _, pid := range t.watches {
-		ctx.Send(pid, m)
+	for _, w := range t.watches {
+		ctx.Send(w.watch, m)
 	}
 }
 
 // resend passes on the request of an aggregator that is new, which does not know how this SyncTarget is either.
 func (t *targetActor) resend(ctx actor.Context, m actors.Resend) {
-	if pid := t.watches[m.Resource]; pid != nil {
-		ctx.Send(pid, m)
+	w := t.watches[m.Resource]
+	if w.watch == nil {
+		return
 	}
+	ctx.Send(w.watch, m)
 	if t.vitals.stale {
-		ctx.Send(t.system.aggregator(m.Resource), actors.TargetHealth{Target: t.registration.target.Name, Stale: true})
+		ctx.Send(w.aggregator, actors.TargetHealth{Target: t.registration.name, Stale: true})
 	}
 }
 
@@ -141,7 +175,7 @@ func (t *targetActor) probe(ctx actor.Context) {
 
 func (t *targetActor) probed(ctx actor.Context, m probed) {
 	t.tickIn(ctx, t.system.options.Staleness.Probe)
-	name := t.registration.target.Name
+	name := t.registration.name
 	if !t.vitals.observe(time.Now(), t.registration.source.LastHeard(), m.err) {
 		return
 	}
@@ -153,8 +187,8 @@ func (t *targetActor) probed(ctx actor.Context, m probed) {
 		t.system.options.Metrics.Stale.WithLabelValues(string(name)).Set(0)
 		t.log.Info().Msg("SyncTarget is fresh again")
 	}
-	for _, r := range t.system.resourceList() {
-		ctx.Send(t.system.aggregator(r), actors.TargetHealth{Target: name, Stale: stale})
+	for _, w := range t.watches {
+		ctx.Send(w.aggregator, actors.TargetHealth{Target: name, Stale: stale})
 	}
 	ctx.ActorSystem().EventStream.Publish(Health{Target: name, Stale: stale})
 }
