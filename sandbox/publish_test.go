@@ -112,6 +112,18 @@ func (w *world) spoilDeployment(t *testing.T, spoil func(*appsv1.Deployment)) {
 	}
 }
 
+func (w *world) namePrimary(t *testing.T, target string) {
+	t.Helper()
+	p, err := w.upstream.CoreV1().Pods(w.namespace).Get(t.Context(), "lone", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Annotations = map[string]string{"upstreamd.dev/primary": target}
+	if _, err := w.upstream.CoreV1().Pods(w.namespace).Update(t.Context(), p, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func (w *world) spoilPodAndService(t *testing.T) {
 	t.Helper()
 	p, err := w.upstream.CoreV1().Pods(w.namespace).Get(t.Context(), "lone", metav1.GetOptions{})

@@ -303,3 +303,28 @@ func client(t *testing.T, config *rest.Config) kubernetes.Interface {
 	}
 	return c
 }
+
+func TestUsersChangeWithARestart(t *testing.T) {
+	server := shared.SyncTarget("us-east1").APIServer
+	old := server.Config()
+	admin := controlplane.User{Name: "admin", Token: "rotated", Groups: []string{"system:masters"}}
+	if err := server.SetUsers([]controlplane.User{{Name: "nobody", Token: "nobody's"}}); err == nil {
+		t.Error("nobody is left who may do anything, and that was taken")
+	}
+	if err := server.SetUsers([]controlplane.User{admin}); err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client(t, server.Config()).CoreV1().Namespaces().List(t.Context(), metav1.ListOptions{}); err != nil {
+		t.Errorf("the new token: %v", err)
+	}
+	if _, err := client(t, old).CoreV1().Namespaces().List(t.Context(), metav1.ListOptions{}); !apierrors.IsUnauthorized(err) {
+		t.Errorf("the old token: got %v, want 401", err)
+	}
+	admin.Token = old.BearerToken
+	if err := errors.Join(server.SetUsers([]controlplane.User{admin}), server.Restart(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -103,7 +103,7 @@ func (w *world) clean(t *testing.T) {
 	ctx := context.Background() // the test's own has ended
 	all := append([]kubernetes.Interface{w.upstream}, w.down["us-east1"], w.down["eu-west1"])
 	for _, c := range all {
-		for name := range w.deployments(t, ctx, c) {
+		for name := range w.deployments(ctx, t, c) {
 			namespace, name, _ := strings.Cut(name, "/")
 			if err := c.AppsV1().Deployments(namespace).Delete(ctx, name, metav1.DeleteOptions{}); err != nil {
 				t.Error(err)
@@ -143,7 +143,7 @@ func (w *world) settle(t *testing.T) {
 	}
 }
 
-func (w *world) deployments(t *testing.T, ctx context.Context, c kubernetes.Interface) map[string]appsv1.Deployment {
+func (w *world) deployments(ctx context.Context, t *testing.T, c kubernetes.Interface) map[string]appsv1.Deployment {
 	t.Helper()
 	list, err := c.AppsV1().Deployments("").List(ctx, metav1.ListOptions{})
 	if err != nil {
@@ -159,7 +159,7 @@ func (w *world) deployments(t *testing.T, ctx context.Context, c kubernetes.Inte
 // copyIn is the one Deployment that a SyncTarget holds; nil if there is none.
 func (w *world) copyIn(t *testing.T, target string) *appsv1.Deployment {
 	t.Helper()
-	found := w.deployments(t, t.Context(), w.down[target])
+	found := w.deployments(t.Context(), t, w.down[target])
 	if len(found) > 1 {
 		t.Fatalf("%s holds %d Deployments", target, len(found))
 	}
@@ -414,6 +414,11 @@ func TestTheOracleFindsMistakes(t *testing.T) {
 		}
 		w.publishTruth(t)
 	}
+	w.namePrimary(t, "eu-west1") // and us-east1's is published
+	if fields := wrong(t, o); !slices.Contains(fields, "podIP") {
+		t.Errorf("the Pod is another SyncTarget's than the one named, the oracle finds %v", fields)
+	}
+	w.namePrimary(t, "us-east1")
 	w.spoilPodAndService(t)
 	if fields := wrong(t, o); len(fields) != 2 || fields[0] != "reason" || fields[1] != "loadBalancer.ingress" {
 		t.Errorf("Pod and Service are spoilt, the oracle finds %v", fields)

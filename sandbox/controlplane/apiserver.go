@@ -6,6 +6,7 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
+	"sync"
 
 	"k8s.io/client-go/rest"
 )
@@ -27,8 +28,10 @@ type APIServer struct {
 	*server
 	url        string
 	ca         []byte
-	users      []User
 	tokensFile string
+
+	mu    sync.Mutex
+	users []User
 }
 
 // StartAPIServer starts a kube-apiserver and returns when it is ready.
@@ -53,23 +56,22 @@ func (s *APIServer) start(ctx context.Context, o APIServerOptions, secure *port)
 	if err := s.SetUsers(o.Users); err != nil {
 		return err
 	}
-	client, err := rest.HTTPClientFor(s.Config())
+	client, err := rest.HTTPClientFor(rest.AnonymousClientConfig(s.Config()))
 	if err != nil {
 		return err
 	}
-	defer client.CloseIdleConnections()
 	s.server = &server{
 		program: filepath.Join(o.Binaries, "kube-apiserver"),
 		args:    arguments(o, secure.Number, s.tokensFile),
 		log:     filepath.Join(o.Dir, o.Name+".log"),
 		port:    secure,
-		ready:   get(client, s.url+"/readyz", ""),
+		ready:   func(ctx context.Context) error { return get(ctx, client, s.url+"/readyz", s.administrator().Token) },
 	}
 	return s.Start(ctx)
 }
 
 // Config is a client's configuration with the first user's token and without client-side limits.
-func (s *APIServer) Config() *rest.Config { return s.ConfigFor(s.users[0]) }
+func (s *APIServer) Config() *rest.Config { return s.ConfigFor(s.administrator()) }
 
 // ConfigFor is a client's configuration with a user's token and without client-side limits.
 func (s *APIServer) ConfigFor(user User) *rest.Config {
@@ -81,8 +83,16 @@ func (s *APIServer) SetUsers(users []User) error {
 	if len(users) == 0 || !slices.Contains(users[0].Groups, "system:masters") {
 		return fmt.Errorf("the first user must be in system:masters")
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.users = slices.Clone(users)
 	return writeTokens(s.tokensFile, users)
+}
+
+func (s *APIServer) administrator() User {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.users[0]
 }
 
 // arguments leave out what a control plane without nodes does not need, which keeps it quick to start and quiet.

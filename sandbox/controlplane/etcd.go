@@ -36,7 +36,7 @@ func StartEtcd(ctx context.Context, binaries, dir string) (*Etcd, error) {
 		args:    args,
 		log:     filepath.Join(dir, "etcd.log"),
 		port:    client,
-		ready:   get(&http.Client{}, url+"/readyz", ""),
+		ready:   func(ctx context.Context) error { return get(ctx, http.DefaultClient, url+"/readyz", "") },
 	}
 	if err := server.Start(ctx); err != nil {
 		server.port.release()

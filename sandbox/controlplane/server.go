@@ -136,27 +136,25 @@ func (s *server) Close(ctx context.Context) {
 	s.port.release()
 }
 
-// get returns a check that url answers 200 within a second.
-func get(client *http.Client, url, token string) func(context.Context) error {
-	return func(ctx context.Context) error {
-		ctx, cancel := context.WithTimeout(ctx, time.Second)
-		defer cancel()
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-		if err != nil {
-			return err
-		}
-		if token != "" {
-			request.Header.Set("Authorization", "Bearer "+token)
-		}
-		answer, err := client.Do(request)
-		if err != nil {
-			return err
-		}
-		defer answer.Body.Close()
-		if answer.StatusCode != http.StatusOK {
-			body, _ := io.ReadAll(io.LimitReader(answer.Body, 2000)) // only decorates the error
-			return fmt.Errorf("%s answers %s: %s", url, answer.Status, body)
-		}
-		return nil
+// get returns nil if url answers 200 within a second.
+func get(ctx context.Context, client *http.Client, url, token string) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+	if err != nil {
+		return err
 	}
+	if token != "" {
+		request.Header.Set("Authorization", "Bearer "+token)
+	}
+	answer, err := client.Do(request)
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		body, _ := io.ReadAll(io.LimitReader(answer.Body, 2000)) // only decorates the error
+		return fmt.Errorf("%s answers %s: %s", url, answer.Status, body)
+	}
+	return nil
 }

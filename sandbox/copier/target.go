@@ -176,9 +176,9 @@ func (t *target) ensureNamespace(ctx context.Context, namespace *unstructured.Un
 // remove deletes a copy and returns when it is gone.
 func (t *target) remove(ctx context.Context, i item) error {
 	down, err := t.names.DownObject(i.resource, i.upstreamRef())
-	if err != nil { // what has no name downstream has no copy
+	if err != nil {
 		t.remember(i, applied{})
-		return nil
+		return nil //nolint:nilerr // what can have no name downstream has no copy
 	}
 	objects := t.client.Resource(i.resource).Namespace(down.Namespace)
 	background := metav1.DeletePropagationBackground

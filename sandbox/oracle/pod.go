@@ -9,12 +9,21 @@ import (
 
 func podsOf(s *syncTarget) map[string]*corev1.Pod { return s.pods }
 
-// checkPod wants the whole status of one SyncTarget, whichever: the primary may be any that was healthy when it was chosen. If it
-// is none's, the differences from the most similar one are reported.
+// primaryAnnotation, on an upstream object, names the SyncTarget whose status is to be taken.
+const primaryAnnotation = "upstreamd.dev/primary"
+
+// checkPod wants the whole status of one SyncTarget: of the one that is named, else whichever, as the primary may be any that was
+// healthy when it was chosen. If it is none's, the differences from the most similar one are reported.
 func checkPod(s subject, upstream *corev1.Pod, copies []contribution[*corev1.Pod], complete bool) {
 	got := withoutSummary(upstream.Status)
+	named := slices.DeleteFunc(slices.Clone(copies), func(c contribution[*corev1.Pod]) bool {
+		return c.target != upstream.Annotations[primaryAnnotation]
+	})
+	if len(named) == 0 {
+		named = copies
+	}
 	var fewest []difference
-	for n, c := range copies {
+	for n, c := range named {
 		found := differences("", generic(translated(upstream, c.object)), generic(got))
 		if n == 0 || len(found) < len(fewest) {
 			fewest = found

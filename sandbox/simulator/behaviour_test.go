@@ -49,8 +49,8 @@ func TestDeploymentStatusIsAlwaysPossible(t *testing.T) {
 
 func possible(t *rapid.T, before, after *appsv1.Deployment) {
 	s := after.Status
-	if !(0 <= s.AvailableReplicas && s.AvailableReplicas <= s.ReadyReplicas && s.ReadyReplicas <= s.Replicas &&
-		0 <= s.UpdatedReplicas && s.UpdatedReplicas <= s.Replicas && 0 <= s.UnavailableReplicas) {
+	if s.AvailableReplicas < 0 || s.AvailableReplicas > s.ReadyReplicas || s.ReadyReplicas > s.Replicas ||
+		s.UpdatedReplicas < 0 || s.UpdatedReplicas > s.Replicas || s.UnavailableReplicas < 0 {
 		t.Fatalf("impossible counters: %+v", s)
 	}
 	if s.ObservedGeneration < before.Status.ObservedGeneration || s.ObservedGeneration > after.Generation {
