@@ -117,7 +117,7 @@ func TestExecPlugin(t *testing.T) {
 	program := filepath.Join(dir, "login")
 	script := "#!/bin/sh\nprintf '{\"kind\":\"ExecCredential\",\"apiVersion\":\"client.authentication.k8s.io/v1\",\"status\":{\"token\":\"%s\"}}' \"$(cat " + token + ")\"\n"
 	for path, content := range map[string]string{token: "one", program: script} {
-		if err := os.WriteFile(path, []byte(content), 0o700); err != nil { //nolint:gosec // a program
+		if err := os.WriteFile(path, []byte(content), 0o700); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -100,7 +100,7 @@ func TestServerComesAndGoes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s := &http.Server{Handler: h} //nolint:gosec // a test's server
+		s := &http.Server{Handler: h}
 		go func() { _ = s.Serve(l) }()
 		t.Cleanup(func() { _ = s.Close() })
 		return s

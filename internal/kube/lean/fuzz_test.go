@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/upstreamd/upstreamd/internal/ref"
@@ -31,7 +32,7 @@ func FuzzDecodeObject(f *testing.F) {
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		got, err := NewDecoder(bytes.NewReader(raw), want, Limits{}).Object()
 		again, againErr := NewDecoder(&slow{raw}, want, Limits{}).Object()
-		if (err == nil) != (againErr == nil) || err == nil && ((got.Err == nil) != (again.Err == nil) || got.Err == nil && !reflect.DeepEqual(got, again)) {
+		if (err == nil) != (againErr == nil) || err == nil && ((got.Err == nil) != (again.Err == nil) || got.Err == nil && !cmp.Equal(got, again)) {
 			t.Fatalf("read at once: %+v, %v\nread in bits: %+v, %v", got, err, again, againErr)
 		}
 		tree, bad := parse(raw)
@@ -49,8 +50,8 @@ func FuzzDecodeObject(f *testing.F) {
 		for i := range got.Managers {
 			got.Managers[i].Fields = nil
 		}
-		if !reflect.DeepEqual(got, expect) {
-			t.Errorf("got  %+v\nwant %+v", got, expect)
+		if diff := cmp.Diff(expect, got); diff != "" {
+			t.Errorf("(-want +got)\n%s", diff)
 		}
 	})
 }
@@ -135,7 +136,7 @@ func picked(value any, wanted []string, ok *bool) map[string]string {
 	for key := range maps.Keys(all) {
 		for _, w := range wanted {
 			prefix := strings.HasSuffix(w, "/") || strings.HasSuffix(w, "-") || strings.HasSuffix(w, ".")
-			if key != w && !(prefix && strings.HasPrefix(key, w)) {
+			if key != w && (!prefix || !strings.HasPrefix(key, w)) {
 				continue
 			}
 			if out == nil {

@@ -32,7 +32,7 @@ func (m *meter) Read(p []byte) (int, error) {
 	n, err := m.in.Read(p[:min(int64(len(p)), room)])
 	m.n += int64(n)
 	m.total -= int64(n)
-	if err != nil && err != io.EOF { //nolint:errorlint // io.Reader returns io.EOF itself
+	if err != nil && err != io.EOF {
 		m.err = err
 		if n > 0 {
 			return n, nil // the decoder drops an error that comes with bytes; it gets this one at its next read
@@ -42,11 +42,11 @@ func (m *meter) Read(p []byte) (int, error) {
 }
 
 // skipLine drops what is left of the current line: the unread bytes that the decoder had already taken, then more of the input, up
-// to max bytes. The next Read begins behind the line's end.
-func (m *meter) skipLine(unread []byte, max int64) error {
+// to limit bytes. The next Read begins behind the line's end.
+func (m *meter) skipLine(unread []byte, limit int64) error {
 	rest := io.MultiReader(bytes.NewReader(bytes.Clone(unread)), m.in)
 	buf := make([]byte, 4096)
-	for skipped := int64(0); skipped < max; {
+	for skipped := int64(0); skipped < limit; {
 		n, err := rest.Read(buf)
 		if end := bytes.IndexByte(buf[:n], '\n'); end >= 0 {
 			m.in = io.MultiReader(bytes.NewReader(bytes.Clone(buf[end+1:n])), rest)
@@ -58,5 +58,5 @@ func (m *meter) skipLine(unread []byte, max int64) error {
 		}
 		skipped += int64(n)
 	}
-	return fmt.Errorf("%w: no end of line within %d bytes", ErrTooLarge, max)
+	return fmt.Errorf("%w: no end of line within %d bytes", ErrTooLarge, limit)
 }

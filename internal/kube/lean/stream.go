@@ -67,7 +67,7 @@ func (s *stream) read(ctx context.Context, source *Source, decoder *Decoder, idl
 		}
 		e, err := decoder.Event()
 		if err != nil {
-			return s.reason(ctx, err, streaming)
+			return reason(ctx, err, streaming)
 		}
 		s.events++
 		switch e.Type {
@@ -97,7 +97,7 @@ func (s *stream) read(ctx context.Context, source *Source, decoder *Decoder, idl
 			i.initialEnd, streaming = true, false
 		}
 		if !s.send(ctx, watch.Event{Type: e.Type, Object: i}) {
-			return nil
+			return reason(ctx, ctx.Err(), streaming)
 		}
 	}
 }
@@ -111,19 +111,20 @@ func (s *stream) send(ctx context.Context, e watch.Event) bool {
 	}
 }
 
-// reason says why no more events come; nil where that is in order.
-func (s *stream) reason(ctx context.Context, err error, streaming bool) error {
-	switch cause := context.Cause(ctx); {
-	case errors.Is(cause, ErrSilent) && streaming:
+// reason makes of the error that ended the reading what there is to say; nil where all is in order.
+func reason(ctx context.Context, read error, streaming bool) error {
+	silent := errors.Is(context.Cause(ctx), ErrSilent)
+	stopped := ctx.Err() != nil
+	closed := read == io.EOF //nolint:errorlint // Decoder returns io.EOF itself; wrapped it means something else
+	switch {
+	case silent && streaming:
 		return errNotStreaming
-	case errors.Is(cause, ErrSilent):
-		return fmt.Errorf("watch given up: %w", cause)
-	case cause != nil:
-		return nil
-	case err == io.EOF: //nolint:errorlint // Decoder returns io.EOF itself
+	case silent:
+		return fmt.Errorf("watch given up: %w", context.Cause(ctx))
+	case stopped, closed:
 		return nil
 	}
-	return fmt.Errorf("watch broken: %w", err)
+	return fmt.Errorf("watch broken: %w", read)
 }
 
 // watchdog cancels a call when nothing came for a while.

@@ -331,8 +331,10 @@ func TestPatchAnswers(t *testing.T) {
 		"internal":               {kt.JSON(500, "boom"), status(apierrors.IsInternalError)},
 		"without code or reason": {kt.JSON(409, `{"kind":"Status","status":"Failure","message":"m"}`), status(apierrors.IsConflict)},
 		"a success that is none": {kt.JSON(409, `{"kind":"Status","status":"Success","code":200}`), status(apierrors.IsConflict)},
-		"redirect":               {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", 307) }, func(err error) bool { return errors.Is(err, client.ErrRedirected) }},
-		"redirect to nowhere":    {kt.JSON(307, ""), status(func(error) bool { return true })},
+		"redirect": {func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "/elsewhere", http.StatusTemporaryRedirect)
+		}, func(err error) bool { return errors.Is(err, client.ErrRedirected) }},
+		"redirect to nowhere": {kt.JSON(307, ""), status(func(error) bool { return true })},
 		"compressed": {func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Content-Encoding", "gzip") },
 			func(err error) bool { return errors.Is(err, client.ErrCompressed) }},
 		"reset":          {kt.Reset(), transport},
@@ -529,7 +531,7 @@ func BenchmarkPatchClient(b *testing.B) {
 	answer := kt.Object("ns", "web", 8)
 	header := http.Header{"Content-Type": {"application/json"}}
 	memory := roundTripper(func(r *http.Request) (*http.Response, error) {
-		return &http.Response{StatusCode: 200, Header: header, Body: io.NopCloser(strings.NewReader(answer)), Request: r}, nil
+		return &http.Response{StatusCode: http.StatusOK, Header: header, Body: io.NopCloser(strings.NewReader(answer)), Request: r}, nil
 	})
 	c, err := New(&rest.Config{Host: "http://memory", Transport: memory, BearerToken: "t"}, Options{Workspaces: []string{"root:a"}})
 	if err != nil {

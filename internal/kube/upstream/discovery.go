@@ -26,8 +26,8 @@ var ErrUnknownResource = errors.New("resource is not served")
 const maxDocument = 16 << 20
 
 // Resolve asks the server for the logical cluster's name of each configured workspace. Where it does not tell (it is no kcp, does not
-// let us ask, or the workspace is gone), the name stays as it was, at first as configured. The error joins those of workspaces that could not be asked; Resolve may be called
-// again.
+// let us ask, or the workspace is gone), the name stays as it was, at first as configured. The error joins those of workspaces that
+// could not be asked; Resolve may be called again.
 func (c *Client) Resolve(ctx context.Context) error {
 	var failed []error
 	for _, configured := range c.configured {
