@@ -122,7 +122,7 @@ func reason(ctx context.Context, read error, streaming bool) error {
 	case silent:
 		return fmt.Errorf("watch given up: %w", context.Cause(ctx))
 	case stopped, closed:
-		return nil
+		return nil //nolint:nilerr // being stopped is no failure
 	}
 	return fmt.Errorf("watch broken: %w", read)
 }
