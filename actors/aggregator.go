@@ -232,7 +232,7 @@ func (a *aggregator) contributed(m Contributed) {
 	e.note(m.Received)
 	if !t.Bound(m.Upstream.Workspace) && e.seen != nil && !locator.Placed(e.seen.Labels, t.key) {
 		a.Metrics.Rejected.WithLabelValues("identity").Inc()
-		a.Log.WithLevel(a.said.level("unplaced/"+string(m.Target))).Str("syncTarget", string(m.Target)).
+		a.Log.WithLevel(a.said.level("unplaced/"+string(m.Target))).Str("sync_target", string(m.Target)).
 			Str("object", m.Source.String()).Str("upstream", m.Upstream.String()).
 			Msg("contribution refused: the SyncTarget is neither bound to the workspace nor is the object placed on it")
 		return
@@ -276,7 +276,7 @@ func (a *aggregator) targetListed(ctx actor.Context, m Listed) {
 	}
 	if massive(len(gone), known) && t.doubtful == 0 {
 		t.doubtful = m.Epoch
-		a.Log.Warn().Str("syncTarget", string(m.Target)).Int("vanished", len(gone)).Int("known", known).
+		a.Log.Warn().Str("sync_target", string(m.Target)).Int("vanished", len(gone)).Int("known", known).
 			Msg("more than half of the objects vanished in one list; a second list is asked for before they count as gone")
 		ctx.Send(m.From, Relist{})
 		return

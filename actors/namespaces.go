@@ -38,7 +38,7 @@ var namespaceResource = ref.Resource{Version: "v1", Resource: "namespaces"}
 
 // NewNamespaces makes the actor.
 func NewNamespaces(c NamespacesConfig) actor.Actor {
-	c.Log = c.Log.With().Str("syncTarget", string(c.Target)).Str("resource", ref.ResourceString(namespaceResource)).Logger()
+	c.Log = c.Log.With().Str("sync_target", string(c.Target)).Str("resource", ref.ResourceString(namespaceResource)).Logger()
 	return &namespacesActor{NamespacesConfig: c}
 }
 

@@ -10,16 +10,17 @@ import (
 
 // Names of the shared vocabulary, so that programs that embed upstreamd can implement the ports.
 type (
-	Object      = ref.Object
-	Want        = ref.Want
-	Event       = ref.Event
-	Emit        = ref.Emit
-	Patch       = ref.Patch
-	SyncTarget  = ref.SyncTarget
-	Workspace   = ref.Workspace
-	Resource    = ref.Resource
-	UpstreamRef = ref.Upstream
-	Extractor   = status.Extractor
+	Object        = ref.Object
+	Want          = ref.Want
+	Event         = ref.Event
+	Emit          = ref.Emit
+	Patch         = ref.Patch
+	SyncTarget    = ref.SyncTarget
+	Workspace     = ref.Workspace
+	Resource      = ref.Resource
+	UpstreamRef   = ref.Upstream
+	Extractor     = status.Extractor
+	ExtractorFunc = status.ExtractorFunc
 )
 
 // Kinds of Event.

@@ -94,7 +94,7 @@ type listingContinues struct{}
 // NewWatch makes a watch actor.
 func NewWatch(c WatchConfig) actor.Actor {
 	resource := ref.ResourceString(c.Resource)
-	c.Log = c.Log.With().Str("syncTarget", string(c.Target)).Str("resource", resource).Logger()
+	c.Log = c.Log.With().Str("sync_target", string(c.Target)).Str("resource", resource).Logger()
 	w := &watchActor{
 		WatchConfig: c,
 		said:        newOnce(),

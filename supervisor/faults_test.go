@@ -25,6 +25,7 @@ type world struct {
 	clusters map[actors.SyncTarget]*cluster
 	folder   map[actors.SyncTarget]string // the downstream namespace
 	targets  []actors.SyncTarget
+	port     actors.Upstream // nil: upstream itself
 }
 
 func inWorld(t *testing.T, targets []actors.SyncTarget, prepare, test func(*world)) {
@@ -54,7 +55,11 @@ func (w *world) start() {
 	var err error
 	w.metrics, err = metrics.New(nil)
 	w.must(err)
-	w.system, err = supervisor.New(supervisor.Options{Upstream: w.upstream, Metrics: w.metrics})
+	port := w.port
+	if port == nil {
+		port = w.upstream
+	}
+	w.system, err = supervisor.New(supervisor.Options{Upstream: port, Metrics: w.metrics})
 	w.must(err)
 	w.must(w.system.AddResource(deployments))
 	for _, name := range w.targets {

@@ -486,3 +486,68 @@ func TestUnboundWorkspaceIsNeverWritten(t *testing.T) {
 		}
 	})
 }
+
+func TestARegisteredExtractorMakesTheStatus(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &flow{t: t, upstream: newWorkspaces()}
+		system, err := supervisor.New(supervisor.Options{Upstream: f.upstream})
+		f.must(err)
+		f.system = system
+		f.must(system.RegisterExtractor(deployments, actors.ExtractorFunc(func(o *actors.Object) (map[string]any, error) {
+			if o.Labels["explode"] != "" {
+				panic("a bug in the extractor")
+			}
+			return map[string]any{"readyReplicas": int64(len(o.Name))}, nil
+		})))
+		f.must(system.AddResource(deployments))
+		if err := system.RegisterExtractor(deployments, nil); err == nil {
+			t.Error("an extractor for a resource that runs already was taken")
+		}
+		f.must(system.Start(t.Context()))
+		f.must(system.AddPushTarget(supervisor.Target{Name: "east", Workspaces: []actors.Workspace{"team-a"}}))
+		f.upstream.put(web, 1, nil)
+		f.says("east", 9)
+		f.synced("east")
+		f.settle()
+		f.wantReady(3) // the length of "web"
+		bad := f.copyOfWeb("east", 1)
+		bad.SetLabels(map[string]string{"explode": "yes"})
+		bad.SetGeneration(2)
+		f.must(system.SyncStatus(t.Context(), "east", deployments, bad))
+		f.settle()
+		f.wantReady(3)
+		f.stop()
+	})
+}
+
+func TestEmbeddingErrorsNameTheMend(t *testing.T) {
+	run(t, []actors.SyncTarget{"east"}, func(f *flow) {
+		ctx := f.t.Context()
+		pods := actors.Resource{Version: "v1", Resource: "pods"}
+		ended, cancel := context.WithCancel(ctx)
+		cancel()
+		f.must(f.system.AddTarget(supervisor.Target{Name: "watched"}, newCluster()))
+		for want, err := range map[string]error{
+			`there is no SyncTarget "west": add it with AddPushTarget`:    f.system.SyncStatus(ctx, "west", deployments, f.copyOfWeb("east", 1)),
+			"resource pods.v1 is not brought up: add it with AddResource": f.system.SyncStatus(ctx, "east", pods, f.copyOfWeb("east", 1)),
+			"the object needs a name":                                     f.system.SyncStatus(ctx, "east", deployments, &unstructured.Unstructured{}),
+			"context canceled":                                            f.system.Forget(ended, "east", deployments, "a", "b"),
+			`SyncTarget "watched" watches its cluster itself: only those of AddPushTarget take objects`: f.system.Synced(ctx, "watched", deployments),
+			`SyncTarget "east" is there already: remove it first`:                                       f.system.AddPushTarget(supervisor.Target{Name: "east"}),
+			"a SyncTarget needs a name":                     f.system.AddPushTarget(supervisor.Target{}),
+			`there is no SyncTarget "west"`:                 f.system.RemoveTarget(ctx, "west"),
+			"resource deployments.v1.apps is there already": f.system.AddResource(deployments),
+			"supervisor: a System is started once":          f.system.Start(ctx),
+		} {
+			if err == nil || err.Error() != want {
+				t.Errorf("error %v, want %s", err, want)
+			}
+		}
+	})
+	if _, err := supervisor.New(supervisor.Options{}); err == nil {
+		t.Error("a system without upstream was made")
+	}
+	if _, err := supervisor.New(supervisor.Options{Upstream: newWorkspaces(), Locators: []string{"Guess"}}); err == nil {
+		t.Error("an unknown locator style was taken")
+	}
+}

@@ -189,7 +189,7 @@ func (r *rootActor) addTarget(ctx actor.Context, registration *registration) {
 	r.system.spawn(ctx, registration.path, func() actor.Actor {
 		return &targetActor{
 			system: r.system, registration: registration, resolver: registration.resolver,
-			log: r.system.options.Logger.With().Str("syncTarget", string(registration.name)).Logger(),
+			log: r.system.options.Logger.With().Str("sync_target", string(registration.name)).Logger(),
 		}
 	})
 }

@@ -38,7 +38,7 @@ func (s *strategy) HandleFailure(system *actor.ActorSystem, parent actor.Supervi
 	pause := pauseAfter(failures, rand.Float64()) //nolint:gosec // jitter, not a secret
 	kind := kindOf(child)
 	s.metrics.Failures.WithLabelValues(kind).Inc()
-	s.log.Error().Str("actor", child.Id).Str("reason", fmt.Sprint(reason)).Str("message", fmt.Sprintf("%T", message)).
+	s.log.Error().Str("actor", child.Id).Str("reason", fmt.Sprint(reason)).Str("on", fmt.Sprintf("%T", message)).
 		Int("failures", failures).Dur("pause", pause).Msg("actor failed and is restarted")
 	system.EventStream.Publish(Failure{Actor: child.Id, Reason: fmt.Sprint(reason), Failures: failures, Pause: pause})
 	restart := func() {

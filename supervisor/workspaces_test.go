@@ -32,6 +32,7 @@ type workspaces struct {
 	latency  time.Duration
 	answer   func(call) error // nil, or an answer in the place of the real one
 	typed    bool
+	prune    string // a field of status that the server drops
 }
 
 type stored struct {
@@ -105,6 +106,7 @@ func (w *workspaces) write(u ref.Upstream, manager string, change map[string]any
 	s := w.objects[u]
 	before, _ := json.Marshal(s.status)
 	s.status = patch.Apply(s.status, change)
+	delete(s.status, w.prune)
 	if after, _ := json.Marshal(s.status); string(after) == string(before) {
 		return
 	}

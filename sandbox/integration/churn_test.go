@@ -155,7 +155,7 @@ func TestBadInputHurtsOnlyItself(t *testing.T) {
 	loud := map[string]int{}
 	for _, line := range lines {
 		if line["level"] == "warn" || line["level"] == "error" {
-			loud[fmt.Sprint(line["message"], line["resource"], line["syncTarget"])]++
+			loud[fmt.Sprint(line["message"], line["resource"], line["sync_target"])]++
 		}
 	}
 	for message, n := range loud {

@@ -1,0 +1,275 @@
+package supervisor_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/upstreamd/upstreamd/actors"
+	"github.com/upstreamd/upstreamd/internal/locator"
+	"github.com/upstreamd/upstreamd/internal/policy"
+	"github.com/upstreamd/upstreamd/internal/ref"
+	"github.com/upstreamd/upstreamd/supervisor"
+)
+
+// faulty is an upstream whose edge has a bug: the next so many calls panic.
+type faulty struct {
+	*workspaces
+	mu                        sync.Mutex
+	watches, hosts, questions int
+}
+
+func (f *faulty) panics(n *int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if *n > 0 {
+		*n--
+		panic("a bug in the edge")
+	}
+}
+
+func (f *faulty) Watch(ctx context.Context, r ref.Resource, want ref.Want, emit ref.Emit) {
+	f.panics(&f.watches)
+	f.workspaces.Watch(ctx, r, want, emit)
+}
+
+func (f *faulty) Host(u ref.Upstream) string {
+	f.panics(&f.hosts)
+	return f.workspaces.Host(u)
+}
+
+func (f *faulty) HasStatus(ctx context.Context, r ref.Resource, w ref.Workspace) (bool, error) {
+	f.panics(&f.questions)
+	return f.workspaces.HasStatus(ctx, r, w)
+}
+
+// inFaultyWorld is inWorld with an upstream edge that panics.
+func inFaultyWorld(t *testing.T, f *faulty, test func(*world, *faulty)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		f.workspaces = newWorkspaces()
+		w := &world{flow: &flow{t: t, upstream: f.workspaces}, targets: three,
+			clusters: map[actors.SyncTarget]*cluster{}, folder: map[actors.SyncTarget]string{}, port: f}
+		for _, name := range three {
+			w.clusters[name] = newCluster()
+			w.folder[name] = w.clusters[name].located(w.target(name), "default")
+		}
+		everywhere(1)(w)
+		w.start()
+		test(w, f)
+		w.stop()
+	})
+}
+
+// An aggregator that fails knows nothing afterwards: everything is sent to it again, and nothing is published meanwhile.
+func TestAFailedAggregatorIsBroughtUpToDate(t *testing.T) {
+	inFaultyWorld(t, &faulty{watches: 3}, func(w *world, _ *faulty) {
+		time.Sleep(10 * time.Second)
+		w.settle()
+		w.wantReady(3)
+		if got := testutil.ToFloat64(w.metrics.Restarts.WithLabelValues("aggregator")); got != 3 {
+			t.Errorf("%v aggregator restarts, want 3", got)
+		}
+		w.ready("east", 3)
+		w.settle()
+		w.wantReady(5)
+	})
+}
+
+func TestAPanicInACallHurtsTheCallOnly(t *testing.T) {
+	inFaultyWorld(t, &faulty{hosts: 2, questions: 2}, func(w *world, _ *faulty) {
+		time.Sleep(10 * time.Second)
+		w.settle()
+		w.wantReady(3)
+	})
+}
+
+func TestUpstreamObjectThatGoesAndComesBack(t *testing.T) {
+	inWorld(t, three, everywhere(1), func(w *world) {
+		w.settle()
+		w.wantReady(3)
+		w.upstream.remove(web)
+		w.settle()
+		before := len(w.upstream.patches())
+		w.ready("east", 2)
+		w.settle()
+		if n := len(w.upstream.patches()) - before; n != 0 {
+			t.Errorf("%d PATCH calls on an object that is gone", n)
+		}
+		w.upstream.put(web, 1, nil)
+		w.settle()
+		w.wantReady(4)
+	})
+}
+
+func TestOnlyWherePlacementLabelsSayCounts(t *testing.T) {
+	inWorld(t, three, everywhere(2), func(w *world) {
+		w.settle()
+		w.wantReady(6)
+		w.upstream.put(web, 1, map[string]string{
+			locator.PlacementLabel(w.target("east").Key()): "Sync",
+			locator.PlacementLabel(w.target("west").Key()): "",
+		})
+		w.settle()
+		w.wantReady(2)
+		w.upstream.put(web, 1, map[string]string{
+			locator.PlacementLabel(w.target("east").Key()): "Sync",
+			locator.PlacementLabel(w.target("west").Key()): "Sync",
+		})
+		w.settle()
+		w.wantReady(4)
+	})
+}
+
+func TestPoliciesMayChangeWhileItRuns(t *testing.T) {
+	inWorld(t, three, func(w *world) {
+		w.upstream.put(web, 1, nil)
+		for n, name := range w.targets {
+			w.ready(name, n+1)
+		}
+	}, func(w *world) {
+		w.settle()
+		w.wantReady(6)
+		documents, err := policy.Parse("most.yaml", []byte(`
+apiVersion: upstreamd.dev/v1alpha1
+kind: StatusPolicy
+metadata: {name: most}
+spec:
+  resources: [{group: apps, resource: deployments}]
+  strategy: Merge
+  fields: {replicas: Max, readyReplicas: Max, observedGeneration: Generation, conditions: Conditions}
+`))
+		w.must(err)
+		builtin, err := policy.Builtin()
+		w.must(err)
+		set, err := builtin.With(documents...)
+		w.must(err)
+		w.system.SetPolicies(set)
+		w.settle()
+		w.wantReady(3)
+		w.system.SetPolicies(builtin)
+		w.settle()
+		w.wantReady(6)
+	})
+}
+
+// What the API server does not keep as it was sent is written once, said once, and then counts as equal.
+func TestWhatTheServerDoesNotKeepIsLearned(t *testing.T) {
+	inWorld(t, three, everywhere(1), func(w *world) {
+		w.upstream.mu.Lock()
+		w.upstream.prune = "readyReplicas"
+		w.upstream.mu.Unlock()
+		w.settle()
+		before := len(w.upstream.patches())
+		for range 5 {
+			for _, c := range w.clusters {
+				c.relist(deployments, nil)
+			}
+			w.upstream.put(web, 1, map[string]string{"touched": time.Now().String()})
+			w.settle()
+		}
+		if n := len(w.upstream.patches()) - before; n != 0 {
+			t.Errorf("%d PATCH calls with a field that the server drops", n)
+		}
+	})
+}
+
+func TestTheTokenBucketIsKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &flow{t: t, upstream: newWorkspaces()}
+		system, err := supervisor.New(supervisor.Options{Upstream: f.upstream, Writer: actors.WriterOptions{QPS: 10, Burst: 5, Concurrency: 4}})
+		f.must(err)
+		f.system = system
+		f.must(system.AddResource(deployments))
+		f.must(system.Start(t.Context()))
+		f.must(system.AddPushTarget(supervisor.Target{Name: "east", Workspaces: []actors.Workspace{"team-a"}}))
+		const many = 100
+		for n := range many {
+			u := f.copyOfWeb("east", 1)
+			u.SetName(fmt.Sprint("web-", n))
+			u.SetUID("")
+			f.upstream.put(ref.Upstream{Workspace: "team-a", Namespace: "default", Name: u.GetName()}, 1, nil)
+			f.must(system.SyncStatus(t.Context(), "east", deployments, u))
+		}
+		start := time.Now()
+		f.synced("east")
+		time.Sleep(time.Minute)
+		calls := f.upstream.patches()
+		if len(calls) != many {
+			t.Fatalf("%d PATCH calls for %d objects", len(calls), many)
+		}
+		for i, c := range calls {
+			if allowed := 5 + 10*(c.at.Sub(start).Seconds()+0.01); float64(i+1) > allowed+1 {
+				t.Fatalf("call %d came after %v, which the bucket does not allow", i+1, c.at.Sub(start))
+			}
+		}
+		if took := calls[many-1].at.Sub(start); took > 11*time.Second {
+			t.Errorf("it took %v, the bucket allows it in 9.5 s", took)
+		}
+		f.stop()
+	})
+}
+
+func TestReadyWaitsForTheFirstUpstreamList(t *testing.T) {
+	run(t, nil, func(f *flow) {
+		if !f.system.Ready() {
+			t.Error("not ready though upstream was listed")
+		}
+	})
+	system, err := supervisor.New(supervisor.Options{Upstream: newWorkspaces()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if system.Ready() {
+		t.Error("ready before the start")
+	}
+}
+
+func TestStopWritesWhatWaitsForItsQuietWindow(t *testing.T) {
+	run(t, []actors.SyncTarget{"east", "west"}, func(f *flow) {
+		f.upstream.put(web, 1, nil)
+		f.says("east", 1)
+		f.says("west", 1)
+		f.synced("east", "west")
+		f.settle()
+		f.says("east", 2) // goes at once
+		synctest.Wait()
+		f.says("west", 2) // waits, as the object was written just now
+		synctest.Wait()
+		f.wantReady(3)
+		start := time.Now()
+		f.must(f.system.Stop(f.t.Context()))
+		f.wantReady(4)
+		if took := time.Since(start); took > 100*time.Millisecond {
+			t.Errorf("the stop took %v and did not cut the quiet window short", took)
+		}
+		f.start(nil) // for run to stop
+	})
+}
+
+func TestStopGivesUpAtItsDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &flow{t: t, upstream: newWorkspaces()}
+		f.start([]actors.SyncTarget{"east"})
+		f.upstream.answer = func(call) error { return refusal(http.StatusTooManyRequests, 3600) }
+		f.upstream.put(web, 1, nil)
+		f.says("east", 1)
+		f.synced("east")
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		defer cancel()
+		start := time.Now()
+		if err := f.system.Stop(ctx); err == nil {
+			t.Error("no error though something was not written")
+		}
+		if took := time.Since(start); took > 3*time.Second {
+			t.Errorf("it took %v to give up", took)
+		}
+		time.Sleep(2 * time.Second)
+	})
+}
