@@ -11,6 +11,7 @@ import (
 	"golang.org/x/tools/txtar"
 	"sigs.k8s.io/yaml"
 
+	"github.com/upstreamd/upstreamd/internal/policy"
 	"github.com/upstreamd/upstreamd/internal/policytest"
 )
 
@@ -32,6 +33,29 @@ func TestCases(t *testing.T) {
 	}
 	if n < 120 {
 		t.Errorf("%d case files, want at least 120", n)
+	}
+}
+
+// TestExamples runs the cases of the guide, and reads its policies.
+func TestExamples(t *testing.T) {
+	const folder = "../../docs/examples"
+	run(t, filepath.Join(folder, "databases.txtar"))
+	files, err := filepath.Glob(filepath.Join(folder, "*.yaml"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no policies in %s: %v", folder, err)
+	}
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		docs, err := policy.Parse(file, data)
+		if err == nil {
+			_, err = policy.Compile(docs...)
+		}
+		if err != nil {
+			t.Error(err)
+		}
 	}
 }
 

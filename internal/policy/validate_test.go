@@ -173,8 +173,8 @@ func TestUnreadable(t *testing.T) {
 		docs int
 		want []string
 	}{
-		"unknown fields, all of them": {head + "  strategee: Merge\n  sumary: true\n---\n" + head, 1, []string{
-			`p.yaml: document 1: unknown field "spec.strategee"`, `p.yaml: document 1: unknown field "spec.sumary"`,
+		"unknown fields, all of them": {head + "  strategee: Merge\n  onEmptyness: true\n---\n" + head, 1, []string{
+			`p.yaml: document 1: unknown field "spec.onEmptyness"`, `p.yaml: document 1: unknown field "spec.strategee"`,
 		}},
 		"wrong type":   {head + "  stale: [Hold]\n", 0, []string{`p.yaml: document 1: json: cannot unmarshal array`}},
 		"no YAML":      {"a: b: c", 0, []string{`p.yaml: document 1: yaml: mapping values are not allowed`}},

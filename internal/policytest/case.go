@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -68,7 +70,7 @@ func Load(name string, data []byte) (*Case, error) {
 	given := Given{}
 	err := errors.Join(
 		yaml.UnmarshalStrict(files["given.yaml"], &given),
-		c.loadPolicy(name, files["policy.yaml"]),
+		c.loadPolicy(files["policy.yaml"]),
 		c.loadUpstream(files["upstream.yaml"]),
 		c.loadWant(files),
 	)
@@ -90,37 +92,60 @@ func Load(name string, data []byte) (*Case, error) {
 	return c, nil
 }
 
-// loadPolicy takes a whole StatusPolicy, or {builtin: NAME}.
-func (c *Case) loadPolicy(name string, data []byte) error {
-	var named struct {
-		Builtin string `json:"builtin"`
+// policyFrom is what policy.yaml holds if it holds no StatusPolicy.
+type policyFrom struct {
+	Builtin string `json:"builtin"` // the name of a built-in policy
+	File    string `json:"file"`    // a file of policies, beside the case file
+	Name    string `json:"name"`    // which of the file's policies; needed if there are several
+}
+
+// loadPolicy takes a whole StatusPolicy, {builtin: NAME}, or {file: FILE}: the policy itself is tested then, not a copy of it.
+func (c *Case) loadPolicy(data []byte) error {
+	var from policyFrom
+	if yaml.UnmarshalStrict(data, &from) != nil {
+		return c.choose("policy.yaml", data, "")
 	}
-	if yaml.UnmarshalStrict(data, &named) == nil {
-		set, err := policy.Builtin()
+	if from.File != "" {
+		data, err := os.ReadFile(filepath.Join(filepath.Dir(c.Name), from.File))
 		if err != nil {
-			return err
+			return fmt.Errorf("policy.yaml: %w", err)
 		}
-		for _, p := range set.All() {
-			if p.Name == named.Builtin {
-				c.Policy = p
-				return nil
-			}
-		}
-		return fmt.Errorf("policy.yaml: there is no built-in policy %q", named.Builtin)
+		return c.choose(from.File, data, from.Name)
 	}
-	docs, err := policy.Parse("policy.yaml", data)
+	set, err := policy.Builtin()
+	if err != nil {
+		return err
+	}
+	return c.named(set, "built-in policy", from.Builtin)
+}
+
+// choose takes one of the policies in a file.
+func (c *Case) choose(name string, data []byte, wanted string) error {
+	docs, err := policy.Parse(name, data)
 	if err != nil {
 		return err
 	}
 	set, err := policy.Compile(docs...)
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
-	}
-	if len(docs) != 1 {
-		return fmt.Errorf("policy.yaml holds %d policies: a case is for one", len(docs))
+	case wanted != "":
+		return c.named(set, "policy in "+name, wanted)
+	case len(docs) != 1:
+		return fmt.Errorf("%s holds %d policies: a case is for one", name, len(docs))
 	}
 	c.Policy = set.All()[0]
 	return nil
+}
+
+func (c *Case) named(set *policy.Set, what, name string) error {
+	for _, p := range set.All() {
+		if p.Name == name {
+			c.Policy = p
+			return nil
+		}
+	}
+	return fmt.Errorf("policy.yaml: there is no %s of the name %q", what, name)
 }
 
 // object is as much of an upstream or downstream object as a case needs.

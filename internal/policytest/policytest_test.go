@@ -1,6 +1,8 @@
 package policytest
 
 import (
+	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -132,8 +134,9 @@ func TestUnreadableCases(t *testing.T) {
 		"unknown file":       {edit("-- want.reason --", "-- reason --"), "reason: a case has policy.yaml, upstream.yaml"},
 		"wrong policy":       {edit("replicas: Sum", "replicas: Sun"), `spec.fields[replicas].rule: Unsupported value: "Sun"`},
 		"unreadable policy":  {edit("fields: {", "field: {"), `unknown field "spec.field"`},
-		"no built-in":        {"-- policy.yaml --\nbuiltin: gadgets\n-- want.yaml --\n", `there is no built-in policy "gadgets"`},
-		"no policy":          {"-- want.yaml --\n", `there is no built-in policy ""`},
+		"no built-in":        {"-- policy.yaml --\nbuiltin: gadgets\n-- want.yaml --\n", `there is no built-in policy of the name "gadgets"`},
+		"no policy":          {"-- want.yaml --\n", `there is no built-in policy of the name ""`},
+		"no such file":       {"-- policy.yaml --\nfile: missing.yaml\n-- want.yaml --\n", "policy.yaml: open missing.yaml"},
 		"several policies":   {edit("-- upstream.yaml --", "---\napiVersion: upstreamd.dev/v1alpha1\nkind: StatusPolicy\nmetadata: {name: other}\nspec: {resources: [{group: a, resource: b}]}\n-- upstream.yaml --"), "policy.yaml holds 2 policies"},
 		"unreadable object":  {edit("metadata: {generation: 4", "metadata: {generation: four"), "target b: json: cannot unmarshal string"},
 		"no YAML":            {edit("metadata: {generation: 4", "metadata: {{"), "target b: yaml"},
@@ -151,6 +154,30 @@ func TestUnreadableCases(t *testing.T) {
 				t.Errorf("error %v, want one that begins with the file and says %q", err, tc.want)
 			}
 		})
+	}
+}
+
+// TestPolicyFile: a case may be for a policy in a file beside it, so that what is tested is what is used.
+func TestPolicyFile(t *testing.T) {
+	folder := t.TempDir()
+	_, document, _ := strings.Cut(good, "-- policy.yaml --\n")
+	document, rest, _ := strings.Cut(document, "-- upstream.yaml --")
+	other := strings.Replace(strings.Replace(document, "name: widgets", "name: gadgets", 1), "resource: widgets", "resource: gadgets", 1)
+	for name, content := range map[string]string{"one.yaml": document, "two.yaml": document + "---\n" + other} {
+		if err := os.WriteFile(filepath.Join(folder, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for from, want := range map[string]string{"{file: one.yaml}": "widgets", "{file: two.yaml, name: gadgets}": "gadgets"} {
+		c, err := Load(filepath.Join(folder, "case.txtar"), []byte("-- policy.yaml --\n"+from+"\n-- upstream.yaml --"+rest))
+		if err != nil || c.Policy.Name != want || !Run(c).Passed {
+			t.Errorf("%s: error %v, case %+v", from, err, c)
+		}
+	}
+	for from, want := range map[string]string{"{file: two.yaml}": "two.yaml holds 2 policies", "{file: two.yaml, name: x}": `no policy in two.yaml of the name "x"`} {
+		if _, err := Load(filepath.Join(folder, "case.txtar"), []byte("-- policy.yaml --\n"+from+"\n-- want.yaml --\n")); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: error %v, want one with %q", from, err, want)
+		}
 	}
 }
 
