@@ -161,12 +161,15 @@ spec:
 
 // What the API server does not keep as it was sent is written once, said once, and then counts as equal.
 func TestWhatTheServerDoesNotKeepIsLearned(t *testing.T) {
-	inWorld(t, three, everywhere(1), func(w *world) {
-		w.upstream.mu.Lock()
+	inWorld(t, three, func(w *world) {
+		everywhere(1)(w)
 		w.upstream.prune = "readyReplicas"
-		w.upstream.mu.Unlock()
+	}, func(w *world) {
 		w.settle()
 		before := len(w.upstream.patches())
+		if before == 0 || w.upstream.status(web)["readyReplicas"] != nil {
+			t.Fatalf("%d PATCH calls, status %v: the field was not dropped", before, w.upstream.status(web))
+		}
 		for range 5 {
 			for _, c := range w.clusters {
 				c.relist(deployments, nil)
