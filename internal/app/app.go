@@ -19,7 +19,6 @@ import (
 	"github.com/upstreamd/upstreamd/internal/kube/downstream"
 	"github.com/upstreamd/upstreamd/internal/kube/upstream"
 	"github.com/upstreamd/upstreamd/internal/metrics"
-	"github.com/upstreamd/upstreamd/internal/policy"
 	"github.com/upstreamd/upstreamd/supervisor"
 )
 
@@ -30,7 +29,7 @@ type App struct {
 	agent    string
 	registry *prometheus.Registry
 	metrics  *metrics.Metrics
-	policies *policy.Set
+	policies *policyFolder
 	upstream *upstream.Client
 	targets  []*rest.Config          // in the order of the configuration
 	gates    featuregate.FeatureGate // asked by what is not stable yet
@@ -41,10 +40,11 @@ type App struct {
 	system    atomic.Pointer[supervisor.System] // nil: not started, or stopping
 }
 
-// pace is how often upstream is asked for the names of its workspaces.
+// pace is how often what may have changed is looked at again.
 type pace struct {
 	resolveEvery             time.Duration // a path such as root:team-a leads to another logical cluster once its workspace was made anew
 	resolveSoon, resolveLate time.Duration // a server that does not answer is asked again after a pause that grows from one to the other
+	policies                 time.Duration // the folder of policies is read; what is new has to be there twice
 }
 
 // New makes what c describes and reads the files that it names. It asks no server. The error tells all that is wrong.
@@ -54,7 +54,7 @@ func New(c *config.Configuration, log zerolog.Logger) (*App, error) {
 		log:       log,
 		agent:     "upstreamd/" + BuildVersion().Version,
 		registry:  prometheus.NewRegistry(),
-		pace:      pace{resolveEvery: time.Minute, resolveSoon: time.Second, resolveLate: 15 * time.Second},
+		pace:      pace{resolveEvery: time.Minute, resolveSoon: time.Second, resolveLate: 15 * time.Second, policies: 2 * time.Second},
 		listening: make(chan struct{}),
 	}
 	err := errors.Join(a.makeMetrics(), a.readPolicies(), a.makeUpstream(), a.readTargets(), a.setGates())
@@ -91,7 +91,7 @@ func (a *App) makeMetrics() error {
 
 func (a *App) readPolicies() error {
 	var err error
-	a.policies, err = Policies(a.config.Policies.Directory)
+	a.policies, err = openPolicyFolder(a.config.Policies.Directory, a.metrics.PolicyReloads, a.component("policies"))
 	return err
 }
 

@@ -3,6 +3,7 @@ package app
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,22 +17,52 @@ var policyFiles = []string{".yaml", ".yml", ".json"}
 // Policies are the built-in ones with those of a folder added; its own folders are not looked into. An empty name means the
 // built-in ones alone. The error tells all that is wrong in all files.
 func Policies(directory string) (*policy.Set, error) {
-	set, err := policy.Builtin()
-	if err != nil || directory == "" {
-		return set, err
+	files, err := readPolicyFolder(directory)
+	if err != nil {
+		return nil, err
+	}
+	return compilePolicies(files)
+}
+
+// readPolicyFolder gives the contents of a folder's files by their names; none for a folder without a name.
+func readPolicyFolder(directory string) (map[string]string, error) {
+	files := map[string]string{}
+	if directory == "" {
+		return files, nil
 	}
 	entries, err := os.ReadDir(directory)
 	if err != nil {
 		return nil, fmt.Errorf("policies.directory: %w", err)
 	}
-	var files []string
+	var errs []error
 	for _, e := range entries {
-		if !e.IsDir() && slices.Contains(policyFiles, filepath.Ext(e.Name())) {
-			files = append(files, filepath.Join(directory, e.Name()))
+		if e.IsDir() || !slices.Contains(policyFiles, filepath.Ext(e.Name())) {
+			continue
 		}
+		name := filepath.Join(directory, e.Name())
+		data, err := os.ReadFile(name)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("policies.directory: %w", err))
+		}
+		files[name] = string(data)
 	}
-	docs, err := ParsePolicies(files)
+	return files, errors.Join(errs...)
+}
+
+// compilePolicies adds what files hold to the built-in policies.
+func compilePolicies(files map[string]string) (*policy.Set, error) {
+	set, err := policy.Builtin()
 	if err != nil {
+		return nil, err
+	}
+	var docs []*policy.Document
+	var errs []error
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		parsed, err := policy.Parse(name, []byte(files[name]))
+		docs = append(docs, parsed...)
+		errs = append(errs, err)
+	}
+	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("policies.directory: %w", err)
 	}
 	if set, err = set.With(docs...); err != nil {

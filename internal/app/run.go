@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"k8s.io/component-base/featuregate"
@@ -12,6 +13,7 @@ import (
 	"github.com/upstreamd/upstreamd/actors"
 	"github.com/upstreamd/upstreamd/internal/config"
 	"github.com/upstreamd/upstreamd/internal/debounce"
+	"github.com/upstreamd/upstreamd/internal/policy"
 	"github.com/upstreamd/upstreamd/internal/ref"
 	"github.com/upstreamd/upstreamd/supervisor"
 )
@@ -42,6 +44,11 @@ func (a *App) Run(ctx context.Context) (err error) {
 
 	a.log.Info().Str("version", BuildVersion().Version).Int("sync_targets", len(a.targets)).Int("resources", len(a.config.Resources)).
 		Strs("feature_gates", a.openGates()).Msg("starting")
+	following, stopFollowing := context.WithCancel(ctx)
+	var follower sync.WaitGroup
+	follower.Go(func() { a.policies.follow(following, a.pace.policies) })
+	defer follower.Wait()
+	defer stopFollowing()
 	for ctx.Err() == nil && err == nil {
 		if !a.resolve(ctx) {
 			break
@@ -57,8 +64,8 @@ func (a *App) Run(ctx context.Context) (err error) {
 // session runs one actor system, until ctx ends, serving breaks, or the workspaces turn out to be others than those it was
 // started with: then it returns nil, for the next one to be started. Nothing is lost with it, since all is read again.
 func (a *App) session(ctx context.Context, broken <-chan error) error {
-	workspaces := a.upstream.Workspaces()
-	system, err := a.startSystem(ctx)
+	workspaces, policies := a.upstream.Workspaces(), a.policies.current.Load()
+	system, err := a.startSystem(ctx, policies)
 	if err != nil {
 		return err
 	}
@@ -74,6 +81,11 @@ func (a *App) session(ctx context.Context, broken <-chan error) error {
 		case <-again.C:
 			if err := a.upstream.Resolve(ctx); err != nil {
 				a.log.Debug().Err(err).Msg("workspaces that could not be asked for their names keep the ones they had")
+			}
+		case <-a.policies.changed:
+			if current := a.policies.current.Load(); current != policies {
+				policies = current
+				system.SetPolicies(policies)
 			}
 		}
 	}
@@ -115,11 +127,11 @@ func (a *App) resolve(ctx context.Context) bool {
 }
 
 // startSystem starts the actors, with a connection to each SyncTarget.
-func (a *App) startSystem(ctx context.Context) (*supervisor.System, error) {
+func (a *App) startSystem(ctx context.Context, policies *policy.Set) (*supervisor.System, error) {
 	c := a.config
 	system, err := supervisor.New(supervisor.Options{
 		Upstream:  a.upstream,
-		Policies:  a.policies,
+		Policies:  policies,
 		Locators:  c.Locators,
 		Debounce:  debounce.Window{Quiet: c.Debounce.Quiet.Duration, MaxWait: c.Debounce.MaxWait.Duration},
 		Writer:    actors.WriterOptions{QPS: c.Writer.QPS, Burst: c.Writer.Burst, Concurrency: c.Writer.Concurrency},

@@ -48,6 +48,8 @@ type Metrics struct {
 	Restarts    *prometheus.CounterVec // actor: restarts by a supervisor
 	DeadLetters prometheus.Counter     // messages to actors that were gone
 
+	PolicyReloads *prometheus.CounterVec // result: changed policies that were taken up (ok), or refused (error)
+
 	byTarget []forgetter
 }
 
@@ -79,9 +81,10 @@ func New(reg prometheus.Registerer) (*Metrics, error) {
 			"Time that upstreamd adds: from the arrival of a downstream event to the PATCH that it caused being sent.")),
 		Propagation: prometheus.NewHistogramVec(histogram("propagation_seconds",
 			"Time from the arrival of a downstream event to the acknowledgement of the PATCH that it caused."), []string{labelResource}),
-		Failures:    counters("actor_failures_total", "Actors that failed on a message.", labelActor),
-		Restarts:    counters("actor_restarts_total", "Actors that were restarted.", labelActor),
-		DeadLetters: prometheus.NewCounter(prometheus.CounterOpts{Namespace: namespace, Name: "dead_letters_total", Help: "Messages to actors that were gone."}),
+		Failures:      counters("actor_failures_total", "Actors that failed on a message.", labelActor),
+		Restarts:      counters("actor_restarts_total", "Actors that were restarted.", labelActor),
+		DeadLetters:   prometheus.NewCounter(prometheus.CounterOpts{Namespace: namespace, Name: "dead_letters_total", Help: "Messages to actors that were gone."}),
+		PolicyReloads: counters("policy_reloads_total", "Changes of the folder of policies that were taken up (ok) or refused (error).", labelResult),
 	}
 	m.byTarget = []forgetter{m.Events, m.WatchErrors, m.Objects, m.Stale}
 	if reg == nil {
@@ -121,7 +124,7 @@ func (m *Metrics) collectors() []prometheus.Collector {
 	return []prometheus.Collector{
 		m.Events, m.WatchErrors, m.Rejected, m.Objects, m.Contributions, m.Suppressed, m.Coalesced, m.Decisions, m.Contested,
 		m.Stale, m.Parked, m.QueueDepth, m.InFlight, m.Patches, m.Conflicts, m.Added, m.Propagation, m.Failures, m.Restarts,
-		m.DeadLetters,
+		m.DeadLetters, m.PolicyReloads,
 	}
 }
 

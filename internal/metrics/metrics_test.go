@@ -88,6 +88,7 @@ func TestEveryFieldIsServedUnderItsName(t *testing.T) {
 		"upstreamd_actor_failures_total":  {"actor"},
 		"upstreamd_actor_restarts_total":  {"actor"},
 		"upstreamd_dead_letters_total":    nil,
+		"upstreamd_policy_reloads_total":  {"result"},
 	}
 	got := gather(t, reg)
 	for name, labels := range want {
