@@ -47,14 +47,16 @@ type aggregator struct {
 	scopes  map[ref.Workspace]*scope
 	parks   map[ref.Workspace]*park
 	learned map[ref.Workspace]map[string]struct{} // paths that the server does not keep as sent
-	seq     uint64                                // of the latest Write to anything
-	calls   chan struct{}                         // bounds GET calls under way
+	owned   ownership
+	seq     uint64        // of the latest Write to anything
+	calls   chan struct{} // bounds GET calls under way
 	failing bool
 
-	inbox *inbox
-	stop  context.CancelFunc
-	todo  []ref.Upstream // to be decided again, in bulk
-	flush bool           // the daemon is stopping: quiet windows do not count
+	inbox    *inbox
+	stop     context.CancelFunc
+	listings []*upstreamListing // being worked off, in order
+	todo     []ref.Upstream     // to be decided again, in bulk
+	flush    bool               // the daemon is stopping: quiet windows do not count
 }
 
 // targetState is what an aggregator knows of a SyncTarget.
@@ -114,6 +116,7 @@ func NewAggregator(c AggregatorConfig) actor.Actor {
 		scopes:  map[ref.Workspace]*scope{},
 		parks:   map[ref.Workspace]*park{},
 		learned: map[ref.Workspace]map[string]struct{}{},
+		owned:   ownership{},
 		calls:   make(chan struct{}, 16),
 	}
 }
@@ -136,8 +139,10 @@ func (a *aggregator) Receive(ctx actor.Context) {
 		a.targetListed(ctx, m)
 	case poked:
 		a.drain(ctx, m)
+	case listingContinues:
+		a.continueListing(ctx)
 	case described:
-		a.describedScope(m)
+		a.describedScope(ctx, m)
 	case Acknowledged:
 		a.acknowledged(m)
 	case Refused:

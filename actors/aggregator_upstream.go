@@ -24,13 +24,13 @@ func (a *aggregator) scopeOf(w ref.Workspace) *scope {
 
 // drain takes a turn's worth of upstream events.
 func (a *aggregator) drain(ctx actor.Context, m poked) {
-	if m.inbox != a.inbox {
+	if m.inbox != a.inbox || a.listings != nil {
 		return
 	}
 	b := a.inbox.take(turn)
 	a.upstreamHealth(b.failed, b.list != nil || len(b.changes) > 0)
 	if b.list != nil {
-		a.upstreamListed(b.list.event.Scope, b.list.event.Objects)
+		a.upstreamListed(ctx, b.list.event.Scope, b.list.event.Objects)
 	}
 	for _, c := range b.changes {
 		o := c.event.Objects[0]
@@ -40,7 +40,7 @@ func (a *aggregator) drain(ctx actor.Context, m poked) {
 			a.upstreamSeen(o)
 		}
 	}
-	if b.more {
+	if b.more && a.listings == nil {
 		ctx.Send(ctx.Self(), m)
 	}
 }
@@ -60,7 +60,7 @@ func (a *aggregator) upstreamHealth(err error, working bool) {
 
 // upstreamListed takes a whole list. The first of a scope waits until the API server has said how it serves the resource there:
 // whether zero and absent are the same decides whether anything has to be written.
-func (a *aggregator) upstreamListed(name ref.Workspace, objects []*ref.Object) {
+func (a *aggregator) upstreamListed(ctx actor.Context, name ref.Workspace, objects []*ref.Object) {
 	s := a.scopes[name]
 	if s == nil {
 		s = &scope{}
@@ -77,23 +77,49 @@ func (a *aggregator) upstreamListed(name ref.Workspace, objects []*ref.Object) {
 		}
 		return
 	}
-	present := make(map[ref.Upstream]struct{}, len(objects))
-	for _, o := range objects {
+	a.listings = append(a.listings, &upstreamListing{scope: name, rest: objects, present: make(map[ref.Upstream]struct{}, len(objects))})
+	if len(a.listings) == 1 {
+		a.continueListing(ctx)
+	}
+}
+
+// upstreamListing is a list that is being worked off in turns.
+type upstreamListing struct {
+	scope   ref.Workspace
+	rest    []*ref.Object
+	present map[ref.Upstream]struct{}
+}
+
+// continueListing takes a turn's worth of a list. At its end, what the list lacks is gone.
+func (a *aggregator) continueListing(ctx actor.Context) {
+	l := a.listings[0]
+	n := min(turn, len(l.rest))
+	for _, o := range l.rest[:n] {
 		u := ref.Upstream{Workspace: o.Workspace, Namespace: o.Namespace, Name: o.Name}
-		present[u] = struct{}{}
+		l.present[u] = struct{}{}
 		if e := a.entry(u); a.see(e, o) {
 			a.postpone(e)
 		}
 	}
-	if !s.listed {
+	if l.rest = l.rest[n:]; len(l.rest) > 0 {
+		ctx.Send(ctx.Self(), listingContinues{})
+		return
+	}
+	if s := a.scopes[l.scope]; !s.listed {
 		s.listed = true
 		a.root.Send(a.parent, UpstreamReady{a.Resource})
 	}
 	for u, e := range a.entries {
-		if _, ok := present[u]; !ok && e.seen != nil && (name == "*" || u.Workspace == name) {
+		if _, ok := l.present[u]; !ok && e.seen != nil && (l.scope == "*" || u.Workspace == l.scope) {
 			a.goneUpstream(e)
 		}
 	}
+	if a.listings = a.listings[1:]; len(a.listings) > 0 {
+		ctx.Send(ctx.Self(), listingContinues{})
+		return
+	}
+	a.listings = nil
+	ctx.Send(ctx.Self(), poked{a.inbox}) // what came meanwhile
 }
 
 // describe asks the API server, aside, how it serves the resource in a scope.
@@ -119,7 +145,7 @@ func (a *aggregator) describe(name ref.Workspace, after time.Duration) {
 	})
 }
 
-func (a *aggregator) describedScope(m described) {
+func (a *aggregator) describedScope(ctx actor.Context, m described) {
 	s := a.scopes[m.scope]
 	if s == nil || s.described {
 		return
@@ -136,7 +162,7 @@ func (a *aggregator) describedScope(m described) {
 	}
 	pending := s.pending
 	s.pending = nil
-	a.upstreamListed(m.scope, pending)
+	a.upstreamListed(ctx, m.scope, pending)
 }
 
 func (a *aggregator) upstreamSeen(o *ref.Object) {
@@ -203,7 +229,7 @@ func (a *aggregator) see(e *entry, o *ref.Object) bool {
 		a.Log.WithLevel(a.said.level("upstream/status")).Str("upstream", e.upstream.String()).Err(err).
 			Msg("the published status is not an object; it is replaced")
 	}
-	return e.view(o, published, time.Now())
+	return e.view(o, published, a.owned.of(o), time.Now())
 }
 
 // parseStatus returns nil for a status that is absent or null.

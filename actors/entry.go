@@ -153,14 +153,14 @@ func (e *entry) withdrawTarget(t ref.SyncTarget, before uint64) bool {
 }
 
 // view takes the upstream object as it is now. It reports whether that is news.
-func (e *entry) view(o *ref.Object, published map[string]any, now time.Time) bool {
+func (e *entry) view(o *ref.Object, published map[string]any, owned *patch.Owned, now time.Time) bool {
 	if e.seen != nil && e.seen.UID == o.UID && (e.seen.ResourceVersion == o.ResourceVersion || newer(e.seen.ResourceVersion, o.ResourceVersion)) {
 		return false
 	}
 	if e.seen != nil && e.seen.UID != o.UID { // another object under the same name: nothing that was sent counts for it
 		e.desired, e.trouble, e.generation = nil, nil, 0
 	}
-	e.seen, e.published, e.owned = metadataOf(o), published, ownedBy(o)
+	e.seen, e.published, e.owned = metadataOf(o), published, owned
 	if e.generation != o.Generation {
 		e.generation, e.generationSince = o.Generation, now
 		for i := range e.contributions {
@@ -184,15 +184,29 @@ func metadataOf(o *ref.Object) *ref.Object {
 	return &seen
 }
 
-func ownedBy(o *ref.Object) *patch.Owned {
+// ownership parses what of a status is ours. Objects of one kind are mostly owned alike: each form is parsed and kept once.
+type ownership map[string]*patch.Owned
+
+// ownershipLimit bounds how many forms are kept.
+const ownershipLimit = 1024
+
+func (known ownership) of(o *ref.Object) *patch.Owned {
 	for _, m := range o.Managers {
-		if m.Name == ref.FieldManager {
-			owned, err := patch.ParseOwned(m.Fields)
-			if err != nil {
-				return nil // foreign bytes under our name: nothing is known to be ours, so nothing is removed
-			}
+		if m.Name != ref.FieldManager {
+			continue
+		}
+		if owned, ok := known[string(m.Fields)]; ok {
 			return owned
 		}
+		owned, err := patch.ParseOwned(m.Fields)
+		if err != nil {
+			return nil // foreign bytes under our name: nothing is known to be ours, so nothing is removed
+		}
+		if len(known) >= ownershipLimit {
+			clear(known)
+		}
+		known[string(m.Fields)] = owned
+		return owned
 	}
 	return nil
 }

@@ -29,6 +29,7 @@ const (
 	EventChanged = ref.Changed
 	EventDeleted = ref.Deleted
 	EventFailed  = ref.Failed
+	EventLeft    = ref.Left
 )
 
 // Downstream is the connection to one SyncTarget.
