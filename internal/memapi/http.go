@@ -352,7 +352,7 @@ func (s *Server) locate(r *route) error {
 			return denied("virtual workspaces want the name of a logical cluster, not its path")
 		case r.asked == "":
 			return errUnknownPath
-		case r.asked != everywhere && len(e.bound[r.asked]) == 0:
+		case r.asked != everywhere && !e.lets(r.asked):
 			return denied("the logical cluster is not bound")
 		}
 		r.export = e

@@ -21,12 +21,11 @@ type scope struct {
 	selector        labels.Selector
 }
 
-// matches needs the store's lock: bindings are read.
+// matches does not look at bindings: see visible.
 func (s scope) matches(o *Object) bool {
 	switch {
 	case s.cluster != everywhere && s.cluster != o.Cluster,
 		s.cluster == everywhere && o.Cluster == "",
-		s.cluster == everywhere && s.export != nil && len(s.export.bound[o.Cluster]) == 0,
 		s.namespace != "" && s.namespace != o.Meta.Namespace,
 		s.name != "" && s.name != o.Meta.Name,
 		s.selector != nil && !s.selector.Matches(labels.Set(o.Meta.Labels)):
@@ -34,6 +33,9 @@ func (s scope) matches(o *Object) bool {
 	}
 	return true
 }
+
+// visible says whether an object's logical cluster is bound to the export that is looked through, now.
+func (s scope) visible(o *Object) bool { return s.export == nil || s.export.lets(o.Cluster) }
 
 // scope reads what a list or watch is about.
 func (x *exchange) scope() (scope, error) {
@@ -106,7 +108,7 @@ func parseToken(text string) (t token, err error) {
 }
 
 func (x *exchange) list(t *table) error {
-	limit, err := number(x.query.Get("limit"))
+	limit, err := unsigned(x.query.Get("limit"))
 	if err != nil {
 		return err
 	}
@@ -176,7 +178,7 @@ func (x *exchange) find(t *table, limit int) (page, token, error) {
 
 // reached refuses lists of the future, and exact ones of the past, which is not kept.
 func (s *Server) reached(version, match string) error {
-	v, err := number(version)
+	v, err := unsigned(version)
 	if err != nil {
 		return err
 	}
@@ -195,7 +197,7 @@ func (s *Server) reached(version, match string) error {
 	return nil
 }
 
-func number(text string) (uint64, error) {
+func unsigned(text string) (uint64, error) {
 	if text == "" {
 		return 0, nil
 	}

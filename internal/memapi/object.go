@@ -3,13 +3,13 @@ package memapi
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"maps"
 	"slices"
 	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	kjson "k8s.io/apimachinery/pkg/util/json"
 )
 
 // Object is one stored version of an object. It is immutable once stored.
@@ -21,7 +21,8 @@ type Object struct {
 	Status  []byte            // the JSON value of .status; nil: there is none
 
 	kind    []byte // `"kind":"Pod","apiVersion":"v1",`
-	meta    []byte // members of metadata without resourceVersion: `"name":"a",…`
+	meta    []byte // members of metadata without resourceVersion and managedFields: `"name":"a",…`
+	owners  []byte // managedFields: `,"managedFields":[…]`; empty: none
 	rest    []byte // all other members, in order of their names: `"spec":{…}`; empty: none
 	version uint64 // of Meta.ResourceVersion
 }
@@ -30,10 +31,10 @@ type Object struct {
 func (o *Object) JSON() []byte { return o.appendJSON(nil, true) }
 
 // Unmarshal decodes the whole object into v.
-func (o *Object) Unmarshal(v any) error { return kjson.Unmarshal(o.JSON(), v) }
+func (o *Object) Unmarshal(v any) error { return json.Unmarshal(o.JSON(), v) }
 
 func (o *Object) appendJSON(b []byte, kind bool) []byte {
-	b = slices.Grow(b, len(o.kind)+len(o.meta)+len(o.rest)+len(o.Status)+80)
+	b = slices.Grow(b, len(o.kind)+len(o.meta)+len(o.owners)+len(o.rest)+len(o.Status)+80)
 	b = append(b, '{')
 	if kind {
 		b = append(b, o.kind...)
@@ -42,6 +43,7 @@ func (o *Object) appendJSON(b []byte, kind bool) []byte {
 	b = append(b, o.Meta.ResourceVersion...)
 	b = append(b, `",`...)
 	b = append(b, o.meta...)
+	b = append(b, o.owners...)
 	b = append(b, '}')
 	if len(o.rest) > 0 {
 		b = append(b, ',')
@@ -54,15 +56,43 @@ func (o *Object) appendJSON(b []byte, kind bool) []byte {
 	return append(b, '}')
 }
 
-// seal encodes the metadata, which must not change any more.
-func (o *Object) seal() error {
-	o.Meta.ResourceVersion = ""
-	encoded, err := json.Marshal(&o.Meta)
-	if err != nil {
-		return err
+// seal encodes the metadata, which must not change any more. What it shares with before, the version that it was made from, is not
+// encoded again.
+func (o *Object) seal(before *Object) error {
+	if before == nil || !o.sameMetadata(before) || o.Meta.Generation != before.Meta.Generation || !o.Meta.DeletionTimestamp.Equal(before.Meta.DeletionTimestamp) {
+		own := o.Meta
+		own.ResourceVersion, own.ManagedFields = "", nil
+		encoded, err := json.Marshal(&own)
+		if err != nil {
+			return err
+		}
+		o.meta = trimBraces(encoded)
 	}
-	o.meta = encoded[1 : len(encoded)-1]
+	o.owners = nil
+	for i, e := range o.Meta.ManagedFields {
+		lead := ","
+		if i == 0 {
+			lead = `,"managedFields":[`
+		}
+		o.owners = appendEntry(append(o.owners, lead...), e)
+	}
+	if len(o.owners) > 0 {
+		o.owners = append(o.owners, ']')
+	}
 	return nil
+}
+
+func appendEntry(b []byte, e metav1.ManagedFieldsEntry) []byte {
+	b = appendString(append(b, `{"manager":`...), e.Manager)
+	b = appendString(append(b, `,"operation":`...), string(e.Operation))
+	b = appendString(append(b, `,"apiVersion":`...), e.APIVersion)
+	b = e.Time.UTC().AppendFormat(append(b, `,"time":"`...), time.RFC3339)
+	b = appendString(append(b, `","fieldsType":`...), e.FieldsType)
+	b = append(append(b, `,"fieldsV1":`...), e.FieldsV1.Raw...)
+	if e.Subresource != "" {
+		b = appendString(append(b, `,"subresource":`...), e.Subresource)
+	}
+	return append(b, '}')
 }
 
 func (o *Object) clone() *Object {
@@ -99,43 +129,37 @@ func parse(body []byte) (*Object, error) {
 	if err := json.Unmarshal(body, &head); err != nil {
 		return nil, err
 	}
-	var members map[string]any
-	if err := kjson.Unmarshal(body, &members); err != nil {
+	value, err := unmarshal(body)
+	if err != nil {
 		return nil, err
+	}
+	members, ok := value.(map[string]any)
+	if !ok {
+		return nil, errors.New("not a JSON object")
 	}
 	o := &Object{Meta: head.Metadata}
 	if status, ok := members["status"]; ok && status != nil {
-		o.Status = encode(status)
+		o.Status = appendValue(nil, status)
 	}
 	for _, name := range []string{"kind", "apiVersion", "metadata", "status"} {
 		delete(members, name)
 	}
 	if len(members) > 0 {
-		o.rest = bytes.TrimSuffix(bytes.TrimPrefix(encode(members), []byte("{")), []byte("}"))
+		o.rest = trimBraces(appendValue(nil, members))
 	}
 	o.Meta.CreationTimestamp.Time = o.Meta.CreationTimestamp.Truncate(time.Second)
 	return o, nil
 }
 
-// encode writes what was decoded from JSON, which can't fail.
+func trimBraces(object []byte) []byte { return object[1 : len(object)-1] }
+
+// encode writes types of our own or of apimachinery, which can't fail.
 func encode(v any) []byte {
 	b, err := json.Marshal(v)
 	if err != nil {
-		panic("memapi: encoding what was decoded: " + err.Error())
+		panic("memapi: encoding: " + err.Error())
 	}
 	return b
-}
-
-// decode reads what encode wrote.
-func decode(b []byte) any {
-	if len(b) == 0 {
-		return nil
-	}
-	var v any
-	if err := kjson.Unmarshal(b, &v); err != nil {
-		panic("memapi: decoding what was encoded: " + err.Error())
-	}
-	return v
 }
 
 // members decodes the rest of an object.
@@ -143,29 +167,7 @@ func (o *Object) members() map[string]any {
 	return decode(slices.Concat([]byte("{"), o.rest, []byte("}"))).(map[string]any) //nolint:forcetypeassert // an object in JSON
 }
 
-// mergePatch applies a JSON merge patch (RFC 7386). It keeps parts of both, and changes maps of target.
-func mergePatch(target, patch any) any {
-	changes, ok := patch.(map[string]any)
-	if !ok {
-		return patch
-	}
-	merged, ok := target.(map[string]any)
-	if !ok {
-		merged = map[string]any{}
-	}
-	for name, change := range changes {
-		if change == nil {
-			delete(merged, name)
-			continue
-		}
-		merged[name] = mergePatch(merged[name], change)
-	}
-	return merged
-}
-
-// key orders objects as lists do.
-func (o *Object) key() string { return o.Cluster + "/" + o.Meta.Namespace + "/" + o.Meta.Name }
-
+// byKey orders objects as lists do.
 func byKey(a, b *Object) int {
 	if c := strings.Compare(a.Cluster, b.Cluster); c != 0 {
 		return c

@@ -39,7 +39,8 @@ type table struct {
 
 type event struct {
 	kind     watch.EventType
-	old, new *Object // new of a deletion is the last state, with the deletion's resourceVersion
+	old, new *Object   // new of a deletion is the last state, with the deletion's resourceVersion
+	through  []*export // whose virtual workspaces show it
 }
 
 func newTable(r Resource, version uint64) *table {
@@ -68,13 +69,13 @@ func (t *table) find(scope scope) []*Object {
 	var found []*Object
 	search := func(objects map[types.NamespacedName]*Object) {
 		if scope.name != "" && scope.namespace != "" {
-			if o := objects[types.NamespacedName{Namespace: scope.namespace, Name: scope.name}]; o != nil && scope.matches(o) {
+			if o := objects[types.NamespacedName{Namespace: scope.namespace, Name: scope.name}]; o != nil && scope.matches(o) && scope.visible(o) {
 				found = append(found, o)
 			}
 			return
 		}
 		for _, o := range objects {
-			if scope.matches(o) {
+			if scope.matches(o) && scope.visible(o) {
 				found = append(found, o)
 			}
 		}
@@ -166,7 +167,10 @@ func (s *Server) stamp(o *Object) {
 }
 
 func (s *Server) publish(t *table, old, next *Object, w Write) {
-	t.record(event{kind: w.Type, old: old, new: next}, s.options.Window)
+	if t.GroupVersionResource == apiBindings && w.Type != watch.Deleted {
+		s.bind(next)
+	}
+	t.record(event{kind: w.Type, old: old, new: next, through: s.through(t, next.Cluster)}, s.options.Window)
 	if s.options.OnWrite != nil {
 		w.Resource, w.Old, w.New, w.At = t.GroupVersionResource, old, next, time.Now()
 		s.options.OnWrite(w)

@@ -41,7 +41,11 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	w := newStream(cancel)
 	go func() {
 		defer s.running.Done()
-		w.finish(run(s, w, served))
+		failure := run(s, w, served)
+		if failure == nil {
+			failure = r.Context().Err() // the handler may have noticed first
+		}
+		w.finish(failure)
 	}()
 	select {
 	case <-w.headed:

@@ -41,7 +41,7 @@ func (x *exchange) watch(t *table) error {
 	if err != nil {
 		return err
 	}
-	timeout, err := number(x.query.Get("timeoutSeconds"))
+	timeout, err := unsigned(x.query.Get("timeoutSeconds"))
 	if err != nil {
 		return err
 	}
@@ -83,7 +83,7 @@ func (x *exchange) streaming() (bool, error) {
 func (s *Server) subscribe(t *table, scope scope, from string, streaming bool) (*watcher, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	v, err := number(from)
+	v, err := unsigned(from)
 	if err != nil {
 		return nil, err
 	}
@@ -131,6 +131,9 @@ func (s *Server) since(t *table, w *watcher, into []told) (events []told, more, 
 	from := int(w.next - t.dropped) //nolint:gosec // an index
 	to := min(from+batch, len(t.events))
 	for _, e := range t.events[from:to] {
+		if w.scope.export != nil && !slices.Contains(e.through, w.scope.export) {
+			continue
+		}
 		was := e.old != nil && w.scope.matches(e.old)
 		is := e.kind != watch.Deleted && w.scope.matches(e.new)
 		switch {

@@ -36,6 +36,14 @@ type export struct {
 	bound     map[string]map[string]bool // names of APIBindings, by consuming cluster
 }
 
+// serves says whether a resource is there.
+func (e *export) serves(r schema.GroupVersionResource) bool {
+	return e.resources[r] || r == apiBindings
+}
+
+// lets says whether a logical cluster is bound.
+func (e *export) lets(cluster string) bool { return len(e.bound[cluster]) > 0 }
+
 // AddWorkspace makes a logical cluster, known by its name and, if it has one, by its path, with the Namespace default in it.
 func (s *Server) AddWorkspace(name, path string) {
 	s.mu.Lock()
@@ -128,7 +136,7 @@ func (s *Server) mustCreate(cluster string, r schema.GroupVersionResource, membe
 // serves says whether a resource is there at a place: exported ones only where they are bound.
 func (s *Server) serves(t *table, p place) bool {
 	if p.export != nil {
-		return p.export.resources[t.GroupVersionResource] || t.GroupVersionResource == apiBindings
+		return p.export.serves(t.GroupVersionResource)
 	}
 	if p.cluster == "" || p.cluster == everywhere {
 		return true
@@ -137,7 +145,7 @@ func (s *Server) serves(t *table, p place) bool {
 	for _, e := range s.exports {
 		if e.resources[t.GroupVersionResource] {
 			exported = true
-			if len(e.bound[p.cluster]) > 0 {
+			if e.lets(p.cluster) {
 				return true
 			}
 		}
@@ -156,7 +164,13 @@ func (s *Server) react(t *table, kind watch.EventType, o *Object) {
 	case crds:
 		s.define(o, gone)
 	case apiBindings:
-		s.bind(o, gone)
+		if gone {
+			s.unbind(o)
+		} else if o.Status == nil {
+			bound := o.clone()
+			bound.Status = []byte(`{"phase":"Bound"}`)
+			s.put(t, o, bound, Write{Verb: "update", Subresource: "status"})
+		}
 	}
 }
 
@@ -206,49 +220,65 @@ func (s *Server) define(o *Object, gone bool) {
 	s.put(s.tables[crds], o, established, Write{Verb: "update", Subresource: "status"})
 }
 
-// bind notes whom an APIBinding lets in. With the last one, the bound objects go.
-func (s *Server) bind(o *Object, gone bool) {
+// bound is the export that an APIBinding is about; nil if there is none.
+func (s *Server) bound(o *Object) *export {
 	var binding struct {
 		Spec struct {
 			Reference struct{ Export struct{ Path, Name string } }
 		}
 	}
 	if err := json.Unmarshal(o.JSON(), &binding); err != nil {
-		return
+		return nil // not one that a real server would have taken
 	}
 	from := binding.Spec.Reference.Export
 	provider := o.Cluster
 	if from.Path != "" {
 		provider = s.name(from.Path)
 	}
-	e := s.exports[exportKey{provider, from.Name}]
+	return s.exports[exportKey{provider, from.Name}]
+}
+
+// bind lets the logical cluster of an APIBinding in.
+func (s *Server) bind(o *Object) {
+	e := s.bound(o)
 	if e == nil {
 		return
 	}
-	if !gone {
-		if e.bound[o.Cluster] == nil {
-			e.bound[o.Cluster] = map[string]bool{}
-		}
-		e.bound[o.Cluster][o.Meta.Name] = true
-		if o.Status == nil {
-			bound := o.clone()
-			bound.Status = []byte(`{"phase":"Bound"}`)
-			s.put(s.tables[apiBindings], o, bound, Write{Verb: "update", Subresource: "status"})
-		}
+	if e.bound[o.Cluster] == nil {
+		e.bound[o.Cluster] = map[string]bool{}
+	}
+	e.bound[o.Cluster][o.Meta.Name] = true
+}
+
+// unbind takes that back. With the last APIBinding the bound objects go, while they can still be seen.
+func (s *Server) unbind(o *Object) {
+	e := s.bound(o)
+	if e == nil || !e.bound[o.Cluster][o.Meta.Name] {
 		return
 	}
-	delete(e.bound[o.Cluster], o.Meta.Name)
-	if len(e.bound[o.Cluster]) > 0 {
+	if len(e.bound[o.Cluster]) > 1 {
+		delete(e.bound[o.Cluster], o.Meta.Name)
 		return
 	}
 	for r := range e.resources {
-		if t := s.tables[r]; t != nil && !s.serves(t, place{cluster: o.Cluster}) {
+		if t := s.tables[r]; t != nil {
 			for _, o := range t.find(scope{place: place{cluster: o.Cluster}}) {
 				s.remove(t, o, Write{Verb: "delete"})
 			}
 		}
 	}
 	delete(e.bound, o.Cluster)
+}
+
+// through are the exports in whose virtual workspaces an object can be seen now.
+func (s *Server) through(t *table, cluster string) []*export {
+	var all []*export
+	for _, e := range s.exports {
+		if e.lets(cluster) && e.serves(t.GroupVersionResource) {
+			all = append(all, e)
+		}
+	}
+	return all
 }
 
 // name resolves the path of a workspace; a name stays itself.

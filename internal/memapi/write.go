@@ -10,7 +10,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	kjson "k8s.io/apimachinery/pkg/util/json"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
@@ -103,7 +102,7 @@ func (s *Server) born(t *table, w target, o *Object) error {
 	if o.Meta.ManagedFields, err = s.track(t, &Object{}, o, w); err != nil {
 		return err
 	}
-	return o.seal()
+	return o.seal(nil)
 }
 
 // update changes an object, as often as it takes to be the one whose change is stored. change gets the stored version and returns the
@@ -159,7 +158,7 @@ func (s *Server) replace(t *table, w target, old, next *Object) (*Object, error)
 	if next.Meta.ManagedFields, err = s.track(t, old, next, w); err != nil {
 		return nil, err
 	}
-	if err := next.seal(); err != nil {
+	if err := next.seal(old); err != nil {
 		return nil, err
 	}
 	if next.Meta.DeletionTimestamp != nil && len(next.Meta.Finalizers) == 0 {
@@ -220,25 +219,23 @@ func (t *table) fresh(old *Object, version string) error {
 
 // patch applies a merge patch.
 func (s *Server) patch(t *table, w target, body []byte) (*Object, warnings, error) {
-	var changes map[string]any
-	if err := kjson.Unmarshal(body, &changes); err != nil || changes == nil {
-		return nil, nil, apierrors.NewBadRequest(fmt.Sprintf("error decoding patch: it is no JSON object: %v", err))
+	value, err := unmarshal(body)
+	changes, ok := value.(map[string]any)
+	if err != nil || !ok {
+		return nil, nil, apierrors.NewBadRequest(fmt.Sprintf("error decoding patch: not a JSON object: %v", err))
 	}
-	var sent struct {
-		Metadata struct{ Name, UID, ResourceVersion string }
-	}
-	if err := json.Unmarshal(body, &sent); err != nil {
-		return nil, nil, apierrors.NewBadRequest(err.Error())
-	}
-	if name := sent.Metadata.Name; name != "" && name != w.name {
+	meta, _ := changes["metadata"].(map[string]any)
+	if name, _ := meta["name"].(string); name != "" && name != w.name {
 		return nil, nil, errOtherName(name, w.name)
 	}
+	uid, _ := meta["uid"].(string)
+	version, _ := meta["resourceVersion"].(string)
 	var warned warnings
 	o, err := s.update(t, w, func(old *Object) (*Object, error) {
-		if err := t.fresh(old, sent.Metadata.ResourceVersion); err != nil {
+		if err := t.fresh(old, version); err != nil {
 			return nil, err
 		}
-		if err := t.checkUID(w, old, sent.Metadata.UID); err != nil {
+		if err := t.checkUID(w, old, uid); err != nil {
 			return nil, err
 		}
 		var next *Object
@@ -273,7 +270,7 @@ func (t *table) patchStatus(old *Object, changes map[string]any) (*Object, warni
 	if change, there := changes["status"]; there {
 		var status []byte
 		if merged := mergePatch(decode(old.Status), change); merged != nil {
-			status = encode(merged)
+			status = appendValue(nil, merged)
 		}
 		var err error
 		if next.Status, warned, err = t.normaliseStatus(status); err != nil {
@@ -283,7 +280,7 @@ func (t *table) patchStatus(old *Object, changes map[string]any) (*Object, warni
 	if meta, there := changes["metadata"]; there && t.Typed {
 		merged := mergePatch(decode(encode(old.Meta)), meta)
 		next.Meta = metav1.ObjectMeta{}
-		if err := json.Unmarshal(encode(merged), &next.Meta); err != nil {
+		if err := json.Unmarshal(appendValue(nil, merged), &next.Meta); err != nil {
 			return nil, nil, t.undecodable(err)
 		}
 	}
@@ -292,7 +289,7 @@ func (t *table) patchStatus(old *Object, changes map[string]any) (*Object, warni
 
 func (t *table) patchMain(old *Object, changes map[string]any) (*Object, warnings, error) {
 	merged := mergePatch(decode(old.JSON()), changes)
-	body, warned, err := t.normalise(encode(merged))
+	body, warned, err := t.normalise(appendValue(nil, merged))
 	if err != nil {
 		return nil, nil, t.undecodable(err)
 	}
