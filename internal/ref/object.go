@@ -49,7 +49,7 @@ type Want struct {
 type EventType int
 
 const (
-	// Listed carries the whole content of a scope; what it lacks is gone. Scope "*" means all workspaces.
+	// Listed carries the whole content of a scope; what it lacks is gone.
 	Listed EventType = iota
 	// Changed carries one object that was added or modified.
 	Changed
@@ -57,14 +57,20 @@ const (
 	Deleted
 	// Failed carries the error of a list or watch that will be tried again.
 	Failed
+	// Left says that a workspace no longer belongs to a scope, or that the whole scope is no more: what it held is gone.
+	Left
 )
 
 // Event is what a list or watch says. Events of one watch come from one goroutine at a time, in order.
 type Event struct {
-	Type    EventType
-	Scope   Workspace // of upstream watches: the workspace that was listed, "*" for all; downstream: empty
-	Objects []*Object
-	Err     error
+	Type EventType
+	// Scope is what one list covers: a workspace, "*" for all, or all those of one shard, under a name that no workspace has. An object
+	// belongs to one scope, and resourceVersions are comparable within one only. Downstream there is one scope, which is empty.
+	Scope     Workspace
+	Workspace Workspace // of Left: which one; empty: all of the scope
+	Objects   []*Object
+	Version   string // of Listed: the list's resourceVersion, where there is one
+	Err       error
 }
 
 // Emit takes events. It does not block.
