@@ -208,7 +208,7 @@ func isTime(s string) bool {
 func add(a, b any) (any, error) {
 	switch a := a.(type) {
 	case nil:
-		return b, nil
+		return measurable(b)
 	case int64:
 		if b, ok := b.(int64); ok {
 			if (a+b > a) != (b > 0) {
@@ -254,6 +254,9 @@ func addQuantities(a, b string) (any, error) {
 // extreme is the smaller (sign -1) or larger (sign 1) of two values; of objects, by key.
 func extreme(sign int) func(a, b any) (any, error) {
 	return func(a, b any) (any, error) {
+		if a == nil {
+			return measurable(b)
+		}
 		ma, isMap := a.(map[string]any)
 		if mb, ok := b.(map[string]any); ok && isMap {
 			return perKey(ma, mb, extreme(sign))
@@ -264,6 +267,15 @@ func extreme(sign int) func(a, b any) (any, error) {
 		}
 		return a, err
 	}
+}
+
+// measurable is the first of the values that are added up or compared.
+func measurable(v any) (any, error) {
+	switch v.(type) {
+	case bool, []any:
+		return nil, fmt.Errorf("%v is no number, quantity or time", v)
+	}
+	return v, nil
 }
 
 // perKey combines two objects by key; what is in one only is taken as it is.

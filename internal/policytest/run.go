@@ -47,8 +47,12 @@ func Try(c *Case) Result {
 	return r
 }
 
-// Publish puts a status in the place of the one that is published; all of it is ours but for what the case calls foreign.
+// Publish puts a status in the place of the one that is published, as the API server would hold it; all of it is ours but for what the
+// case calls foreign.
 func (c *Case) Publish(status map[string]any) error {
+	if c.Typed {
+		status, _ = withoutZeros(status).(map[string]any)
+	}
 	owned, err := owns(status, nil, c.Foreign)
 	c.Input.Published, c.Input.Owned = status, owned
 	return err
