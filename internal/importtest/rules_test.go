@@ -37,12 +37,16 @@ var layers = map[string]struct {
 	"internal/config":      {nil, "a configuration file is read without any of what it configures"},
 	"internal/kube/lean":   {[]string{"internal/ref", "internal/patch", "internal/kube/client"}, "clients know objects and patches, not who uses them"},
 	"internal/kube/client": {[]string{"internal/ref", "internal/patch"}, "clients know objects and patches, not who uses them"},
+	"internal/kube/discovery": {
+		[]string{"internal/ref", "internal/patch", "internal/kube/client", "internal/kube/lean"},
+		"what is there to watch is found out without knowing who watches it",
+	},
 	"internal/kube/downstream": {
-		[]string{"internal/ref", "internal/patch", "internal/metrics", "internal/kube/client", "internal/kube/lean"},
+		[]string{"internal/ref", "internal/patch", "internal/metrics", "internal/kube/client", "internal/kube/lean", "internal/kube/discovery"},
 		"clients know objects and patches, not who uses them",
 	},
 	"internal/kube/upstream": {
-		[]string{"internal/ref", "internal/patch", "internal/metrics", "internal/kube/client", "internal/kube/lean"},
+		[]string{"internal/ref", "internal/patch", "internal/metrics", "internal/kube/client", "internal/kube/lean", "internal/kube/discovery"},
 		"clients know objects and patches, not who uses them",
 	},
 	"actors":       {slices.Concat(pure, []string{"internal/metrics"}), "actors reach clusters through their own ports, and do not know who supervises them"},

@@ -4,6 +4,7 @@ package client
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"k8s.io/client-go/rest"
@@ -18,10 +20,21 @@ import (
 
 // Conn is one server's connection: its base URL, and one HTTP client with one transport of its own. It is safe for concurrent use.
 type Conn struct {
-	http  *http.Client
-	base  *url.URL
-	agent string
-	heard *heard
+	base   *url.URL
+	server server
+	agent  string
+	heard  *heard
+	lines  *lines
+
+	mu      sync.Mutex
+	door    door
+	renewed chan struct{} // closed when door is replaced
+}
+
+// door is a client with its credentials, and the transport below it.
+type door struct {
+	http      *http.Client
+	transport *hearing
 }
 
 // Options of a Conn.
@@ -46,11 +59,54 @@ func New(cfg *rest.Config, opts Options) (*Conn, error) {
 	if opts.Now == nil {
 		opts.Now = time.Now
 	}
-	c := &Conn{base: base, agent: opts.UserAgent, heard: &heard{now: opts.Now}}
-	if c.http, err = newHTTPClient(cfg, c.heard); err != nil {
+	c := &Conn{base: base, agent: opts.UserAgent, heard: &heard{now: opts.Now}, lines: &lines{}, renewed: make(chan struct{})}
+	if c.server, err = serverOf(cfg); err != nil {
+		return nil, err
+	}
+	if c.door, err = newDoor(cfg, c.heard, c.lines); err != nil {
 		return nil, fmt.Errorf("client for %s: %w", base.Host, err)
 	}
 	return c, nil
+}
+
+// Renew takes the credentials of cfg from the next call on. Calls under way, open watches among them, stay as they are. cfg must lead
+// to the same server; see [Conn.Leads]. After an error everything is as before.
+func (c *Conn) Renew(cfg *rest.Config) error {
+	if !c.Leads(cfg) {
+		return fmt.Errorf("client for %s: the configuration leads to another server", c.base.Host)
+	}
+	renewed, err := newDoor(cfg, c.heard, c.lines)
+	if err != nil {
+		return fmt.Errorf("client for %s: %w", c.base.Host, err)
+	}
+	c.mu.Lock()
+	old := c.door
+	c.door = renewed
+	close(c.renewed)
+	c.renewed = make(chan struct{})
+	c.mu.Unlock()
+	old.transport.CloseIdleConnections()
+	return nil
+}
+
+// Renewed is closed when the credentials are next replaced: what waits to try again need not wait any longer.
+func (c *Conn) Renewed() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.renewed
+}
+
+// Leads reports whether cfg leads to the server of this connection, known by its URL, the name in its certificate and whom to trust
+// for it.
+func (c *Conn) Leads(cfg *rest.Config) bool {
+	s, err := serverOf(cfg)
+	return err == nil && s == c.server
+}
+
+func (c *Conn) current() door {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.door
 }
 
 // Base is the server's URL, with the path that every request's path is appended to. The caller must not change it.
@@ -64,14 +120,18 @@ func (c *Conn) LastHeard() time.Time {
 	return time.Time{}
 }
 
-// Close drops idle connections. Calls under way are ended by their contexts.
-func (c *Conn) Close() { c.heard.CloseIdleConnections() }
+// Close cuts all connections, and with them the calls under way. No other method is called afterwards.
+func (c *Conn) Close() {
+	c.current().transport.CloseIdleConnections()
+	c.lines.cut()
+}
 
 // Request is one call.
 type Request struct {
 	Method      string // default GET
 	Path        string // unescaped, begins with "/"; appended to the path of Base
 	Query       url.Values
+	Accept      string // default application/json
 	Body        []byte
 	ContentType string // of Body
 }
@@ -84,7 +144,7 @@ func (c *Conn) Do(ctx context.Context, r Request) (*http.Response, error) {
 	if r.Method == "" {
 		r.Method = http.MethodGet
 	}
-	resp, err := c.http.Do(c.request(ctx, r))
+	resp, err := c.current().http.Do(c.request(ctx, r))
 	if err != nil {
 		return nil, Cause(ctx, err)
 	}
@@ -108,7 +168,7 @@ func (c *Conn) request(ctx context.Context, r Request) *http.Request {
 	u := *c.base
 	u.Path, u.RawPath = strings.TrimSuffix(u.Path, "/")+r.Path, ""
 	u.RawQuery, u.Fragment = r.Query.Encode(), ""
-	header := http.Header{"Accept": {"application/json"}, "User-Agent": {c.agent}}
+	header := http.Header{"Accept": {cmp.Or(r.Accept, "application/json")}, "User-Agent": {c.agent}}
 	req := &http.Request{Method: r.Method, URL: &u, Host: u.Host, Header: header, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}
 	if r.Body != nil {
 		header.Set("Content-Type", r.ContentType)

@@ -33,40 +33,40 @@ const (
 	idlePerHost = 256
 )
 
-// newHTTPClient makes the one client of one host: TLS and credentials as client-go understands cfg (exec plugins are asked again after
+// newDoor makes the client of one host: TLS and credentials as client-go understands cfg (exec plugins are asked again after
 // a 401, and so are token files), but no redirects, no compression and no request layer that repeats calls unseen.
-func newHTTPClient(cfg *rest.Config, heard *heard) (*http.Client, error) {
+func newDoor(cfg *rest.Config, heard *heard, lines *lines) (door, error) {
 	tc, err := cfg.TransportConfig()
 	if err != nil {
-		return nil, fmt.Errorf("credentials: %w", err)
+		return door{}, fmt.Errorf("credentials: %w", err)
 	}
 	base := cfg.Transport
 	if base == nil {
-		if base, err = newTransport(tc); err != nil {
-			return nil, err
+		if base, err = newTransport(tc, lines); err != nil {
+			return door{}, err
 		}
 	}
 	if tc.BearerTokenFile != "" {
 		// client-go alone would read the file again after a minute, whatever the server says.
 		tokens := transport.NewCachedFileTokenSource(tc.BearerTokenFile)
 		if _, err := tokens.Token(); err != nil {
-			return nil, fmt.Errorf("credentials: %w", err)
+			return door{}, fmt.Errorf("credentials: %w", err)
 		}
 		tc.Wrap(transport.ResettableTokenSourceWrapTransport(tokens))
 		tc.BearerToken, tc.BearerTokenFile = "", ""
 	}
 	tc.UserAgent = "" // set on every request, which saves a copy of each
-	heard.next = base
-	rt, err := transport.HTTPWrappersForConfig(tc, heard)
+	below := &hearing{next: base, heard: heard}
+	rt, err := transport.HTTPWrappersForConfig(tc, below)
 	if err != nil {
-		return nil, fmt.Errorf("credentials: %w", err)
+		return door{}, fmt.Errorf("credentials: %w", err)
 	}
-	return &http.Client{Transport: rt, CheckRedirect: refuseRedirect}, nil
+	return door{http: &http.Client{Transport: rt, CheckRedirect: refuseRedirect}, transport: below}, nil
 }
 
 // newTransport does what client-go's transport cache does, with its own limits and without sharing: closing one connection's
 // transport must not touch another's.
-func newTransport(tc *transport.Config) (*http.Transport, error) {
+func newTransport(tc *transport.Config, lines *lines) (*http.Transport, error) {
 	tlsConfig, err := transport.TLSConfigFor(tc)
 	if err != nil {
 		return nil, fmt.Errorf("TLS: %w", err)
@@ -81,7 +81,7 @@ func newTransport(tc *transport.Config) (*http.Transport, error) {
 	}
 	return &http.Transport{
 		Proxy:               proxy,
-		DialContext:         dial,
+		DialContext:         lines.dialer(dial),
 		TLSClientConfig:     tlsConfig,
 		TLSHandshakeTimeout: 10 * time.Second,
 		ForceAttemptHTTP2:   allowsHTTP2(tlsConfig),
@@ -102,7 +102,6 @@ func refuseRedirect(req *http.Request, via []*http.Request) error {
 
 // heard notes when bytes came from the server: the head of an answer, or any part of a body.
 type heard struct {
-	next http.RoundTripper
 	now  func() time.Time
 	last atomic.Pointer[time.Time]
 }
@@ -112,18 +111,24 @@ func (h *heard) note() {
 	h.last.Store(&now)
 }
 
-func (h *heard) RoundTrip(req *http.Request) (*http.Response, error) {
+// hearing is a transport that is listened to.
+type hearing struct {
+	next  http.RoundTripper
+	heard *heard
+}
+
+func (h *hearing) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, err := h.next.RoundTrip(req)
 	if err != nil {
 		return nil, err
 	}
-	h.note()
-	resp.Body = &heardBody{ReadCloser: resp.Body, heard: h}
+	h.heard.note()
+	resp.Body = &heardBody{ReadCloser: resp.Body, heard: h.heard}
 	return resp, nil
 }
 
 // CloseIdleConnections does so in the transport below, if that can.
-func (h *heard) CloseIdleConnections() {
+func (h *hearing) CloseIdleConnections() {
 	if t, ok := h.next.(interface{ CloseIdleConnections() }); ok {
 		t.CloseIdleConnections()
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/upstreamd/upstreamd/internal/kube/client"
+	"github.com/upstreamd/upstreamd/internal/kube/discovery"
 	"github.com/upstreamd/upstreamd/internal/kube/lean"
 	"github.com/upstreamd/upstreamd/internal/ref"
 )
@@ -33,24 +35,51 @@ type Options struct {
 }
 
 // Client is one SyncTarget's connection. It is safe for concurrent use.
+//
+// Where the connection leads may change: watches go on with other credentials, begin anew at another server, and wait while there is
+// none. What they have told stays true for the receiver until the next list.
 type Client struct {
-	conn     *client.Conn
+	options  client.Options
 	settings lean.Settings
 	timeout  time.Duration
 	known    atomic.Pointer[ref.Resource] // one that is watched or listed: what a probe falls back to
+
+	mu    sync.Mutex
+	via   *connection
+	heard time.Time // on connections that were left
+}
+
+// connection is one that a Client has, or had.
+type connection struct {
+	conn *client.Conn
+	err  error         // why there is none
+	left chan struct{} // closed when another takes its place
 }
 
 // New makes a client; nothing is sent yet.
 func New(cfg *rest.Config, opts Options) (*Client, error) {
-	conn, err := client.New(cfg, client.Options{UserAgent: opts.UserAgent, Now: opts.Now})
+	c := newClient(opts)
+	conn, err := client.New(cfg, c.options)
 	if err != nil {
 		return nil, fmt.Errorf("SyncTarget: %w", err)
 	}
+	c.via = &connection{conn: conn, left: make(chan struct{})}
+	return c, nil
+}
+
+// Unconnected makes a client that leads nowhere until it is told where by Reconfigure. Whatever is asked of it fails with the reason.
+func Unconnected(reason error, opts Options) *Client {
+	c := newClient(opts)
+	c.via = &connection{err: reason, left: make(chan struct{})}
+	return c
+}
+
+func newClient(opts Options) *Client {
 	if opts.ProbeTimeout <= 0 {
 		opts.ProbeTimeout = 5 * time.Second
 	}
 	return &Client{
-		conn:    conn,
+		options: client.Options{UserAgent: opts.UserAgent, Now: opts.Now},
 		timeout: opts.ProbeTimeout,
 		settings: lean.Settings{
 			Limits:     lean.Limits{Object: opts.BodyLimit, List: opts.ListLimit},
@@ -61,51 +90,147 @@ func New(cfg *rest.Config, opts Options) (*Client, error) {
 			StreamIdle: opts.StreamIdle,
 			Logger:     opts.Logger,
 		},
-	}, nil
+	}
+}
+
+// Reconfigure leads the connection where cfg says. On the same server only the credentials are replaced: open watches stay open and
+// nothing is listed again. At another one, all watches begin anew. After an error everything is as before.
+func (c *Client) Reconfigure(cfg *rest.Config) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.via.conn != nil && c.via.conn.Leads(cfg) {
+		if err := c.via.conn.Renew(cfg); err != nil {
+			return fmt.Errorf("SyncTarget: %w", err)
+		}
+		return nil
+	}
+	conn, err := client.New(cfg, c.options)
+	if err != nil {
+		return fmt.Errorf("SyncTarget: %w", err)
+	}
+	c.leave(&connection{conn: conn})
+	return nil
+}
+
+// Disconnect gives the connection up until the next Reconfigure: watches wait, whatever is asked fails with the reason.
+func (c *Client) Disconnect(reason error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.leave(&connection{err: reason})
+}
+
+// leave is called with c.mu held.
+func (c *Client) leave(next *connection) {
+	next.left = make(chan struct{})
+	old := c.via
+	c.via = next
+	close(old.left)
+	if old.conn != nil {
+		c.heard = old.conn.LastHeard()
+		old.conn.Close()
+	}
+}
+
+func (c *Client) current() *connection {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.via
 }
 
 // Watch lists and watches r in all namespaces until ctx ends, and tells emit what it sees, from one goroutine at a time: a complete
 // list as one Listed, each relist as another; then Changed and Deleted. Failed carries an error that will be tried again.
 func (c *Client) Watch(ctx context.Context, r ref.Resource, want ref.Want, emit ref.Emit) {
-	source, err := c.source(r, "", want)
+	for ctx.Err() == nil {
+		c.watch(ctx, c.current(), r, want, emit)
+	}
+}
+
+// watch watches over one connection, until ctx ends or it is left.
+func (c *Client) watch(ctx context.Context, via *connection, r ref.Resource, want ref.Want, emit ref.Emit) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	source, err := c.source(via, r, "", want)
 	if err != nil {
 		emit(ref.Event{Type: ref.Failed, Err: err})
-		<-ctx.Done()
+		select {
+		case <-ctx.Done():
+		case <-via.left:
+		}
 		return
 	}
+	ended := make(chan struct{})
+	defer close(ended)
+	go func() {
+		select {
+		case <-via.left:
+			cancel()
+		case <-ended:
+		}
+	}()
 	source.Watch(ctx, emit)
 }
 
 // List reads all objects of r in one namespace, or in all of them if it is empty, as they are now: it asks the SyncTarget's storage,
 // not a cache.
 func (c *Client) List(ctx context.Context, r ref.Resource, namespace string, want ref.Want) ([]*ref.Object, error) {
-	source, err := c.source(r, namespace, want)
+	via := c.current()
+	source, err := c.source(via, r, namespace, want)
 	if err != nil {
 		return nil, err
 	}
 	page, err := source.List(ctx, "")
+	if apierrors.IsNotFound(err) && c.absent(ctx, via, r) {
+		return nil, nil
+	}
 	if err != nil {
 		return nil, fmt.Errorf("list %s: %w", ref.ResourceString(r), err)
 	}
 	return page.Objects, nil
 }
 
-func (c *Client) source(r ref.Resource, namespace string, want ref.Want) (*lean.Source, error) {
+func (c *Client) source(via *connection, r ref.Resource, namespace string, want ref.Want) (*lean.Source, error) {
+	if via.conn == nil {
+		return nil, via.err
+	}
 	path, err := client.ResourcePath(r, namespace, "", "")
 	if err != nil {
 		return nil, fmt.Errorf("list %s: %w", ref.ResourceString(r), err)
 	}
 	c.known.CompareAndSwap(nil, &r)
-	return lean.NewSource(c.conn, path, want, c.settings, nil), nil
+	settings := c.settings
+	settings.Absent = func(ctx context.Context) bool { return c.absent(ctx, via, r) }
+	return lean.NewSource(via.conn, path, want, settings, nil), nil
+}
+
+// absent reports whether the SyncTarget says in its own words that it does not serve r. A 404 alone may come from whatever stands in
+// front of it.
+func (c *Client) absent(ctx context.Context, via *connection, r ref.Resource) bool {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	serves, err := discovery.Server{Conn: via.conn}.Serves(ctx, r)
+	return err == nil && !serves
+}
+
+// Kinds lists what the SyncTarget serves.
+func (c *Client) Kinds(ctx context.Context) ([]discovery.Kind, error) {
+	via := c.current()
+	if via.conn == nil {
+		return nil, via.err
+	}
+	return discovery.Server{Conn: via.conn}.Kinds(ctx)
 }
 
 // Probe asks the API server whether it is ready. Where that is not allowed (401, 403) or not offered (404), it lists one object of
 // a resource that is watched, or one namespace. nil means that the server is there and works; an answer of any kind counts for
 // LastHeard.
 func (c *Client) Probe(ctx context.Context) error {
+	via := c.current()
+	if via.conn == nil {
+		return via.err
+	}
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	err := c.get(ctx, "/readyz", nil)
+	err := get(ctx, via.conn, "/readyz", nil)
 	if !apierrors.IsUnauthorized(err) && !apierrors.IsForbidden(err) && !apierrors.IsNotFound(err) {
 		return err
 	}
@@ -117,11 +242,11 @@ func (c *Client) Probe(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return c.get(ctx, path, url.Values{"limit": {"1"}})
+	return get(ctx, via.conn, path, url.Values{"limit": {"1"}})
 }
 
-func (c *Client) get(ctx context.Context, path string, query url.Values) error {
-	resp, err := c.conn.Do(ctx, client.Request{Path: path, Query: query})
+func get(ctx context.Context, conn *client.Conn, path string, query url.Values) error {
+	resp, err := conn.Do(ctx, client.Request{Path: path, Query: query})
 	if err != nil {
 		return fmt.Errorf("probe: %w", err)
 	}
@@ -129,8 +254,22 @@ func (c *Client) get(ctx context.Context, path string, query url.Values) error {
 	return nil
 }
 
-// LastHeard is when any byte came last on any answer of this connection; zero if never.
-func (c *Client) LastHeard() time.Time { return c.conn.LastHeard() }
+// LastHeard is when any byte came last on any answer; zero if never.
+func (c *Client) LastHeard() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.via.conn == nil {
+		return c.heard
+	}
+	if heard := c.via.conn.LastHeard(); heard.After(c.heard) {
+		return heard
+	}
+	return c.heard
+}
 
-// Close drops idle connections. Watches end with their contexts.
-func (c *Client) Close() { c.conn.Close() }
+// Close cuts the connection, and calls under way with it. Watches end with their contexts.
+func (c *Client) Close() {
+	if via := c.current(); via.conn != nil {
+		via.conn.Close()
+	}
+}

@@ -29,6 +29,7 @@ type follower struct {
 	source *Source
 	pace   pace
 	paged  bool           // the server has no streaming lists
+	absent bool           // it was told that the resource is not served
 	last   *stream        // the watch that was opened last
 	work   sync.WaitGroup // goroutines that read streams
 
@@ -87,16 +88,21 @@ func (f *follower) failed(err error) {
 // attempt calls try until it succeeds, ctx ends, or the error is one that the reflector has to know.
 func (f *follower) attempt(ctx context.Context, try func() error, tellsReflector func(error) bool) error {
 	f.settle(ctx)
-	for {
-		if f.pace.wait(ctx) != nil {
+	for renewed := f.source.conn.Renewed(); ; {
+		if f.pace.wait(ctx, renewed) != nil {
 			return errStopped
 		}
+		renewed = f.source.conn.Renewed() // asked before the attempt, which may go out with either credentials
 		err := try()
 		switch {
 		case err == nil:
+			f.absent = false
 			return nil
 		case ctx.Err() != nil:
 			return errStopped
+		case apierrors.IsNotFound(err) && f.notServed(ctx):
+			f.pace.failed(err)
+			continue
 		case movedOn(err):
 			f.pace.failed(err)
 			return apierrors.NewResourceExpired(err.Error()) // the one form that the reflector takes in silence everywhere
@@ -105,6 +111,19 @@ func (f *follower) attempt(ctx context.Context, try func() error, tellsReflector
 		}
 		f.failed(err)
 	}
+}
+
+// notServed says so to the receiver, as an empty list, where it is certain that the resource is not served: there are no objects of
+// a kind that is not there. It is tried on as after a failure, for the kind may come.
+func (f *follower) notServed(ctx context.Context) bool {
+	if f.source.settings.Absent == nil || !f.source.settings.Absent(ctx) {
+		return false
+	}
+	if !f.absent {
+		f.absent = true
+		f.tell(ref.Event{Type: ref.Listed})
+	}
+	return true
 }
 
 // settle accounts for the watch that ended before.
@@ -198,7 +217,7 @@ func (f *follower) change(t ref.EventType, obj any) error {
 }
 
 // Replace hands on a complete list, in the order of names: the reflector's own order is that of a map.
-func (f *follower) Replace(list []any, _ string) error {
+func (f *follower) Replace(list []any, version string) error {
 	objects := make([]*ref.Object, len(list))
 	for i, obj := range list {
 		objects[i] = obj.(*item).object
@@ -206,7 +225,7 @@ func (f *follower) Replace(list []any, _ string) error {
 	slices.SortFunc(objects, func(a, b *ref.Object) int {
 		return cmp.Or(cmp.Compare(a.Workspace, b.Workspace), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 	})
-	f.tell(ref.Event{Type: ref.Listed, Objects: objects})
+	f.tell(ref.Event{Type: ref.Listed, Objects: objects, Version: version})
 	return nil
 }
 

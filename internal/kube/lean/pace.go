@@ -45,8 +45,8 @@ func (p *pace) failed(err error) {
 
 func (p *pace) succeeded() { p.failures, p.due = 0, 0 }
 
-// wait waits for what is due, or until ctx ends.
-func (p *pace) wait(ctx context.Context) error {
+// wait waits for what is due, or until sooner or ctx ends that.
+func (p *pace) wait(ctx context.Context, sooner <-chan struct{}) error {
 	due := p.due
 	p.due = 0
 	if due <= 0 {
@@ -56,6 +56,9 @@ func (p *pace) wait(ctx context.Context) error {
 	defer timer.Stop()
 	select {
 	case <-timer.C:
+		return nil
+	case <-sooner:
+		p.failures = 0
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()

@@ -34,7 +34,10 @@ type Settings struct {
 	// StreamIdle is how long a streaming list may pause before its end is marked. Servers before 1.27 do not know streaming lists and
 	// never mark it; they are asked for pages then. Default 15 s.
 	StreamIdle time.Duration
-	Logger     zerolog.Logger
+	// Absent, if not nil, is asked after a 404 whether the server certainly does not serve the resource. Then its list is empty until the
+	// resource comes; any other 404 is a failure.
+	Absent func(context.Context) bool
+	Logger zerolog.Logger
 }
 
 func (s Settings) withDefaults() Settings {

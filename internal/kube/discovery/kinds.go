@@ -1,0 +1,196 @@
+package discovery
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	apidiscovery "k8s.io/api/apidiscovery/v2"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/upstreamd/upstreamd/internal/kube/client"
+	"github.com/upstreamd/upstreamd/internal/ref"
+)
+
+// maxDocument bounds a discovery document, in bytes.
+const maxDocument = 16 << 20
+
+// aggregated asks for all kinds in one document. Servers that do not have it answer with what they have.
+const aggregated = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json"
+
+// errStrange says that an answer is none of an API server.
+var errStrange = errors.New("not a discovery document")
+
+// Server is an API server, or one workspace of it.
+type Server struct {
+	Conn   *client.Conn
+	Prefix string // path of the workspace below the connection's; empty: none
+}
+
+// Kind is a kind in one version, as a server serves it.
+type Kind struct {
+	ref.Resource
+	Watched bool // it can be listed and watched
+	Status  bool // its status can be patched, as a subresource
+}
+
+// Serves reports whether the server serves r. It is false only if the server itself says so: an answer of something in front of
+// it is an error.
+func (s Server) Serves(ctx context.Context, r ref.Resource) (bool, error) {
+	list, err := s.resources(ctx, r.GroupVersion())
+	if err == nil {
+		return slices.ContainsFunc(list.APIResources, func(a metav1.APIResource) bool { return a.Name == r.Resource }), nil
+	}
+	if !apierrors.IsNotFound(err) {
+		return false, err
+	}
+	versions, err := s.versions(ctx, r.Group == "")
+	if err != nil {
+		return false, err
+	}
+	if slices.Contains(versions, r.GroupVersion()) {
+		return false, fmt.Errorf("discover %s: it is named, and not found", r.GroupVersion())
+	}
+	return false, nil
+}
+
+// Kinds lists all that the server serves, in each version, the preferred version of a group first.
+func (s Server) Kinds(ctx context.Context) ([]Kind, error) {
+	var kinds []Kind
+	for _, core := range []bool{true, false} {
+		some, err := s.kinds(ctx, core)
+		if err != nil {
+			return nil, err
+		}
+		kinds = append(kinds, some...)
+	}
+	return kinds, nil
+}
+
+// root is where the versions of the core group are told, or those of all others.
+func root(core bool) string {
+	if core {
+		return "/api"
+	}
+	return "/apis"
+}
+
+func (s Server) kinds(ctx context.Context, core bool) ([]Kind, error) {
+	var all apidiscovery.APIGroupDiscoveryList
+	if err := s.document(ctx, root(core), aggregated, &all); err != nil {
+		return nil, fmt.Errorf("discover %s: %w", root(core), err)
+	}
+	if all.Kind == "APIGroupDiscoveryList" {
+		return ofGroups(all.Items), nil
+	}
+	versions, err := s.versions(ctx, core)
+	if err != nil {
+		return nil, err
+	}
+	var kinds []Kind
+	for _, gv := range versions {
+		list, err := s.resources(ctx, gv)
+		if err != nil {
+			return nil, err
+		}
+		kinds = append(kinds, ofVersion(gv, list.APIResources)...)
+	}
+	return kinds, nil
+}
+
+func ofGroups(groups []apidiscovery.APIGroupDiscovery) []Kind {
+	var kinds []Kind
+	for _, group := range groups {
+		for _, version := range group.Versions {
+			for _, r := range version.Resources {
+				status := slices.IndexFunc(r.Subresources, func(s apidiscovery.APISubresourceDiscovery) bool { return s.Subresource == "status" })
+				kinds = append(kinds, Kind{
+					Resource: ref.Resource{Group: group.Name, Version: version.Version, Resource: r.Resource},
+					Watched:  watched(r.Verbs),
+					Status:   status >= 0 && slices.Contains(r.Subresources[status].Verbs, "patch"),
+				})
+			}
+		}
+	}
+	return kinds
+}
+
+func ofVersion(gv schema.GroupVersion, list []metav1.APIResource) []Kind {
+	var kinds []Kind
+	for _, r := range list {
+		if strings.Contains(r.Name, "/") {
+			continue
+		}
+		kinds = append(kinds, Kind{
+			Resource: gv.WithResource(r.Name),
+			Watched:  watched(r.Verbs),
+			Status: slices.ContainsFunc(list, func(s metav1.APIResource) bool {
+				return s.Name == r.Name+"/status" && slices.Contains(s.Verbs, "patch")
+			}),
+		})
+	}
+	return kinds
+}
+
+func watched(verbs []string) bool {
+	return slices.Contains(verbs, "list") && slices.Contains(verbs, "watch")
+}
+
+// versions are the group versions that the server names, the preferred one of a group first.
+func (s Server) versions(ctx context.Context, core bool) ([]schema.GroupVersion, error) {
+	var list struct {
+		Kind     string            `json:"kind"`
+		Versions []string          `json:"versions"` // of the core group
+		Groups   []metav1.APIGroup `json:"groups"`
+	}
+	if err := s.document(ctx, root(core), "", &list); err != nil {
+		return nil, fmt.Errorf("discover %s: %w", root(core), err)
+	}
+	if list.Kind != "APIVersions" && list.Kind != "APIGroupList" {
+		return nil, fmt.Errorf("discover %s: %w", root(core), errStrange)
+	}
+	var versions []schema.GroupVersion
+	for _, v := range list.Versions {
+		versions = append(versions, schema.GroupVersion{Version: v})
+	}
+	for _, g := range list.Groups {
+		if g.PreferredVersion.Version != "" {
+			versions = append(versions, schema.GroupVersion{Group: g.Name, Version: g.PreferredVersion.Version})
+		}
+		for _, v := range g.Versions {
+			if v.Version != g.PreferredVersion.Version {
+				versions = append(versions, schema.GroupVersion{Group: g.Name, Version: v.Version})
+			}
+		}
+	}
+	return versions, nil
+}
+
+func (s Server) resources(ctx context.Context, gv schema.GroupVersion) (*metav1.APIResourceList, error) {
+	var list metav1.APIResourceList
+	if err := s.document(ctx, client.GroupVersionPath(gv.Group, gv.Version), "", &list); err != nil {
+		return nil, fmt.Errorf("discover %s: %w", gv, err)
+	}
+	if list.Kind != "APIResourceList" {
+		return nil, fmt.Errorf("discover %s: %w", gv, errStrange)
+	}
+	return &list, nil
+}
+
+func (s Server) document(ctx context.Context, path, accept string, into any) error {
+	resp, err := s.Conn.Do(ctx, client.Request{Path: s.Prefix + path, Accept: accept})
+	if err != nil {
+		return err
+	}
+	defer client.Drain(resp.Body)
+	if err := json.NewDecoder(io.LimitReader(resp.Body, maxDocument)).Decode(into); err != nil {
+		return client.Cause(ctx, err)
+	}
+	return nil
+}

@@ -1,0 +1,147 @@
+package discovery
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+
+	"github.com/upstreamd/upstreamd/internal/kube/client"
+	kt "github.com/upstreamd/upstreamd/internal/kube/kubetest"
+	"github.com/upstreamd/upstreamd/internal/ref"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// documents answers paths with bodies; what is not there is 404 in plain text, as a kube-apiserver says it.
+type documents map[string]string
+
+func (d documents) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	path := r.URL.Path
+	if accept := r.Header.Get("Accept"); accept != "application/json" {
+		if _, ok := d["aggregated "+path]; ok {
+			path = "aggregated " + path
+		}
+	}
+	if body, ok := d[path]; ok {
+		kt.JSON(http.StatusOK, body)(w, r)
+		return
+	}
+	http.NotFound(w, r)
+}
+
+func server(t *testing.T, h http.Handler, prefix string) Server {
+	t.Helper()
+	conn, err := client.New(kt.Memory(t, h), client.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(conn.Close)
+	return Server{Conn: conn, Prefix: prefix}
+}
+
+const (
+	groups = `{"kind":"APIGroupList","groups":[
+		{"name":"apps","versions":[{"version":"v1"}],"preferredVersion":{"version":"v1"}},
+		{"name":"example.com","versions":[{"version":"v1"},{"version":"v2"}],"preferredVersion":{"version":"v2"}}]}`
+	apps = `{"kind":"APIResourceList","groupVersion":"apps/v1","resources":[
+		{"name":"deployments","verbs":["get","list","watch"]},{"name":"deployments/status","verbs":["get","patch"]},{"name":"deployments/scale","verbs":["get","patch"]},
+		{"name":"notes","verbs":["list","watch"]},{"name":"reviews","verbs":["create"]}]}`
+	widgets = `{"kind":"APIResourceList","resources":[{"name":"widgets","verbs":["list","watch"]},{"name":"widgets/status","verbs":["get"]}]}`
+	pods    = `{"kind":"APIResourceList","groupVersion":"v1","resources":[{"name":"pods","verbs":["list","watch"]},{"name":"pods/status","verbs":["patch"]}]}`
+)
+
+var plain = documents{
+	"/api": `{"kind":"APIVersions","versions":["v1"]}`, "/apis": groups, "/api/v1": pods, "/apis/apps/v1": apps,
+	"/apis/example.com/v1": widgets, "/apis/example.com/v2": widgets,
+}
+
+var all = []Kind{
+	{Resource: ref.Resource{Version: "v1", Resource: "pods"}, Watched: true, Status: true},
+	{Resource: ref.Resource{Group: "apps", Version: "v1", Resource: "deployments"}, Watched: true, Status: true},
+	{Resource: ref.Resource{Group: "apps", Version: "v1", Resource: "notes"}, Watched: true},
+	{Resource: ref.Resource{Group: "apps", Version: "v1", Resource: "reviews"}},
+	{Resource: ref.Resource{Group: "example.com", Version: "v2", Resource: "widgets"}, Watched: true},
+	{Resource: ref.Resource{Group: "example.com", Version: "v1", Resource: "widgets"}, Watched: true},
+}
+
+func TestKinds(t *testing.T) {
+	got, err := server(t, plain, "").Kinds(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(all, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestKindsInOneDocument(t *testing.T) {
+	got, err := server(t, documents{
+		"aggregated /clusters/a/api": `{"kind":"APIGroupDiscoveryList","items":[{"versions":[{"version":"v1","resources":[
+			{"resource":"pods","verbs":["list","watch"],"subresources":[{"subresource":"log","verbs":["get"]},{"subresource":"status","verbs":["patch"]}]}]}]}]}`,
+		"aggregated /clusters/a/apis": `{"kind":"APIGroupDiscoveryList","items":[
+			{"metadata":{"name":"apps"},"versions":[{"version":"v1","resources":[
+				{"resource":"deployments","verbs":["list","watch"],"subresources":[{"subresource":"status","verbs":["get","patch"]}]},
+				{"resource":"notes","verbs":["list","watch"]},{"resource":"reviews","verbs":["create"]}]}]},
+			{"metadata":{"name":"example.com"},"versions":[
+				{"version":"v2","resources":[{"resource":"widgets","verbs":["list","watch"],"subresources":[{"subresource":"status","verbs":["get"]}]}]},
+				{"version":"v1","freshness":"Stale","resources":[{"resource":"widgets","verbs":["list","watch"]}]}]}]}`,
+	}, "/clusters/a").Kinds(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(all, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// Half an answer is none: a kind that is missing in it is not gone.
+func TestKindsAreAllOrNothing(t *testing.T) {
+	for _, missing := range []string{"/api", "/apis", "/api/v1", "/apis/apps/v1"} {
+		some := documents{}
+		for path, body := range plain {
+			if path != missing {
+				some[path] = body
+			}
+		}
+		if got, err := server(t, some, "").Kinds(t.Context()); err == nil {
+			t.Errorf("without %s: %v", missing, got)
+		}
+	}
+	for _, strange := range []string{`{"kind":"Pod"}`, `[]`, `{`} {
+		some := documents{"/api": plain["/api"], "/apis": plain["/apis"], "/api/v1": strange}
+		if got, err := server(t, some, "").Kinds(t.Context()); err == nil {
+			t.Errorf("%s: %v", strange, got)
+		}
+	}
+}
+
+func TestServes(t *testing.T) {
+	const unknown = "unknown"
+	for name, c := range map[string]struct {
+		server documents
+		r      ref.Resource
+		want   any
+	}{
+		"a built-in kind":                           {plain, kt.Deployments, true},
+		"a core kind":                               {plain, ref.Resource{Version: "v1", Resource: "pods"}, true},
+		"no such kind in the group":                 {plain, ref.Resource{Group: "apps", Version: "v1", Resource: "gadgets"}, false},
+		"no such core kind":                         {plain, ref.Resource{Version: "v1", Resource: "gadgets"}, false},
+		"no such group":                             {plain, ref.Resource{Group: "gadgets.io", Version: "v1", Resource: "gadgets"}, false},
+		"no such version":                           {plain, ref.Resource{Group: "apps", Version: "v2", Resource: "deployments"}, false},
+		"an ingress without a backend":              {documents{}, kt.Deployments, unknown},
+		"a group that is named and does not answer": {documents{"/apis": groups}, kt.Deployments, unknown},
+		"a web page":                                {documents{"/apis": `{"hello":"world"}`}, kt.Deployments, unknown},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := server(t, c.server, "").Serves(t.Context(), c.r)
+			switch {
+			case c.want == unknown && err == nil:
+				t.Errorf("got %v, want an error", got)
+			case c.want != unknown && (err != nil || got != c.want):
+				t.Errorf("got %v, %v; want %v", got, err, c.want)
+			}
+		})
+	}
+}
