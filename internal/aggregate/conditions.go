@@ -69,8 +69,10 @@ func (d *decider) conditions(f *policy.Field, end ending) (any, error) {
 // heldConditions are the published conditions of ours, Unknown where they depend on SyncTargets that are not known, and a new summary.
 func (d *decider) heldConditions(f *policy.Field) any {
 	c := &conditionList{decider: d, path: f.Path, top: len(f.Path) == 1 && f.Path[0] == "conditions", held: true}
-	if d.blind > 0 {
-		c.scope = d.views
+	for _, v := range d.views {
+		if d.blind > 0 && (v.status == nil || !f.Implied || d.takenOver()) {
+			c.scope = append(c.scope, v)
+		}
 	}
 	list, err := c.decide(ending{})
 	if err != nil || len(list) == 0 {
@@ -171,9 +173,7 @@ func (c *conditionList) oneType(said []voice) map[string]any {
 			said = append(said, voice{kind: kind, status: "Unknown", source: v.Source, reason: reasonStale})
 		}
 	}
-	if missing := c.missing(said); missing != nil && slices.Contains(c.p.Conditions.UnknownWhenAbsent, kind) {
-		said = append(said, missing...)
-	}
+	said = append(said, c.missing(kind, said)...)
 	status, decided := c.winner(kind, said)
 	if !decided {
 		c.kept = append(c.kept, c.path.String()+"."+kind)
@@ -195,16 +195,16 @@ func (c *conditionList) oneType(said []voice) map[string]any {
 	return c.entry(status, deciding, said, published)
 }
 
-// missing are the placed SyncTargets that say nothing of a type. In a copy there are none.
-func (c *conditionList) missing(said []voice) []voice {
-	if c.copied || len(said) >= c.counted {
+// missing are the placed SyncTargets that say nothing of a type that every healthy object has. In a copy there are none.
+func (c *conditionList) missing(kind string, said []voice) []voice {
+	if c.copied || len(said) >= c.counted || !slices.Contains(c.p.Conditions.UnknownWhenAbsent, kind) {
 		return nil
 	}
 	var missing []voice
 	for i := range c.in.Sources {
 		s := &c.in.Sources[i]
 		if c.counts(s) && !slices.ContainsFunc(said, func(v voice) bool { return v.source == s }) {
-			missing = append(missing, voice{kind: said[0].kind, status: "Unknown", source: s, reason: reasonNotReported})
+			missing = append(missing, voice{kind: kind, status: "Unknown", source: s, reason: reasonNotReported})
 		}
 	}
 	return missing

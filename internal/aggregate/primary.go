@@ -22,7 +22,8 @@ func (d *decider) latest() *view {
 }
 
 // primary is the view that speaks for all: the one that is named; else the healthy one whose status is what is published; else the
-// first fresh one, else the first, in the order of the policy and then of names. It is nil if the one that is named has no status.
+// first fresh one that takes workloads, else the first fresh one, else the first, in the order of the policy and then of names. It is
+// nil if the one that is named has no status.
 func (d *decider) primary() *view {
 	if named := d.named(); named != nil {
 		for i := range d.views {
@@ -37,9 +38,12 @@ func (d *decider) primary() *view {
 	if published := d.publishedFrom(candidates); published != nil && (!published.Stale || !fresh) {
 		return published
 	}
-	for _, v := range candidates {
-		if !v.Stale || !fresh {
-			return v
+	for _, eligible := range []func(*view) bool{
+		func(v *view) bool { return !v.Stale && !v.Unschedulable },
+		func(v *view) bool { return !v.Stale || !fresh },
+	} {
+		if i := slices.IndexFunc(candidates, eligible); i >= 0 {
+			return candidates[i]
 		}
 	}
 	return nil

@@ -32,12 +32,13 @@ const (
 
 // Source is one placed SyncTarget's part in a decision.
 type Source struct {
-	Target       ref.SyncTarget
-	State        State
-	Stale        bool          // not heard of for the grace period
-	Since        time.Time     // when it was heard of last, if it is stale
-	Contribution *Contribution // set if and only if State is Reporting
-	CaughtUp     bool          // the copy stems from the upstream object's current generation
+	Target        ref.SyncTarget
+	State         State
+	Stale         bool          // not heard of for the grace period
+	Unschedulable bool          // takes no new workloads: chosen as a primary only where no other fresh one can be
+	Since         time.Time     // when it was heard of last, if it is stale
+	Contribution  *Contribution // set if and only if State is Reporting
+	CaughtUp      bool          // the copy stems from the upstream object's current generation
 }
 
 // Input is everything a decision may depend on. There is no clock in it.

@@ -167,7 +167,7 @@ func compare(a, b any) (int, error) {
 			return cmp.Compare(a, b), nil
 		}
 	}
-	return 0, fmt.Errorf("%v and %v %w", a, b, errNoOrder)
+	return 0, fmt.Errorf("%s and %s %w", describe(a), describe(b), errNoOrder)
 }
 
 func compareTexts(a, b string) int {
@@ -235,17 +235,17 @@ func add(a, b any) (any, error) {
 			return perKey(a, b, add)
 		}
 	}
-	return nil, fmt.Errorf("%v and %v can't be added", a, b)
+	return nil, fmt.Errorf("%s and %s can't be added", describe(a), describe(b))
 }
 
 func addQuantities(a, b string) (any, error) {
 	qa, err := resource.ParseQuantity(a)
 	if err != nil {
-		return nil, fmt.Errorf("%q: %w", a, err)
+		return nil, fmt.Errorf("%s is no quantity: %w", describe(a), err)
 	}
 	qb, err := resource.ParseQuantity(b)
 	if err != nil {
-		return nil, fmt.Errorf("%q: %w", b, err)
+		return nil, fmt.Errorf("%s is no quantity: %w", describe(b), err)
 	}
 	qa.Add(qb)
 	return qa.String(), nil
@@ -273,9 +273,22 @@ func extreme(sign int) func(a, b any) (any, error) {
 func measurable(v any) (any, error) {
 	switch v.(type) {
 	case bool, []any:
-		return nil, fmt.Errorf("%v is no number, quantity or time", v)
+		return nil, fmt.Errorf("%s is no number, quantity or time", describe(v))
 	}
 	return v, nil
+}
+
+// describe is a value for people: short, whatever a cluster reports.
+func describe(v any) string {
+	switch v := v.(type) {
+	case map[string]any:
+		return "an object"
+	case []any:
+		return "a list"
+	case string:
+		return fmt.Sprintf("%.40q", v)
+	}
+	return fmt.Sprint(v)
 }
 
 // perKey combines two objects by key; what is in one only is taken as it is.
