@@ -70,6 +70,7 @@ type crashed struct{ reason any }
 // Observed is the latest state of a downstream object.
 type Observed struct {
 	Object   *ref.Object
+	Upstream ref.Upstream
 	Epoch    uint64
 	Received time.Time // when the event came in
 	Answer   bool      // answer at once, even if nothing changed: the object was listed
@@ -77,6 +78,8 @@ type Observed struct {
 
 // Deleted ends an object actor. Withdraw is false when a Listed without the object says the same.
 type Deleted struct {
+	Source   ref.Downstream
+	Upstream ref.Upstream
 	At       Position
 	Withdraw bool
 }
@@ -131,12 +134,22 @@ type Relist struct{}
 
 // TargetAdded says that a SyncTarget may contribute, from an epoch on.
 type TargetAdded struct {
-	Target    locator.Target
-	FromEpoch uint64
+	Target     locator.Target
+	Scheduling Scheduling
+	FromEpoch  uint64
 }
 
 // TargetChanged says that something else is known of a SyncTarget that is there, such as the workspaces that it is bound to.
-type TargetChanged struct{ Target locator.Target }
+type TargetChanged struct {
+	Target     locator.Target
+	Scheduling Scheduling
+}
+
+// Scheduling is what the SyncTarget object says of new and present workloads.
+type Scheduling struct {
+	Unschedulable bool // it takes no new ones: it is chosen as a primary only where no other can be
+	Evicted       bool // it is to hold none any more: it counts as one on which nothing is placed
+}
 
 // TargetHealth says whether a SyncTarget was heard of within the grace period.
 type TargetHealth struct {

@@ -40,7 +40,8 @@ type rules struct {
 	whole     bool // the extractor looks at the whole object
 }
 
-// objectActor owns the cached status of one downstream object, and its debounce timer.
+// objectActor owns the cached status of one downstream object, and its debounce timer. It learns what it is from the first
+// Observed, so that all of a watch's object actors share one set of props.
 type objectActor struct {
 	config   *objectConfig
 	source   ref.Downstream
@@ -84,6 +85,7 @@ func (o *objectActor) observed(ctx actor.Context, m Observed) {
 		return
 	}
 	o.at = at
+	o.source, o.upstream = ref.Downstream{Namespace: m.Object.Namespace, Name: m.Object.Name}, m.Upstream
 	changed := o.take(m.Object, m.Received)
 	if m.Answer || !o.answered {
 		if changed {
@@ -198,6 +200,9 @@ func (o *objectActor) flush(ctx actor.Context, m flush) {
 }
 
 func (o *objectActor) resend(ctx actor.Context, m resend) {
+	if !o.answered {
+		return // it has failed, and is about to observe its object again
+	}
 	if m.epoch > o.at.Epoch {
 		o.at.Epoch = m.epoch
 	}
@@ -206,7 +211,7 @@ func (o *objectActor) resend(ctx actor.Context, m resend) {
 
 func (o *objectActor) deleted(ctx actor.Context, m Deleted) {
 	if m.Withdraw {
-		ctx.Send(o.config.aggregator, Withdrawn{Target: o.config.target, Source: o.source, Upstream: o.upstream, At: m.At})
+		ctx.Send(o.config.aggregator, Withdrawn{Target: o.config.target, Source: m.Source, Upstream: m.Upstream, At: m.At})
 	}
 	ctx.Stop(ctx.Self())
 }

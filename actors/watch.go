@@ -44,6 +44,7 @@ type WatchConfig struct {
 type watchActor struct {
 	WatchConfig
 	object  *objectConfig
+	props   *actor.Props // of all object actors
 	want    ref.Want
 	said    *once
 	events  map[ref.EventType]prometheus.Counter
@@ -119,6 +120,8 @@ func NewWatch(c WatchConfig) actor.Actor {
 		coalesced:  c.Metrics.Coalesced.WithLabelValues(resource, "object"),
 	}
 	w.usePolicy()
+	config := w.object
+	w.props = c.ObjectProps(func() actor.Actor { return &objectActor{config: config} })
 	return w
 }
 
@@ -299,7 +302,7 @@ func (w *watchActor) continueListing(ctx actor.Context) {
 	w.listed = true
 	for source, c := range w.objects {
 		if c.at.Epoch < w.epoch {
-			w.drop(ctx, source, c, Deleted{Withdraw: false})
+			w.drop(ctx, source, c, Position{}, false)
 		}
 	}
 	w.tellListed(ctx)
@@ -342,21 +345,19 @@ func (w *watchActor) present(ctx actor.Context, o *ref.Object, received time.Tim
 		return
 	}
 	if known != nil && (known.upstream != upstream || known.at.UID != o.UID) {
-		w.drop(ctx, source, known, Deleted{At: at, Withdraw: true})
+		w.drop(ctx, source, known, at, true)
 		known = nil
 	}
 	if known == nil {
 		known = w.spawn(ctx, source, upstream)
 	}
 	known.at = at
-	ctx.Send(known.pid, Observed{Object: o, Epoch: w.epoch, Received: received, Answer: listed})
+	ctx.Send(known.pid, Observed{Object: o, Upstream: upstream, Epoch: w.epoch, Received: received, Answer: listed})
 }
 
 func (w *watchActor) spawn(ctx actor.Context, source ref.Downstream, upstream ref.Upstream) *child {
-	config := w.object
-	props := w.ObjectProps(func() actor.Actor { return &objectActor{config: config, source: source, upstream: upstream} })
 	// A number that was never used: a name that is taken again right after Stop would orphan the new actor.
-	pid, err := ctx.SpawnNamed(props, strconv.FormatUint(w.Epochs.Add(1), 36))
+	pid, err := ctx.SpawnNamed(w.props, strconv.FormatUint(w.Epochs.Add(1), 36))
 	if err != nil {
 		panic(fmt.Errorf("spawning an object actor: %w", err))
 	}
@@ -393,7 +394,7 @@ func (w *watchActor) notOurs(ctx actor.Context, source ref.Downstream, known *ch
 		return
 	}
 	if known != nil {
-		w.drop(ctx, source, known, Deleted{At: at, Withdraw: true})
+		w.drop(ctx, source, known, at, true)
 	}
 	if lie := (*locator.IdentityError)(nil); errors.As(err, &lie) {
 		w.Metrics.Rejected.WithLabelValues("identity").Inc()
@@ -419,12 +420,12 @@ func (w *watchActor) gone(ctx actor.Context, o *ref.Object) {
 	if at.Before(known.at) {
 		return
 	}
-	w.drop(ctx, source, known, Deleted{At: at, Withdraw: true})
+	w.drop(ctx, source, known, at, true)
 }
 
-func (w *watchActor) drop(ctx actor.Context, source ref.Downstream, c *child, m Deleted) {
+func (w *watchActor) drop(ctx actor.Context, source ref.Downstream, c *child, at Position, withdraw bool) {
 	delete(w.objects, source)
-	ctx.Send(c.pid, m)
+	ctx.Send(c.pid, Deleted{Source: source, Upstream: c.upstream, At: at, Withdraw: withdraw})
 }
 
 // namespaceChanged looks at a Namespace's objects again when it says something new of where they belong.
