@@ -45,7 +45,7 @@ type aggregator struct {
 	byKey   map[string]ref.SyncTarget
 	entries map[ref.Upstream]*entry
 	scopes  map[ref.Workspace]*scope
-	parks   map[ref.Workspace]*park
+	parks   map[ref.Workspace]*park               // by workspace or scope
 	learned map[ref.Workspace]map[string]struct{} // paths that the server does not keep as sent
 	owned   ownership
 	seq     uint64        // of the latest Write to anything
@@ -70,8 +70,10 @@ type targetState struct {
 	doubtful  uint64 // epoch of a list from which so much vanished that a second one must say so too; 0: none
 }
 
-// scope is a workspace, or all of them ("*").
+// scope is what one list covers: a workspace, all of them, or those of one shard. What is there belongs to the scope that showed it:
+// what another one lacks says nothing about it.
 type scope struct {
+	name      ref.Workspace
 	listed    bool // a list was completed
 	described bool // the API server said how it serves the resource there
 	typed     bool

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 
@@ -30,8 +31,8 @@ const (
 
 // consider decides on an object now, or when its quiet window has ended.
 func (a *aggregator) consider(e *entry) {
-	s := a.scopeOf(e.upstream.Workspace)
-	if e.seen == nil || s == nil || !s.listed {
+	s := e.scope
+	if e.seen == nil || !s.listed {
 		return
 	}
 	now := time.Now()
@@ -137,8 +138,8 @@ func (a *aggregator) equality(w ref.Workspace, s *scope, whole bool) patch.Optio
 
 // write asks for a patch, unless there is a reason to hold it back.
 func (a *aggregator) write(e *entry, s *scope, d aggregate.Decision, status map[string]any, now time.Time) {
-	if a.parkedKind(e.upstream.Workspace, now) {
-		e.suppressed = "Parked: " + a.parks[e.upstream.Workspace].reason
+	if reason := a.parkedKind(e, now); reason != "" {
+		e.suppressed = "Parked: " + reason
 		a.cancelWrite(e)
 		return
 	}
@@ -279,7 +280,7 @@ func (a *aggregator) acknowledged(m Acknowledged) {
 	if e == nil {
 		return
 	}
-	a.unparkKind(e.upstream.Workspace)
+	a.unparkKind(e)
 	latest := m.Write.Seq == e.seq
 	if latest {
 		e.sending = false
@@ -319,12 +320,11 @@ func (a *aggregator) untrouble(e *entry) {
 
 // learn remembers which values the server does not keep as they were sent, so that they are not sent for ever.
 func (a *aggregator) learn(e *entry, m Acknowledged) {
-	s := a.scopeOf(e.upstream.Workspace)
 	got, err := parseStatus(m.Object.Status)
-	if s == nil || err != nil {
+	if err != nil {
 		return
 	}
-	for _, path := range patch.Differences(m.Write.status, got, s.typed) {
+	for _, path := range patch.Differences(m.Write.status, got, e.scope.typed) {
 		w := e.upstream.Workspace
 		if a.learned[w] == nil {
 			a.learned[w] = map[string]struct{}{}
@@ -358,12 +358,12 @@ func (a *aggregator) refused(m Refused) {
 	switch m.Class {
 	case Conflict:
 		a.Metrics.Conflicts.WithLabelValues(a.resource).Inc()
-		a.unparkKind(e.upstream.Workspace)
+		a.unparkKind(e)
 		a.conflict(e, m)
 	case OutcomeUnknown:
 		a.conflict(e, m)
 	case Gone:
-		a.unparkKind(e.upstream.Workspace)
+		a.unparkKind(e)
 		a.fetch(e, refetchAfter)
 	case NotServed, Forbidden:
 		a.park(e.upstream.Workspace, fmt.Sprintf("%s: %v", m.Class, m.Err))
@@ -380,13 +380,12 @@ func (a *aggregator) refused(m Refused) {
 func (a *aggregator) conflict(e *entry, m Refused) {
 	t := e.troubled()
 	t.conflicts++
-	s := a.scopeOf(e.upstream.Workspace)
 	switch {
-	case e.seen == nil || s == nil:
+	case e.seen == nil:
 	case t.conflicts >= maxConflicts:
 		a.fetch(e, rand.N(200*time.Millisecond)) //nolint:gosec // jitter, not a secret
 	case newer(e.seen.ResourceVersion, m.Write.Version):
-		a.decide(e, s, time.Now())
+		a.decide(e, e.scope, time.Now())
 	default:
 		a.fetch(e, refetchAfter)
 	}
@@ -422,17 +421,16 @@ func (a *aggregator) fetched(m fetched) {
 		return
 	}
 	e.trouble.fetching = false
-	s := a.scopeOf(m.upstream.Workspace)
 	switch {
 	case apierrors.IsNotFound(m.err):
 		a.goneUpstream(e)
 	case m.err != nil:
 		a.Log.WithLevel(a.said.level("get")).Str("upstream", m.upstream.String()).Err(m.err).Msg("reading the upstream object failed; tried again")
 		a.fetch(e, refetchAfter+rand.N(10*refetchAfter)) //nolint:gosec // jitter
-	case e.seen == nil || s == nil || e.sending:
+	case e.seen == nil || e.sending:
 	default:
 		a.see(e, m.object)
-		a.decide(e, s, time.Now())
+		a.decide(e, e.scope, time.Now())
 	}
 }
 
@@ -455,39 +453,57 @@ func (a *aggregator) park(w ref.Workspace, reason string) {
 	time.AfterFunc(p.pause, func() { root.Send(self, parkEnded{w}) })
 }
 
-// parkedKind reports whether a write has to wait because of a park. After its pause, one write goes ahead to try.
-func (a *aggregator) parkedKind(w ref.Workspace, now time.Time) bool {
-	p := a.parks[w]
-	switch {
-	case p == nil:
-		return false
-	case now.Before(p.until) || p.probing:
-		return true
+// parkKeys are what an object's writes may be parked by.
+func parkKeys(e *entry) []ref.Workspace {
+	if e.scope == nil || e.scope.name == e.upstream.Workspace {
+		return []ref.Workspace{e.upstream.Workspace}
 	}
-	p.probing = true
-	return false
+	return []ref.Workspace{e.upstream.Workspace, e.scope.name}
 }
 
-func (a *aggregator) inWorkspace(w ref.Workspace) func(*entry) bool {
-	return func(e *entry) bool { return e.upstream.Workspace == w }
+// parkedKind says why a write has to wait because of a park; empty: it need not. After a pause, one write goes ahead to try.
+func (a *aggregator) parkedKind(e *entry, now time.Time) (reason string) {
+	if len(a.parks) == 0 {
+		return ""
+	}
+	for _, key := range parkKeys(e) {
+		if p := a.parks[key]; p != nil && (now.Before(p.until) || p.probing) {
+			return p.reason
+		}
+	}
+	for _, key := range parkKeys(e) {
+		if p := a.parks[key]; p != nil {
+			p.probing = true
+		}
+	}
+	return ""
+}
+
+func parkedBy(w ref.Workspace) func(*entry) bool {
+	return func(e *entry) bool { return slices.Contains(parkKeys(e), w) }
 }
 
 func (a *aggregator) parkEnded(m parkEnded) {
 	if p := a.parks[m.workspace]; p != nil {
 		p.probing = false
-		a.considerAll(a.inWorkspace(m.workspace))
+		a.considerAll(parkedBy(m.workspace))
 	}
 }
 
-// unparkKind ends a park: the API server serves the resource.
-func (a *aggregator) unparkKind(w ref.Workspace) {
-	if a.parks[w] == nil {
+// unparkKind ends the parks of an object: the API server serves the resource.
+func (a *aggregator) unparkKind(e *entry) {
+	if len(a.parks) == 0 {
 		return
 	}
-	delete(a.parks, w)
-	a.Metrics.Parked.WithLabelValues("kind").Dec()
-	a.Log.Info().Str("workspace", string(w)).Msg("status is written in this workspace again")
-	a.considerAll(a.inWorkspace(w))
+	for _, key := range parkKeys(e) {
+		if a.parks[key] == nil {
+			continue
+		}
+		delete(a.parks, key)
+		a.Metrics.Parked.WithLabelValues("kind").Dec()
+		a.Log.Info().Str("workspace", string(key)).Msg("status is written in this workspace again")
+		a.considerAll(parkedBy(key))
+	}
 }
 
 func (a *aggregator) parkResult(e *entry, text, reason string, err error) {

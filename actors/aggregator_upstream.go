@@ -3,6 +3,7 @@ package actors
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -14,14 +15,6 @@ import (
 // describeRetry is the pause after the API server could not say how it serves the resource.
 const describeRetry = 2 * time.Second
 
-// scopeOf returns what is known of a workspace, or of all of them if they are listed as one.
-func (a *aggregator) scopeOf(w ref.Workspace) *scope {
-	if s := a.scopes["*"]; s != nil {
-		return s
-	}
-	return a.scopes[w]
-}
-
 // drain takes a turn's worth of upstream events.
 func (a *aggregator) drain(ctx actor.Context, m poked) {
 	if m.inbox != a.inbox || a.listings != nil {
@@ -29,15 +22,21 @@ func (a *aggregator) drain(ctx actor.Context, m poked) {
 	}
 	b := a.inbox.take(turn)
 	a.upstreamHealth(b.failed, b.list != nil || len(b.changes) > 0)
-	if b.list != nil {
+	switch {
+	case b.list == nil:
+	case b.list.event.Type == ref.Left:
+		a.endScope(b.list.event.Scope)
+	default:
 		a.upstreamListed(ctx, b.list.event.Scope, b.list.event.Objects)
 	}
+	a.upstreamLeft(b.changes)
 	for _, c := range b.changes {
-		o := c.event.Objects[0]
-		if c.event.Type == ref.Deleted {
-			a.upstreamGone(o)
-		} else {
-			a.upstreamSeen(o)
+		switch c.event.Type {
+		case ref.Left:
+		case ref.Deleted:
+			a.upstreamGone(c.event.Scope, c.event.Objects[0])
+		default:
+			a.upstreamSeen(c.event.Scope, c.event.Objects[0])
 		}
 	}
 	if b.more && a.listings == nil {
@@ -63,7 +62,7 @@ func (a *aggregator) upstreamHealth(err error, working bool) {
 func (a *aggregator) upstreamListed(ctx actor.Context, name ref.Workspace, objects []*ref.Object) {
 	s := a.scopes[name]
 	if s == nil {
-		s = &scope{}
+		s = &scope{name: name}
 		a.scopes[name] = s
 	}
 	if !s.described {
@@ -77,7 +76,7 @@ func (a *aggregator) upstreamListed(ctx actor.Context, name ref.Workspace, objec
 		}
 		return
 	}
-	a.listings = append(a.listings, &upstreamListing{scope: name, rest: objects, present: make(map[ref.Upstream]struct{}, len(objects))})
+	a.listings = append(a.listings, &upstreamListing{scope: s, rest: objects, present: make(map[ref.Upstream]struct{}, len(objects))})
 	if len(a.listings) == 1 {
 		a.continueListing(ctx)
 	}
@@ -85,7 +84,7 @@ func (a *aggregator) upstreamListed(ctx actor.Context, name ref.Workspace, objec
 
 // upstreamListing is a list that is being worked off in turns.
 type upstreamListing struct {
-	scope   ref.Workspace
+	scope   *scope
 	rest    []*ref.Object
 	present map[ref.Upstream]struct{}
 }
@@ -97,7 +96,7 @@ func (a *aggregator) continueListing(ctx actor.Context) {
 	for _, o := range l.rest[:n] {
 		u := ref.Upstream{Workspace: o.Workspace, Namespace: o.Namespace, Name: o.Name}
 		l.present[u] = struct{}{}
-		if e := a.entry(u); a.see(e, o) {
+		if e := a.entry(u); a.seeIn(l.scope, e, o) && l.scope.listed {
 			a.postpone(e)
 		}
 	}
@@ -105,12 +104,13 @@ func (a *aggregator) continueListing(ctx actor.Context) {
 		ctx.Send(ctx.Self(), listingContinues{})
 		return
 	}
-	if s := a.scopes[l.scope]; !s.listed {
-		s.listed = true
+	if !l.scope.listed {
+		l.scope.listed = true // what was seen or contributed so far could not be decided
+		a.considerAll(func(e *entry) bool { return e.scope == l.scope })
 		a.root.Send(a.parent, UpstreamReady{a.Resource})
 	}
 	for u, e := range a.entries {
-		if _, ok := l.present[u]; !ok && e.seen != nil && (l.scope == "*" || u.Workspace == l.scope) {
+		if _, ok := l.present[u]; !ok && e.seen != nil && e.scope == l.scope {
 			a.goneUpstream(e)
 		}
 	}
@@ -125,10 +125,6 @@ func (a *aggregator) continueListing(ctx actor.Context) {
 // describe asks the API server, aside, how it serves the resource in a scope.
 func (a *aggregator) describe(name ref.Workspace, after time.Duration) {
 	self, root, upstream, resource := a.self, a.root, a.Upstream, a.Resource
-	workspace := name
-	if workspace == "*" {
-		workspace = ""
-	}
 	time.AfterFunc(after, func() {
 		m := described{scope: name}
 		defer func() {
@@ -139,8 +135,8 @@ func (a *aggregator) describe(name ref.Workspace, after time.Duration) {
 		}()
 		ctx, cancel := context.WithTimeout(context.Background(), getTimeout)
 		defer cancel()
-		if m.hasStatus, m.err = upstream.HasStatus(ctx, resource, workspace); m.err == nil {
-			m.typed, m.err = upstream.Typed(ctx, resource, workspace)
+		if m.hasStatus, m.err = upstream.HasStatus(ctx, resource, name); m.err == nil {
+			m.typed, m.err = upstream.Typed(ctx, resource, name)
 		}
 	})
 }
@@ -165,8 +161,8 @@ func (a *aggregator) describedScope(ctx actor.Context, m described) {
 	a.upstreamListed(ctx, m.scope, pending)
 }
 
-func (a *aggregator) upstreamSeen(o *ref.Object) {
-	s := a.scopeOf(o.Workspace)
+func (a *aggregator) upstreamSeen(name ref.Workspace, o *ref.Object) {
+	s := a.scopes[name]
 	if s == nil {
 		return // its list says it
 	}
@@ -175,21 +171,72 @@ func (a *aggregator) upstreamSeen(o *ref.Object) {
 		return
 	}
 	e := a.entry(ref.Upstream{Workspace: o.Workspace, Namespace: o.Namespace, Name: o.Name})
-	if a.see(e, o) {
+	if a.seeIn(s, e, o) {
 		a.consider(e)
 	}
+	a.release(e)
 }
 
-func (a *aggregator) upstreamGone(o *ref.Object) {
-	if s := a.scopeOf(o.Workspace); s != nil && !s.described {
+func (a *aggregator) upstreamGone(name ref.Workspace, o *ref.Object) {
+	s := a.scopes[name]
+	if s != nil && !s.described {
 		s.pending = replaced(s.pending, o, false)
 		return
 	}
 	e := a.entries[ref.Upstream{Workspace: o.Workspace, Namespace: o.Namespace, Name: o.Name}]
-	if e == nil || e.seen == nil || e.seen.UID == o.UID && newer(e.seen.ResourceVersion, o.ResourceVersion) {
+	if e == nil || e.seen == nil || e.scope != s || e.seen.UID == o.UID && newer(e.seen.ResourceVersion, o.ResourceVersion) {
 		return
 	}
 	a.goneUpstream(e)
+}
+
+// upstreamLeft forgets what workspaces held that left their scopes. A change of such a workspace in the same batch came later.
+func (a *aggregator) upstreamLeft(changes []arrival) {
+	type place struct {
+		scope     *scope
+		workspace ref.Workspace
+	}
+	left := map[place]struct{}{}
+	for _, c := range changes {
+		if s := a.scopes[c.event.Scope]; s != nil && c.event.Type == ref.Left {
+			left[place{s, c.event.Workspace}] = struct{}{}
+			s.pending = slices.DeleteFunc(s.pending, func(o *ref.Object) bool { return o.Workspace == c.event.Workspace })
+			a.forgetWorkspace(c.event.Workspace)
+		}
+	}
+	if len(left) == 0 {
+		return
+	}
+	for u, e := range a.entries {
+		if _, gone := left[place{e.scope, u.Workspace}]; gone {
+			a.goneUpstream(e)
+		}
+	}
+}
+
+// endScope forgets a scope that is no more, with all that it held.
+func (a *aggregator) endScope(name ref.Workspace) {
+	s := a.scopes[name]
+	if s == nil {
+		return
+	}
+	delete(a.scopes, name)
+	a.forgetWorkspace(name)
+	for _, e := range a.entries {
+		if e.scope == s {
+			a.forgetWorkspace(e.upstream.Workspace)
+			a.goneUpstream(e)
+		}
+	}
+}
+
+// forgetWorkspace forgets what was found out about writing to a workspace, or scope.
+func (a *aggregator) forgetWorkspace(w ref.Workspace) {
+	delete(a.learned, w)
+	if a.parks[w] != nil {
+		delete(a.parks, w)
+		a.Metrics.Parked.WithLabelValues("kind").Dec()
+	}
 }
 
 // replaced returns objects with o in the place of the object of its name, or without it.
@@ -208,11 +255,27 @@ func replaced(objects []*ref.Object, o *ref.Object, present bool) []*ref.Object 
 
 // goneUpstream forgets the upstream object. What the SyncTargets say stays: it may be created again.
 func (a *aggregator) goneUpstream(e *entry) {
-	e.seen, e.published, e.owned, e.desired, e.generation = nil, nil, nil, nil, 0
+	a.forgetUpstream(e)
+	a.release(e)
+}
+
+func (a *aggregator) forgetUpstream(e *entry) {
+	e.scope, e.seen, e.published, e.owned, e.desired, e.generation = nil, nil, nil, nil, nil, 0
 	a.untrouble(e)
 	a.cancelWrite(e)
 	e.disarm()
-	a.release(e)
+}
+
+// seeIn takes an object as a scope shows it. In another scope than before it is another object, whatever its version.
+func (a *aggregator) seeIn(s *scope, e *entry, o *ref.Object) bool {
+	if e.seen != nil && e.scope != s {
+		a.forgetUpstream(e)
+	}
+	news := a.see(e, o)
+	if e.seen != nil {
+		e.scope = s
+	}
+	return news
 }
 
 // see takes the upstream object as it is now, and reports whether that is news.

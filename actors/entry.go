@@ -17,6 +17,7 @@ type entry struct {
 
 	// What is there.
 	seen      *ref.Object    // nil: not seen, or gone
+	scope     *scope         // where it was seen; nil with it
 	published map[string]any // the parsed status of seen
 	owned     *patch.Owned   // what of it is ours
 

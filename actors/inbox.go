@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -13,7 +14,7 @@ type inbox struct {
 	poke func(*inbox)
 
 	mu      sync.Mutex
-	lists   []arrival // lists that the actor has not taken yet, at most one per scope
+	lists   []arrival // lists and ends of scopes that the actor has not taken yet, at most one per scope
 	changes map[changeKey]arrival
 	order   []changeKey // keys of changes in the order of their first arrival
 	failed  error
@@ -21,7 +22,7 @@ type inbox struct {
 	merged  int // events that a later one replaced, since the last take
 }
 
-// changeKey names an object in an inbox.
+// changeKey names an object in an inbox, or a workspace that left: that has no name.
 type changeKey struct {
 	workspace       ref.Workspace
 	namespace, name string
@@ -44,6 +45,12 @@ func (b *inbox) emit(e ref.Event) {
 	switch e.Type {
 	case ref.Listed:
 		b.list(e, now)
+	case ref.Left:
+		if e.Workspace == "" {
+			b.list(e, now)
+		} else {
+			b.leave(e, now)
+		}
 	case ref.Failed:
 		b.failed = e.Err
 	default:
@@ -59,12 +66,11 @@ func (b *inbox) emit(e ref.Event) {
 	}
 }
 
-// list keeps a list and forgets what came before it in its scope: it is newer than all of it.
+// list keeps a list, or the end of a scope, and forgets what came before it in its scope: it is newer than all of it.
 func (b *inbox) list(e ref.Event, now time.Time) {
-	inScope := func(w ref.Workspace) bool { return e.Scope == "*" || w == e.Scope }
 	keep := b.order[:0]
 	for _, k := range b.order {
-		if inScope(k.workspace) {
+		if b.changes[k].event.Scope == e.Scope {
 			delete(b.changes, k)
 			b.merged++
 			continue
@@ -79,6 +85,20 @@ func (b *inbox) list(e ref.Event, now time.Time) {
 		}
 	}
 	b.lists = append(b.lists, arrival{e, now})
+}
+
+// leave forgets what came before of a workspace that left its scope, and keeps its place in a list that waits: so does the actor.
+func (b *inbox) leave(e ref.Event, now time.Time) {
+	for _, k := range b.order {
+		if k.workspace == e.Workspace && b.changes[k].event.Scope == e.Scope {
+			delete(b.changes, k)
+			b.merged++
+		}
+	}
+	b.order = slices.DeleteFunc(b.order, func(k changeKey) bool { _, waits := b.changes[k]; return !waits })
+	key := changeKey{workspace: e.Workspace}
+	b.order = append(b.order, key)
+	b.changes[key] = arrival{e, now}
 }
 
 func (b *inbox) change(e ref.Event, now time.Time) {

@@ -42,10 +42,10 @@ func TestInboxKeepsTheLatestOfEachObject(t *testing.T) {
 
 func TestInboxListForgetsWhatCameBeforeInItsScopeOnly(t *testing.T) {
 	b := newInbox(func(*inbox) {})
-	b.emit(ref.Event{Type: ref.Changed, Objects: []*ref.Object{object("one", "old", "1")}})
-	b.emit(ref.Event{Type: ref.Changed, Objects: []*ref.Object{object("two", "other", "2")}})
+	b.emit(ref.Event{Type: ref.Changed, Scope: "one", Objects: []*ref.Object{object("one", "old", "1")}})
+	b.emit(ref.Event{Type: ref.Changed, Scope: "two", Objects: []*ref.Object{object("two", "other", "2")}})
 	b.emit(ref.Event{Type: ref.Listed, Scope: "one", Objects: []*ref.Object{object("one", "listed", "3")}})
-	b.emit(ref.Event{Type: ref.Changed, Objects: []*ref.Object{object("one", "after", "4")}})
+	b.emit(ref.Event{Type: ref.Changed, Scope: "one", Objects: []*ref.Object{object("one", "after", "4")}})
 
 	first := b.take(10)
 	if first.list == nil || first.list.event.Scope != "one" || !first.more {
@@ -92,4 +92,38 @@ func TestInboxDeliversTheLastStateOfEverything(t *testing.T) {
 			t.Fatalf("sent %v, got %v", sent, got)
 		}
 	})
+}
+
+func TestInboxForgetsWhatAWorkspaceThatLeftHeld(t *testing.T) {
+	b := newInbox(func(*inbox) {})
+	change := func(scope, workspace ref.Workspace, name string) {
+		b.emit(ref.Event{Type: ref.Changed, Scope: scope, Objects: []*ref.Object{object(workspace, name, "1")}})
+	}
+	change("*@1", "one", "old")
+	change("*@1", "two", "stays")
+	change("*@2", "one", "elsewhere")
+	b.emit(ref.Event{Type: ref.Left, Scope: "*@1", Workspace: "one"})
+	change("*@1", "one", "new")
+	var got []string
+	for _, c := range b.take(10).changes {
+		if c.event.Type == ref.Left {
+			got = append(got, "left "+string(c.event.Workspace))
+			continue
+		}
+		got = append(got, c.event.Objects[0].Name)
+	}
+	if want := "[stays elsewhere left one new]"; fmt.Sprint(got) != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+func TestInboxHoldsTheEndOfAScopeInThePlaceOfItsList(t *testing.T) {
+	b := newInbox(func(*inbox) {})
+	b.emit(ref.Event{Type: ref.Listed, Scope: "*@1", Objects: []*ref.Object{object("one", "a", "1")}})
+	b.emit(ref.Event{Type: ref.Changed, Scope: "*@1", Objects: []*ref.Object{object("one", "b", "2")}})
+	b.emit(ref.Event{Type: ref.Left, Scope: "*@1"})
+	got := b.take(10)
+	if got.list == nil || got.list.event.Type != ref.Left || got.more {
+		t.Errorf("got %+v, want the end of the scope alone", got)
+	}
 }

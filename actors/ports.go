@@ -48,7 +48,7 @@ type Downstream interface {
 
 // Upstream is the connection to the workspaces.
 type Upstream interface {
-	// Watch lists and watches r in all workspaces until ctx ends, as Downstream.Watch does. Listed events carry their scope.
+	// Watch lists and watches r in all workspaces until ctx ends, as Downstream.Watch does. Every event carries its scope.
 	Watch(ctx context.Context, r ref.Resource, want ref.Want, emit ref.Emit)
 	// Get reads one object.
 	Get(ctx context.Context, r ref.Resource, u ref.Upstream, want ref.Want) (*ref.Object, error)
@@ -57,8 +57,9 @@ type Upstream interface {
 	Patch(ctx context.Context, p ref.Patch, want ref.Want) (*ref.Object, error)
 	// Host names the server behind which u lives; it is paused as a whole when it asks for it.
 	Host(u ref.Upstream) string
-	// Typed tells whether the server normalises r by its own Go types, so that zero and absent are the same.
-	Typed(ctx context.Context, r ref.Resource, w ref.Workspace) (bool, error)
-	// HasStatus tells whether r is served with a status subresource in w.
-	HasStatus(ctx context.Context, r ref.Resource, w ref.Workspace) (bool, error)
+	// Typed tells whether the server normalises r by its own Go types in a scope, so that zero and absent are the same.
+	Typed(ctx context.Context, r ref.Resource, scope ref.Workspace) (bool, error)
+	// HasStatus tells whether r is served with a status subresource in a scope. Where that may differ from workspace to workspace, the
+	// answer is yes, and writes find out.
+	HasStatus(ctx context.Context, r ref.Resource, scope ref.Workspace) (bool, error)
 }
