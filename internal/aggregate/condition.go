@@ -69,9 +69,12 @@ func (c *conditionList) messageOf(deciding []voice, published string) string {
 
 // together appends "a, b: message; c: other message".
 func together(b []byte, voices []voice) []byte {
-	for i, v := range voices {
-		message := v.saysMessage()
-		says := func(other voice) bool { return other.saysMessage() == message }
+	for i := range voices {
+		voices[i].message = voices[i].saysMessage()
+	}
+	for i := range voices {
+		v, message := &voices[i], voices[i].message
+		says := func(other voice) bool { return other.message == message }
 		if slices.ContainsFunc(voices[:i], says) {
 			continue
 		}
@@ -112,8 +115,8 @@ func (v *voice) saysMessage() string {
 // Heartbeats are the newest.
 func (c *conditionList) times(entry map[string]any, status string, deciding, said []voice, published map[string]any) {
 	for _, name := range heartbeats {
-		if newest := newestOf(deciding, name, false); newest != nil {
-			entry[name] = newest
+		if entry[name] != nil {
+			entry[name] = newestOf(deciding, name, false)
 		}
 	}
 	const name = "lastTransitionTime"

@@ -24,6 +24,7 @@ type voice struct {
 	entry        map[string]any // nil: it says nothing of this type
 	source       *Source
 	reason       string // ours, if status is not what it said
+	message      string // for people; filled in where it is needed
 }
 
 // conditionList decides one list of conditions.
