@@ -53,10 +53,11 @@ type Given struct {
 
 // GivenTarget is what is known of a placed SyncTarget beside its copy. Without a state, it is Absent if the case has no copy of it.
 type GivenTarget struct {
-	State    string       `json:"state"`
-	Stale    bool         `json:"stale"`
-	Since    *metav1.Time `json:"since"`
-	CaughtUp *bool        `json:"caughtUp"` // default: what the copy's annotation says, else true
+	State         string       `json:"state"`
+	Stale         bool         `json:"stale"`
+	Since         *metav1.Time `json:"since"`
+	Unschedulable bool         `json:"unschedulable"` // takes no new workloads
+	CaughtUp      *bool        `json:"caughtUp"`      // default: what the copy's annotation says, else true
 }
 
 // Load reads a case file. name is its path, for messages.
@@ -272,7 +273,7 @@ func (c *Case) give(g Given) error {
 		default:
 			return fmt.Errorf("given.yaml: targets.%s.state: %q: must be Absent, NoStatus or Unknown; one with a status needs none", name, target.State)
 		}
-		source.Stale = target.Stale
+		source.Stale, source.Unschedulable = target.Stale, target.Unschedulable
 		if target.Since != nil {
 			source.Since = target.Since.Time
 		}
