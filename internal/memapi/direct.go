@@ -127,6 +127,12 @@ func (c Cluster) prepare(r schema.GroupVersionResource, v any) (*table, []byte, 
 }
 
 func (c Cluster) table(r schema.GroupVersionResource) (*table, error) {
+	c.server.mu.Lock()
+	there := c.cluster == everywhere || c.server.there(c.cluster)
+	c.server.mu.Unlock()
+	if !there {
+		return nil, fmt.Errorf("there is no logical cluster %q", c.cluster)
+	}
 	if t := c.server.table(place{cluster: c.cluster}, r); t != nil {
 		return t, nil
 	}

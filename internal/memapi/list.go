@@ -157,7 +157,7 @@ func (x *exchange) find(t *table, limit int) (page, token, error) {
 		}
 		list, kept := x.s.lists.lists[at.List]
 		if !kept || at.Start > len(list.objects) {
-			return page{}, at, apierrors.NewResourceExpired("The provided continue parameter is too old to display a consistent list result. You must start a new list without the continue parameter.")
+			return page{}, at, apierrors.NewResourceExpired("The provided continue parameter is too old to display a consistent list result.")
 		}
 		return list, at, nil
 	}

@@ -1,7 +1,6 @@
 package memapi
 
 import (
-	"bytes"
 	"cmp"
 	"fmt"
 	"maps"
@@ -17,7 +16,6 @@ import (
 	"k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 	"sigs.k8s.io/structured-merge-diff/v6/typed"
-	"sigs.k8s.io/structured-merge-diff/v6/value"
 )
 
 // track says who set which fields, after w changed old into next: what a write adds or changes is its manager's and nobody else's, what
@@ -41,7 +39,7 @@ func (s *Server) track(t *table, old, next *Object, w target) ([]metav1.ManagedF
 			continue
 		}
 		fields := &fieldpath.Set{}
-		if err := fields.FromJSON(bytes.NewReader(e.FieldsV1.Raw)); err != nil {
+		if err := fields.FromJSON(e.FieldsV1.GetRawReader()); err != nil {
 			return nil, fmt.Errorf("managedFields of %s: %w", e.Manager, err)
 		}
 		mine := e.Manager == w.manager && e.Subresource == w.subresource()
@@ -83,7 +81,7 @@ func (s *Server) track(t *table, old, next *Object, w target) ([]metav1.ManagedF
 
 func fieldsV1(set *fieldpath.Set) (*metav1.FieldsV1, error) {
 	raw, err := set.ToJSON()
-	return &metav1.FieldsV1{Raw: raw}, err
+	return metav1.NewFieldsV1(string(raw)), err
 }
 
 // compare finds the fields that were set, and those that were removed.
@@ -92,8 +90,14 @@ func (s *Server) compare(t *table, old, next *Object, statusOnly bool) (changed,
 	if err != nil {
 		return nil, nil, err
 	}
-	before := typed.AsTypedUnvalidated(value.NewValueInterface(old.fields(statusOnly)), kind.Schema, kind.TypeRef)
-	after := typed.AsTypedUnvalidated(value.NewValueInterface(next.fields(statusOnly)), kind.Schema, kind.TypeRef)
+	before, err := kind.FromUnstructured(old.fields(statusOnly), typed.AllowDuplicates)
+	if err != nil {
+		return nil, nil, err
+	}
+	after, err := kind.FromUnstructured(next.fields(statusOnly), typed.AllowDuplicates)
+	if err != nil {
+		return nil, nil, err
+	}
 	c, err := before.Compare(after)
 	if err != nil {
 		return nil, nil, err

@@ -104,7 +104,7 @@ func fieldsByManager(t *rapid.T, entries []metav1.ManagedFieldsEntry) map[string
 			continue
 		}
 		var v any
-		if err := json.Unmarshal(e.FieldsV1.Raw, &v); err != nil {
+		if err := json.Unmarshal(e.FieldsV1.GetRawBytes(), &v); err != nil {
 			t.Fatal(err)
 		}
 		b, _ := json.Marshal(v)

@@ -88,7 +88,7 @@ func appendEntry(b []byte, e metav1.ManagedFieldsEntry) []byte {
 	b = appendString(append(b, `,"apiVersion":`...), e.APIVersion)
 	b = e.Time.UTC().AppendFormat(append(b, `,"time":"`...), time.RFC3339)
 	b = appendString(append(b, `","fieldsType":`...), e.FieldsType)
-	b = append(append(b, `,"fieldsV1":`...), e.FieldsV1.Raw...)
+	b = append(append(b, `,"fieldsV1":`...), e.FieldsV1.GetRawBytes()...)
 	if e.Subresource != "" {
 		b = appendString(append(b, `,"subresource":`...), e.Subresource)
 	}

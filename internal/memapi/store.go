@@ -119,11 +119,11 @@ func (t *table) retire() {
 	}
 }
 
-// commit stores next in place of old (nil: next is new), unless somebody else was faster.
+// commit stores next in place of old (nil: next is new), unless somebody else was faster, or its logical cluster is gone.
 func (s *Server) commit(t *table, old, next *Object, w Write) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if t.retired || t.get(next.Cluster, next.Meta.Namespace, next.Meta.Name) != old {
+	if t.retired || !s.there(next.Cluster) || t.get(next.Cluster, next.Meta.Namespace, next.Meta.Name) != old {
 		return false
 	}
 	s.put(t, old, next, w)
@@ -194,7 +194,7 @@ func (s *Server) birth(t *table, o *Object) {
 	m := &o.Meta
 	m.UID = types.UID(s.uid(number))
 	m.CreationTimestamp = metav1.Time{Time: time.Now().UTC().Truncate(time.Second)}
-	m.DeletionTimestamp, m.DeletionGracePeriodSeconds, m.SelfLink = nil, nil, ""
+	m.DeletionTimestamp, m.DeletionGracePeriodSeconds = nil, nil
 	m.Generation = 0
 	if !t.Unnumbered {
 		m.Generation = 1

@@ -86,7 +86,7 @@ func run(s *Server, w interface {
 	defer func() {
 		switch p := recover(); p {
 		case nil:
-		case http.ErrAbortHandler: //nolint:errorlint // a sentinel that is thrown
+		case http.ErrAbortHandler:
 			if failure = w.failed(); failure == nil {
 				failure = errAborted
 			}

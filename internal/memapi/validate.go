@@ -99,7 +99,8 @@ func validateJob(old, next *Object) field.ErrorList {
 		batchv1.JobComplete: batchv1.JobSuccessCriteriaMet, batchv1.JobFailed: batchv1.JobFailureTarget,
 	} {
 		if holds(to, done) && !holds(from, done) && !holds(to, needs) {
-			errs = append(errs, field.Invalid(at.Child("conditions"), field.OmitValueType{}, fmt.Sprintf("cannot set %s=True condition without the %s=true condition", done, needs)))
+			why := fmt.Sprintf("cannot set %s=True condition without the %s=true condition", done, needs)
+			errs = append(errs, field.Invalid(at.Child("conditions"), field.OmitValueType{}, why))
 		}
 	}
 	return append(errs, validateFinished(from, to)...)

@@ -16,22 +16,28 @@ func (k *kit) jobs(more ...string) string     { return k.path("/apis/batch/v1", 
 func (k *kit) services(more ...string) string { return k.path("/api/v1", "services", more...) }
 func (k *kit) pods(more ...string) string     { return k.path("/api/v1", "pods", more...) }
 
-const template = `{"metadata":{"labels":{"app":"a"}},"spec":{"containers":[{"name":"c","image":"i"}]}}`
+const template raw = `{"metadata":{"labels":{"app":"a"}},"spec":{"containers":[{"name":"c","image":"i"}]}}`
+
+// make makes the object a of a compiled-in kind; the path says which.
+func (k *kit) make(path string, spec raw) answer {
+	return k.want(http.StatusCreated, http.MethodPost, path, `{"metadata":{"name":"a"},"spec":`+spec+`}`)
+}
 
 func (k *kit) deployment() answer {
-	return k.want(http.StatusCreated, http.MethodPost, k.deployments(), raw(`{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"a"},"spec":{"replicas":3,"selector":{"matchLabels":{"app":"a"}},"template":`+template+`}}`))
+	return k.make(k.deployments(), `{"replicas":3,"selector":{"matchLabels":{"app":"a"}},"template":`+template+`}`)
 }
 
 func (k *kit) job() answer {
-	return k.want(http.StatusCreated, http.MethodPost, k.jobs(), raw(`{"apiVersion":"batch/v1","kind":"Job","metadata":{"name":"a"},"spec":{"managedBy":"upstreamd.dev/test","template":`+strings.Replace(template, `"spec":{`, `"spec":{"restartPolicy":"Never",`, 1)+`}}`))
+	never := raw(strings.Replace(string(template), `"spec":{`, `"spec":{"restartPolicy":"Never",`, 1))
+	return k.make(k.jobs(), `{"managedBy":"upstreamd.dev/test","template":`+never+`}`)
 }
 
 func (k *kit) pod() answer {
-	return k.want(http.StatusCreated, http.MethodPost, k.pods(), raw(`{"apiVersion":"v1","kind":"Pod","metadata":{"name":"a"},"spec":{"containers":[{"name":"c","image":"i"}]}}`))
+	return k.make(k.pods(), `{"containers":[{"name":"c","image":"i"}]}`)
 }
 
 func (k *kit) service(kind string) answer {
-	return k.want(http.StatusCreated, http.MethodPost, k.services(), raw(`{"apiVersion":"v1","kind":"Service","metadata":{"name":"a"},"spec":{"type":"`+kind+`","ports":[{"port":80}]}}`))
+	return k.make(k.services(), `{"type":"`+raw(kind)+`","ports":[{"port":80}]}`)
 }
 
 // refused fails unless the status is invalid, at this field.
@@ -100,12 +106,14 @@ var builtInCases = []Case{
 		k.deployment()
 		k.patch(k.deployments("a", "status"), raw(`{"status":{"replicas":1,"conditions":[{"type":"A","status":"True"}]}}`), by("one"))
 		after := k.patch(k.deployments("a", "status"), raw(`{"status":{"conditions":[{"type":"A","status":"True"},{"type":"B","status":"True"}]}}`), by("two"))
-		k.same("of one", fieldsOf(after.body, "one"), `{"f:status":{"f:conditions":{".":{},"k:{\"type\":\"A\"}":{".":{},"f:lastTransitionTime":{},"f:lastUpdateTime":{},"f:status":{},"f:type":{}}},"f:replicas":{}}}`)
-		k.same("of two", fieldsOf(after.body, "two"), `{"f:status":{"f:conditions":{"k:{\"type\":\"B\"}":{".":{},"f:lastTransitionTime":{},"f:lastUpdateTime":{},"f:status":{},"f:type":{}}}}}`)
+		const all = `{".":{},"f:lastTransitionTime":{},"f:lastUpdateTime":{},"f:status":{},"f:type":{}}`
+		k.same("of one", fieldsOf(after.body, "one"), `{"f:status":{"f:conditions":{".":{},"k:{\"type\":\"A\"}":`+all+`},"f:replicas":{}}}`)
+		k.same("of two", fieldsOf(after.body, "two"), `{"f:status":{"f:conditions":{"k:{\"type\":\"B\"}":`+all+`}}}`)
 	}},
 	{Name: "a wrong uid in a Deployment's status patch", BuiltIn: true, run: func(k *kit) {
 		k.deployment()
-		k.want(http.StatusUnprocessableEntity, http.MethodPatch, k.deployments("a", "status"), raw(`{"metadata":{"uid":"00000000-0000-0000-0000-000000000000"},"status":{"replicas":1}}`))
+		patch := raw(`{"metadata":{"uid":"` + stranger + `"},"status":{"replicas":1}}`)
+		k.want(http.StatusUnprocessableEntity, http.MethodPatch, k.deployments("a", "status"), patch)
 	}},
 	{Name: "PUT of a Deployment's status needs no resourceVersion", BuiltIn: true, run: func(k *kit) {
 		made := k.deployment()
@@ -135,14 +143,17 @@ var builtInCases = []Case{
 	}},
 	{Name: "a Job is complete only with SuccessCriteriaMet", BuiltIn: true, run: func(k *kit) {
 		k.job()
-		k.refused(k.jobs("a", "status"), `{"startTime":"2026-01-01T00:00:00Z","completionTime":"2026-01-01T00:01:00Z","succeeded":1,"conditions":[{"type":"Complete","status":"True"}]}`, "status.conditions")
-		k.patch(k.jobs("a", "status"), raw(`{"status":{"startTime":"2026-01-01T00:00:00Z","completionTime":"2026-01-01T00:01:00Z","succeeded":1,"conditions":[{"type":"SuccessCriteriaMet","status":"True"},{"type":"Complete","status":"True"}]}}`))
+		const times = `"startTime":"2026-01-01T00:00:00Z","completionTime":"2026-01-01T00:01:00Z","succeeded":1`
+		const complete = `{"type":"Complete","status":"True"}`
+		k.refused(k.jobs("a", "status"), `{`+times+`,"conditions":[`+complete+`]}`, "status.conditions")
+		k.patch(k.jobs("a", "status"), raw(`{"status":{`+times+`,"conditions":[{"type":"SuccessCriteriaMet","status":"True"},`+complete+`]}}`))
 		k.refused(k.jobs("a", "status"), `{"conditions":[]}`, "status.conditions")
 	}},
 	{Name: "a complete Job has times and nothing active", BuiltIn: true, run: func(k *kit) {
 		k.job()
 		for _, field := range []string{"status.completionTime", "status.startTime", "status.active"} {
-			k.refused(k.jobs("a", "status"), `{"active":1,"conditions":[{"type":"SuccessCriteriaMet","status":"True"},{"type":"Complete","status":"True"}]}`, field)
+			const finished = `{"active":1,"conditions":[{"type":"SuccessCriteriaMet","status":"True"},{"type":"Complete","status":"True"}]}`
+			k.refused(k.jobs("a", "status"), finished, field)
 		}
 	}},
 	{Name: "a Job's counters do not shrink", BuiltIn: true, run: func(k *kit) {
@@ -162,7 +173,8 @@ var builtInCases = []Case{
 	}},
 	{Name: "a Pod takes phases and containers that do not exist", BuiltIn: true, run: func(k *kit) {
 		k.pod()
-		after := k.patch(k.pods("a", "status"), raw(`{"status":{"phase":"Nonsense","containerStatuses":[{"name":"stranger","ready":false,"restartCount":0,"image":"i","imageID":"","state":{"running":{}}}]}}`))
+		const strange = `{"name":"stranger","ready":false,"restartCount":0,"image":"i","imageID":"","state":{"running":{}}}`
+		after := k.patch(k.pods("a", "status"), raw(`{"status":{"phase":"Nonsense","containerStatuses":[`+strange+`]}}`))
 		k.same("phase", at(after.body, "status", "phase"), `"Nonsense"`)
 		container, _ := at(after.body, "status", "containerStatuses").([]any)[0].(map[string]any) //nolint:forcetypeassert // patched so
 		k.same("what appears", container["lastState"], `{}`)
@@ -175,7 +187,8 @@ var builtInCases = []Case{
 		k.same("labels", at(after.body, "metadata", "labels"), `{"x":"y"}`)
 		k.same("annotations", at(after.body, "metadata", "annotations"), `{"x":"y"}`)
 		k.same("finalizers", at(after.body, "metadata", "finalizers"), `["upstreamd.dev/hold"]`)
-		k.same("fields", fieldsOf(after.body, "m"), `{"f:metadata":{"f:annotations":{".":{},"f:x":{}},"f:finalizers":{".":{},"v:\"upstreamd.dev/hold\"":{}},"f:labels":{".":{},"f:x":{}}},"f:status":{"f:phase":{}}}`)
+		const meta = `{"f:annotations":{".":{},"f:x":{}},"f:finalizers":{".":{},"v:\"upstreamd.dev/hold\"":{}},"f:labels":{".":{},"f:x":{}}}`
+		k.same("fields", fieldsOf(after.body, "m"), `{"f:metadata":`+meta+`,"f:status":{"f:phase":{}}}`)
 		k.patch(k.pods("a"), raw(`{"metadata":{"finalizers":null}}`))
 	}},
 	{Name: "a Deployment takes annotations through its status, but no labels", BuiltIn: true, run: func(k *kit) {

@@ -233,7 +233,7 @@ func (s *stream) expect(kind, name string) event {
 // ends fails unless the stream ends in order, without another event.
 func (s *stream) ends() {
 	var e event
-	if err := s.lines.Decode(&e); err != io.EOF { //nolint:errorlint // the decoder returns it as it is
+	if err := s.lines.Decode(&e); err != io.EOF {
 		s.k.fail("got event %s and error %v, want the end of the stream", e.Type, err)
 	}
 }

@@ -64,10 +64,13 @@ var listCases = []Case{
 		k.same("how many are left", at(first.body, "metadata", "remainingItemCount"), `3`)
 		k.want(http.StatusOK, http.MethodDelete, k.widgets("d"), nil)
 		k.widget("ca")
-		second := k.want(http.StatusOK, http.MethodGet, k.widgets(), nil, query("limit", "2", "continue", str(first.body, "metadata", "continue")))
+		next := func(page answer) answer {
+			return k.want(http.StatusOK, http.MethodGet, k.widgets(), nil, query("limit", "2", "continue", str(page.body, "metadata", "continue")))
+		}
+		second := next(first)
 		k.same("second", names(second.body), `"c d"`)
 		k.true("one resourceVersion", version(second) == version(first))
-		third := k.want(http.StatusOK, http.MethodGet, k.widgets(), nil, query("limit", "2", "continue", str(second.body, "metadata", "continue")))
+		third := next(second)
 		k.same("third", names(third.body), `"e"`)
 		k.true("no more", str(third.body, "metadata", "continue") == "")
 	}},
@@ -83,7 +86,8 @@ var listCases = []Case{
 	{Name: "a list of the future is a time-out that says so", run: func(k *kit) {
 		late := k.want(http.StatusGatewayTimeout, http.MethodGet, k.widgets(), nil, query("resourceVersion", "1000000000", "resourceVersionMatch", "NotOlderThan"))
 		s := late.status()
-		k.true("cause ResourceVersionTooLarge", s.Reason == "Timeout" && s.Details != nil && len(s.Details.Causes) == 1 && s.Details.Causes[0].Type == "ResourceVersionTooLarge")
+		k.true("one cause", s.Reason == "Timeout" && s.Details != nil && len(s.Details.Causes) == 1)
+		k.same("its type", s.Details.Causes[0].Type, `"ResourceVersionTooLarge"`)
 	}},
 	{Name: "resourceVersionMatch needs a resourceVersion", run: func(k *kit) {
 		k.want(http.StatusUnprocessableEntity, http.MethodGet, k.widgets(), nil, query("resourceVersionMatch", "Exact"))
@@ -212,7 +216,7 @@ var watchCases = []Case{
 		w.ends()
 	}},
 	{Name: "a finalizer's object is modified, then deleted", run: func(k *kit) {
-		made := k.want(http.StatusCreated, http.MethodPost, k.widgets(), raw(`{"apiVersion":"`+group+`/v1","kind":"Widget","metadata":{"name":"a","finalizers":["upstreamd.dev/hold"]}}`))
+		made := k.want(http.StatusCreated, http.MethodPost, k.widgets(), held("a"))
 		w := k.watch(k.widgets(), "resourceVersion", version(made))
 		defer w.close()
 		k.want(http.StatusOK, http.MethodDelete, k.widgets("a"), nil)

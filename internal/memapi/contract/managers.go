@@ -70,7 +70,8 @@ var managerCases = []Case{
 	{Name: "PUT on status owns what it changes", run: func(k *kit) {
 		k.widget("a")
 		now := k.patch(k.widgets("a", "status"), raw(`{"status":{"x":1,"y":1}}`), by("one"))
-		after := k.want(http.StatusOK, http.MethodPut, k.widgets("a", "status"), named("Widget", "a", `"status":{"y":2}`).at(version(now)), by("two"))
+		wanted := named("Widget", "a", `"status":{"y":2}`).with("resourceVersion", version(now))
+		after := k.want(http.StatusOK, http.MethodPut, k.widgets("a", "status"), wanted, by("two"))
 		k.same("of one", fieldsOf(after.body, "one"), `{"f:status":{}}`)
 		k.same("of two", fieldsOf(after.body, "two"), `{"f:status":{"f:y":{}}}`)
 	}},

@@ -88,9 +88,17 @@ func named(kind, name, members string) raw {
 	return raw(fmt.Sprintf(`{"apiVersion":"%s/v1","kind":%q,"metadata":{"name":%q}%s}`, group, kind, name, members))
 }
 
-// at is an object in JSON with a resourceVersion.
-func (r raw) at(version string) map[string]any {
+// with is an object in JSON with more metadata: with("resourceVersion", "5").
+func (r raw) with(name string, value any) raw {
 	o := decode(r)
-	o["metadata"].(map[string]any)["resourceVersion"] = version //nolint:forcetypeassert // the cases' own objects
-	return o
+	o["metadata"].(map[string]any)[name] = value //nolint:forcetypeassert // the cases' own objects
+	return raw(canonical(o))
 }
+
+// held is a widget in JSON that a finalizer holds.
+func held(name string) raw {
+	return named("Widget", name, "").with("finalizers", []string{"upstreamd.dev/hold"})
+}
+
+// stranger is a uid that no object has.
+const stranger = "00000000-0000-0000-0000-000000000000"

@@ -67,7 +67,8 @@ var statusCases = []Case{
 	}},
 	{Name: "PUT on status takes a minimal object", run: func(k *kit) {
 		before := k.widget("a")
-		after := k.want(http.StatusOK, http.MethodPut, k.widgets("a", "status"), raw(`{"apiVersion":"`+group+`/v1","kind":"Widget","metadata":{"name":"a","namespace":"`+k.ns+`","resourceVersion":"`+version(before)+`"},"status":{"n":1}}`))
+		minimal := named("Widget", "a", `"status":{"n":1}`).with("namespace", k.ns).with("resourceVersion", version(before))
+		after := k.want(http.StatusOK, http.MethodPut, k.widgets("a", "status"), minimal)
 		k.same("status", at(after.body, "status"), `{"n":1}`)
 		k.same("spec", at(after.body, "spec"), `{"size":1}`)
 		k.true("the uid stays", uid(after) == uid(before))

@@ -30,7 +30,8 @@ func (k *kit) everywhere(name string) (a, b answer) {
 	made := func(w Workspace) answer {
 		k.want(http.StatusCreated, http.MethodPost, k.server.Workspaces.Config.Host+"/clusters/"+w.Name+"/api/v1/namespaces", object("", k.ns, nil))
 		path := strings.TrimSuffix(k.in(w.Name, name), "/"+name)
-		return k.want(http.StatusCreated, http.MethodPost, path, raw(`{"apiVersion":"`+Gadgets.Group+`/v1","kind":"Gadget","metadata":{"name":"`+name+`"},"spec":{"size":1}}`))
+		gadget := object("", name, map[string]any{"spec": map[string]any{"size": 1}}, Gadgets.GroupVersion().String(), "Gadget")
+		return k.want(http.StatusCreated, http.MethodPost, path, gadget)
 	}
 	return made(k.server.Workspaces.A), made(k.server.Workspaces.B)
 }

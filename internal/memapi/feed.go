@@ -1,0 +1,155 @@
+package memapi
+
+import (
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/watch"
+)
+
+// feed writes one watch's stream.
+type feed struct {
+	*exchange
+
+	table     *table
+	watcher   *watcher
+	bookmarks bool
+	trip      trip
+	buffer    []byte
+	last      uint64 // resourceVersion of the last event that was sent
+}
+
+// run streams until the client goes, the time is over, or a fault ends it.
+func (f *feed) run(lifetime time.Duration, streaming bool) error {
+	f.trip.start()
+	defer f.trip.stop()
+	if err := f.open(streaming); err != nil || f.trip.over {
+		return err
+	}
+	end := time.NewTimer(lifetime)
+	defer end.Stop()
+	bookmark := time.NewTicker(f.s.options.BookmarkEach)
+	defer bookmark.Stop()
+	var events []told
+	for {
+		select {
+		case <-f.watcher.wake:
+			for more := true; more; {
+				var ok bool
+				if events, more, ok = f.s.since(f.table, f.watcher, events[:0]); !ok {
+					return f.flush()
+				}
+				for _, e := range events {
+					if f.event(e); f.trip.over {
+						return f.flush()
+					}
+				}
+				if err := f.flush(); err != nil {
+					return err
+				}
+			}
+		case <-bookmark.C:
+			if f.bookmarks && f.trip.tripped != Silence {
+				f.bookmark(false)
+				if err := f.flush(); err != nil {
+					return err
+				}
+			}
+		case <-f.trip.timer():
+			f.trip.fire(f)
+		case <-f.trip.fault.When:
+			f.trip.fault.When = nil
+			f.trip.fire(f)
+		case <-end.C:
+			return nil
+		case <-f.r.Context().Done():
+			return nil
+		case <-f.s.closing:
+			return nil
+		}
+		if f.trip.over {
+			return f.flush()
+		}
+	}
+}
+
+// open sends the state to begin with.
+func (f *feed) open(streaming bool) error {
+	f.last = f.watcher.version
+	if f.trip.count(f); f.trip.over {
+		return f.flush()
+	}
+	for _, o := range f.watcher.initial {
+		f.event(told{watch.Added, o})
+		if f.trip.over {
+			return f.flush()
+		}
+		if len(f.buffer) >= 64<<10 {
+			if err := f.flush(); err != nil {
+				return err
+			}
+		}
+	}
+	f.watcher.initial = nil
+	f.last = f.watcher.version
+	if streaming && f.bookmarks && f.trip.tripped != Silence {
+		f.bookmark(true)
+	}
+	return f.flush()
+}
+
+func (f *feed) event(e told) {
+	if f.trip.tripped != Healthy {
+		return
+	}
+	f.last = e.object.version
+	f.buffer = append(f.buffer, `{"type":"`...)
+	f.buffer = append(f.buffer, e.kind...)
+	f.buffer = append(f.buffer, `","object":`...)
+	f.buffer = e.object.appendJSON(f.buffer, true)
+	f.buffer = append(f.buffer, "}\n"...)
+	f.trip.events++
+	f.trip.count(f)
+}
+
+func (f *feed) bookmark(initialEnd bool) {
+	version := f.last
+	if f.trip.tripped == Healthy {
+		version = max(version, f.watcher.version)
+	}
+	f.buffer = append(f.buffer, `{"type":"BOOKMARK","object":{`...)
+	f.buffer = append(f.buffer, f.table.kind...)
+	f.buffer = append(f.buffer, `"metadata":{"resourceVersion":"`...)
+	f.buffer = strconv.AppendUint(f.buffer, version, 10)
+	f.buffer = append(f.buffer, '"')
+	if initialEnd {
+		f.buffer = append(f.buffer, `,"annotations":{"`+metav1.InitialEventsAnnotationKey+`":"true"}`...)
+	}
+	f.buffer = append(f.buffer, "}}}\n"...)
+}
+
+// error says why there will be no more events.
+func (f *feed) error(err error) {
+	status, ok := err.(apierrors.APIStatus)
+	if !ok {
+		status = apierrors.NewInternalError(err)
+	}
+	s := status.Status()
+	s.TypeMeta = metav1.TypeMeta{Kind: "Status", APIVersion: "v1"}
+	f.buffer = fmt.Appendf(f.buffer, `{"type":"ERROR","object":%s}`+"\n", encode(s))
+}
+
+// flush sends what was written. The head goes out even before there is anything.
+func (f *feed) flush() error {
+	if len(f.buffer) > 0 {
+		if err := f.send(f.buffer); err != nil {
+			return err
+		}
+		f.buffer = f.buffer[:0]
+	}
+	return http.NewResponseController(f.w).Flush()
+}
