@@ -190,25 +190,26 @@ func (a *aggregator) upstreamGone(name ref.Workspace, o *ref.Object) {
 	a.goneUpstream(e)
 }
 
-// upstreamLeft forgets what workspaces held that left their scopes. A change of such a workspace in the same batch came later.
+// upstreamLeft forgets what workspaces held that left their scopes. What is newer came when they were back.
 func (a *aggregator) upstreamLeft(changes []arrival) {
 	type place struct {
 		scope     *scope
 		workspace ref.Workspace
 	}
-	left := map[place]struct{}{}
+	left := map[place]string{} // at which version
 	for _, c := range changes {
+		at, w := c.event.Version, c.event.Workspace
 		if s := a.scopes[c.event.Scope]; s != nil && c.event.Type == ref.Left {
-			left[place{s, c.event.Workspace}] = struct{}{}
-			s.pending = slices.DeleteFunc(s.pending, func(o *ref.Object) bool { return o.Workspace == c.event.Workspace })
-			a.forgetWorkspace(c.event.Workspace)
+			left[place{s, w}] = at
+			s.pending = slices.DeleteFunc(s.pending, func(o *ref.Object) bool { return o.Workspace == w && !newer(o.ResourceVersion, at) })
+			a.forgetWorkspace(w)
 		}
 	}
 	if len(left) == 0 {
 		return
 	}
 	for u, e := range a.entries {
-		if _, gone := left[place{e.scope, u.Workspace}]; gone {
+		if at, gone := left[place{e.scope, u.Workspace}]; gone && !newer(e.seen.ResourceVersion, at) {
 			a.goneUpstream(e)
 		}
 	}

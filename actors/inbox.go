@@ -87,15 +87,17 @@ func (b *inbox) list(e ref.Event, now time.Time) {
 	b.lists = append(b.lists, arrival{e, now})
 }
 
-// leave forgets what came before of a workspace that left its scope, and keeps its place in a list that waits: so does the actor.
+// leave forgets what a workspace that left its scope had held.
 func (b *inbox) leave(e ref.Event, now time.Time) {
-	for _, k := range b.order {
-		if k.workspace == e.Workspace && b.changes[k].event.Scope == e.Scope {
-			delete(b.changes, k)
-			b.merged++
+	b.order = slices.DeleteFunc(b.order, func(k changeKey) bool {
+		c := b.changes[k].event
+		if k.workspace != e.Workspace || c.Scope != e.Scope || c.Type != ref.Left && newer(c.Objects[0].ResourceVersion, e.Version) {
+			return false
 		}
-	}
-	b.order = slices.DeleteFunc(b.order, func(k changeKey) bool { _, waits := b.changes[k]; return !waits })
+		delete(b.changes, k)
+		b.merged++
+		return true
+	})
 	key := changeKey{workspace: e.Workspace}
 	b.order = append(b.order, key)
 	b.changes[key] = arrival{e, now}

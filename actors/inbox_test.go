@@ -96,14 +96,15 @@ func TestInboxDeliversTheLastStateOfEverything(t *testing.T) {
 
 func TestInboxForgetsWhatAWorkspaceThatLeftHeld(t *testing.T) {
 	b := newInbox(func(*inbox) {})
-	change := func(scope, workspace ref.Workspace, name string) {
-		b.emit(ref.Event{Type: ref.Changed, Scope: scope, Objects: []*ref.Object{object(workspace, name, "1")}})
+	change := func(scope, workspace ref.Workspace, name, version string) {
+		b.emit(ref.Event{Type: ref.Changed, Scope: scope, Objects: []*ref.Object{object(workspace, name, version)}})
 	}
-	change("*@1", "one", "old")
-	change("*@1", "two", "stays")
-	change("*@2", "one", "elsewhere")
-	b.emit(ref.Event{Type: ref.Left, Scope: "*@1", Workspace: "one"})
-	change("*@1", "one", "new")
+	change("*@1", "one", "old", "4")
+	change("*@1", "one", "back", "6")
+	change("*@1", "two", "stays", "1")
+	change("*@2", "one", "elsewhere", "1")
+	b.emit(ref.Event{Type: ref.Left, Scope: "*@1", Workspace: "one", Version: "5"})
+	change("*@1", "one", "new", "7")
 	var got []string
 	for _, c := range b.take(10).changes {
 		if c.event.Type == ref.Left {
@@ -112,7 +113,7 @@ func TestInboxForgetsWhatAWorkspaceThatLeftHeld(t *testing.T) {
 		}
 		got = append(got, c.event.Objects[0].Name)
 	}
-	if want := "[stays elsewhere left one new]"; fmt.Sprint(got) != want {
+	if want := "[back stays elsewhere left one new]"; fmt.Sprint(got) != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }

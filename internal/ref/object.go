@@ -57,7 +57,8 @@ const (
 	Deleted
 	// Failed carries the error of a list or watch that will be tried again.
 	Failed
-	// Left says that a workspace no longer belongs to a scope, or that the whole scope is no more: what it held is gone.
+	// Left says that a workspace no longer belongs to a scope, or that the whole scope is no more: what it held is gone. Of a workspace,
+	// what is newer than Version stays: it came back.
 	Left
 )
 
@@ -69,7 +70,7 @@ type Event struct {
 	Scope     Workspace
 	Workspace Workspace // of Left: which one; empty: all of the scope
 	Objects   []*Object
-	Version   string // of Listed: the list's resourceVersion, where there is one
+	Version   string // of Listed: the list's resourceVersion, where there is one; of Left: that at which a workspace left
 	Err       error
 }
 

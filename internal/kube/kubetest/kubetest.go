@@ -239,9 +239,12 @@ func (r *Recorder) Emit(e ref.Event) {
 // Short is an event in short form.
 func Short(e ref.Event) string {
 	var b strings.Builder
-	b.WriteString([...]string{"Listed", "Changed", "Deleted", "Failed"}[e.Type])
+	b.WriteString([...]string{"Listed", "Changed", "Deleted", "Failed", "Left"}[e.Type])
 	if e.Scope != "" {
 		b.WriteString(" in " + string(e.Scope) + ":")
+	}
+	if e.Workspace != "" {
+		b.WriteString(" " + string(e.Workspace))
 	}
 	for _, o := range e.Objects {
 		b.WriteString(" " + ref.Upstream{Workspace: o.Workspace, Namespace: o.Namespace, Name: o.Name}.String())

@@ -27,9 +27,11 @@ const All ref.Workspace = "*"
 // ErrForeign says that a workspace is none of those configured: nothing is read there, let alone written.
 var ErrForeign = errors.New("workspace is not configured")
 
-// Options of a Client; zero values are the defaults.
+// Options of a Client; zero values are the defaults. At most one of Workspaces and Export is given.
 type Options struct {
 	Workspaces []string // names or paths, or "*" for all; empty: the one in the server's URL, else a plain hub
+	Export     *Export  // all workspaces that are bound to an APIExport
+	Bound      []string // names or paths of further workspaces, for Name to know
 	Logger     zerolog.Logger
 	UserAgent  string
 	Timeout    time.Duration // of one PATCH, or GET of one object; default 10 s
@@ -42,12 +44,16 @@ type Options struct {
 	StreamIdle time.Duration // see lean.Settings; default 15 s
 }
 
-// Client is the connection to the upstream server: one transport for all workspaces. It is safe for concurrent use.
+// Client is the connection to the upstream servers: one transport for each host, whatever the number of workspaces. It is safe for
+// concurrent use.
 type Client struct {
-	conn       *client.Conn
-	configured []string // empty: a plain hub
-	settings   lean.Settings
-	timeout    time.Duration
+	hosts    *hosts
+	front    door     // the configured server
+	served   []string // what is watched, as configured; empty: a plain hub, or an export
+	bound    []string
+	export   *export // nil: none
+	settings lean.Settings
+	timeout  time.Duration
 
 	mu    sync.RWMutex
 	names map[string]ref.Workspace // by what was configured; what Resolve found out
@@ -55,34 +61,35 @@ type Client struct {
 
 // New makes a client; nothing is sent yet. cfg.Host may end in /clusters/<workspace>; it may also be the URL of a virtual workspace.
 func New(cfg *rest.Config, opts Options) (*Client, error) {
-	host, suffix, err := splitHost(cfg)
+	base, suffix, err := splitHost(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("upstream: %w", err)
 	}
-	if len(opts.Workspaces) == 0 && suffix != "" {
+	if len(opts.Workspaces) == 0 && opts.Export == nil && suffix != "" {
 		opts.Workspaces = []string{suffix}
 	}
-	names := make(map[string]ref.Workspace, len(opts.Workspaces))
-	for _, w := range opts.Workspaces {
+	names := make(map[string]ref.Workspace, len(opts.Workspaces)+len(opts.Bound))
+	for _, w := range slices.Concat(opts.Workspaces, opts.Bound) {
 		if w != string(All) && !logicalcluster.NewPath(w).IsValid() {
 			return nil, fmt.Errorf("upstream: workspace %q: neither a name nor a path like root:team-a", w)
 		}
 		names[w] = ref.Workspace(w)
 	}
-	cfg = rest.CopyConfig(cfg)
-	cfg.Host = host
-	conn, err := client.New(cfg, client.Options{UserAgent: opts.UserAgent})
+	hosts := newHosts(cfg, client.Options{UserAgent: opts.UserAgent})
+	front, err := hosts.door(base)
 	if err != nil {
 		return nil, fmt.Errorf("upstream: %w", err)
 	}
 	if opts.Timeout <= 0 {
 		opts.Timeout = 10 * time.Second
 	}
-	return &Client{
-		conn:       conn,
-		configured: slices.Clone(opts.Workspaces),
-		names:      names,
-		timeout:    opts.Timeout,
+	c := &Client{
+		hosts:   hosts,
+		front:   front,
+		served:  slices.Clone(opts.Workspaces),
+		bound:   slices.Clone(opts.Bound),
+		names:   names,
+		timeout: opts.Timeout,
 		settings: lean.Settings{
 			Limits:     lean.Limits{Object: opts.BodyLimit, List: opts.ListLimit},
 			Backoff:    opts.Backoff,
@@ -92,30 +99,50 @@ func New(cfg *rest.Config, opts Options) (*Client, error) {
 			StreamIdle: opts.StreamIdle,
 			Logger:     opts.Logger,
 		},
-	}, nil
+	}
+	if opts.Export != nil {
+		if c.export, err = newExport(*opts.Export, c); err != nil {
+			return nil, fmt.Errorf("upstream: %w", err)
+		}
+	}
+	return c, nil
 }
 
 // splitHost parts a server's URL into what comes before /clusters/ and the workspace behind it.
-func splitHost(cfg *rest.Config) (host, workspace string, err error) {
-	base, _, err := rest.DefaultServerUrlFor(cfg)
+func splitHost(cfg *rest.Config) (base *url.URL, workspace string, err error) {
+	server, _, err := rest.DefaultServerUrlFor(cfg)
 	if err != nil {
-		return "", "", fmt.Errorf("server URL: %w", err)
+		return nil, "", fmt.Errorf("server URL: %w", err)
 	}
-	u := url.URL{Scheme: base.Scheme, Host: base.Host, Path: strings.TrimSuffix(base.Path, "/")}
+	u := &url.URL{Scheme: server.Scheme, Host: server.Host, Path: strings.TrimSuffix(server.Path, "/")}
 	if i := strings.LastIndex(u.Path, "/clusters/"); i >= 0 {
 		u.Path, workspace = u.Path[:i], u.Path[i+len("/clusters/"):]
 	}
-	return u.String(), workspace, nil
+	return u, workspace, nil
 }
 
-// Workspaces are the logical clusters that are served, sorted, each once; one empty name stands for a plain hub.
+// Workspaces are the logical clusters that are served where they are configured one by one, sorted, each once. One empty name stands
+// for a plain hub, All for all.
 func (c *Client) Workspaces() []ref.Workspace {
-	if len(c.configured) == 0 {
+	switch {
+	case c.export != nil:
+		return []ref.Workspace{All}
+	case len(c.served) == 0:
 		return []ref.Workspace{""}
 	}
+	names := make([]ref.Workspace, len(c.served))
+	for i, configured := range c.served {
+		names[i] = c.Name(configured)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// Names are the logical clusters of all configured workspaces, as Name knows them.
+func (c *Client) Names() map[string]ref.Workspace {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	return slices.Compact(slices.Sorted(maps.Values(c.names)))
+	return maps.Clone(c.names)
 }
 
 // Name is the logical cluster of a configured workspace: the name that Resolve found, else as configured.
@@ -128,54 +155,71 @@ func (c *Client) Name(configured string) ref.Workspace {
 	return ref.Workspace(configured)
 }
 
-// Host is the host that serves an object: what to leave alone for a while after a 429 or 503.
-func (c *Client) Host(ref.Upstream) string { return c.conn.Base().Host }
-
-// LastHeard is when any byte came last on any answer of this connection; zero if never.
-func (c *Client) LastHeard() time.Time { return c.conn.LastHeard() }
-
-// Close drops idle connections. Watches end with their contexts.
-func (c *Client) Close() { c.conn.Close() }
-
-// prefix is the path of a workspace.
-func prefix(w ref.Workspace) string {
-	if w == "" {
-		return ""
+// Host is the host that an object's status is written to: what to leave alone for a while after a 429 or 503.
+func (c *Client) Host(u ref.Upstream) string {
+	if c.export != nil {
+		return c.export.writes(u.Workspace).host()
 	}
-	return "/clusters/" + string(w)
+	return c.front.host()
 }
 
-// path is the path of an object, or its subresource, in a workspace that is served.
-func (c *Client) path(r ref.Resource, u ref.Upstream, subresource string) (string, error) {
-	if err := c.serves(u.Workspace); err != nil {
-		return "", err
+// LastHeard is when any byte came last on any answer of the configured server; zero if never.
+func (c *Client) LastHeard() time.Time { return c.front.conn.LastHeard() }
+
+// Close ends all connections. Watches end with their contexts.
+func (c *Client) Close() { c.hosts.close() }
+
+// door is where the objects of a workspace are read. Workspaces that nobody configured have none.
+func (c *Client) door(w ref.Workspace) (door, error) {
+	if c.export != nil {
+		return c.export.door(w)
 	}
+	if w == "" && len(c.served) == 0 {
+		return c.front, nil
+	}
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	for _, configured := range c.served {
+		if name := c.names[configured]; w == name && w != All || name == All && isWorkspace(w) {
+			return c.front.in(w), nil
+		}
+	}
+	return door{}, fmt.Errorf("%w: %q", ErrForeign, w)
+}
+
+// inScope is where the objects of a scope are read as a whole.
+func (c *Client) inScope(scope ref.Workspace) (door, error) {
+	switch {
+	case c.export != nil:
+		return c.export.inScope(scope)
+	case scope == All && slices.Contains(c.served, string(All)):
+		return c.front.in(All), nil
+	}
+	return c.door(scope)
+}
+
+// isWorkspace tells the names and paths of logical clusters from what would lead astray.
+func isWorkspace(w ref.Workspace) bool {
+	return w != All && logicalcluster.NewPath(string(w)).IsValid()
+}
+
+// object is the path of an object, or its subresource, behind a door.
+func (d door) object(r ref.Resource, u ref.Upstream, subresource string) (string, error) {
 	if u.Name == "" {
 		return "", errors.New("object without a name")
 	}
 	path, err := client.ResourcePath(r, u.Namespace, u.Name, subresource)
-	return prefix(u.Workspace) + path, err
+	return d.path + path, err
 }
 
-// serves refuses workspaces that nobody configured.
-func (c *Client) serves(w ref.Workspace) error {
-	if w == "" && len(c.configured) == 0 {
-		return nil
-	}
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	for _, name := range c.names {
-		if w == name && w != All || name == All && logicalcluster.NewPath(string(w)).IsValid() && w != All {
-			return nil
-		}
-	}
-	return fmt.Errorf("%w: %q", ErrForeign, w)
-}
-
-// Watch lists and watches r in all workspaces at once until ctx ends, one stream for each. Events carry the workspace as their Scope;
-// emit is called by one goroutine at a time. A workspace that can't be watched says so with Failed and is tried again, out of the way
-// of the others.
+// Watch lists and watches r in all workspaces until ctx ends: one stream for each where they are configured one by one, else one for
+// each shard. Every event carries its scope; emit is called by one goroutine at a time. What can't be watched says so with Failed and
+// is tried again, out of the way of the others.
 func (c *Client) Watch(ctx context.Context, r ref.Resource, want ref.Want, emit ref.Emit) {
+	if c.export != nil {
+		c.export.watch(ctx, r, want, emit)
+		return
+	}
 	var turn sync.Mutex
 	var streams sync.WaitGroup
 	for _, w := range c.Workspaces() {
@@ -190,25 +234,40 @@ func (c *Client) Watch(ctx context.Context, r ref.Resource, want ref.Want, emit 
 	streams.Wait()
 }
 
+// watch is one stream: of a workspace of the configured server, or of all.
 func (c *Client) watch(ctx context.Context, r ref.Resource, w ref.Workspace, want ref.Want, emit ref.Emit) {
+	d := c.front
+	if w != "" {
+		d = d.in(w)
+	}
+	place := func(o *ref.Object) { o.Workspace = w }
+	if w == All {
+		c.watchAll(ctx, d, r, want, emit)
+		return
+	}
+	d.watch(ctx, r, want, c.settings, place, emit)
+}
+
+// watchAll is one stream of all workspaces behind a door.
+func (c *Client) watchAll(ctx context.Context, d door, r ref.Resource, want ref.Want, emit ref.Emit) {
+	want.Annotations = append(slices.Clone(want.Annotations), logicalcluster.AnnotationKey)
+	d.watch(ctx, r, want, c.settings, placeByAnnotation, emit)
+}
+
+func (d door) watch(ctx context.Context, r ref.Resource, want ref.Want, settings lean.Settings, place func(*ref.Object), emit ref.Emit) {
 	path, err := client.ResourcePath(r, "", "", "")
 	if err != nil {
 		emit(ref.Event{Type: ref.Failed, Err: err})
 		<-ctx.Done()
 		return
 	}
-	place := func(o *ref.Object) { o.Workspace = w }
-	if w == All {
-		want.Annotations = append(slices.Clone(want.Annotations), logicalcluster.AnnotationKey)
-		place = placeByAnnotation
-	}
-	lean.NewSource(c.conn, prefix(w)+path, want, c.settings, place).Watch(ctx, emit)
+	lean.NewSource(d.conn, d.path+path, want, settings, place).Watch(ctx, emit)
 }
 
 // placeByAnnotation is for watches over all workspaces, where the server says on each object where it is.
 func placeByAnnotation(o *ref.Object) {
 	o.Workspace = ref.Workspace(o.Annotations[logicalcluster.AnnotationKey])
-	if o.Workspace == "" && o.Err == nil {
-		o.Err, o.Status = fmt.Errorf("no annotation %s: the workspace is unknown", logicalcluster.AnnotationKey), nil
+	if !isWorkspace(o.Workspace) && o.Err == nil {
+		o.Err, o.Status = fmt.Errorf("the annotation %s does not say which workspace it is: %.100q", logicalcluster.AnnotationKey, o.Workspace), nil
 	}
 }

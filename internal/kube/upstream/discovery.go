@@ -30,7 +30,7 @@ const maxDocument = 16 << 20
 // could not be asked; Resolve may be called again.
 func (c *Client) Resolve(ctx context.Context) error {
 	var failed []error
-	for _, configured := range c.configured {
+	for _, configured := range slices.Concat(c.served, c.bound) {
 		if configured == string(All) {
 			continue
 		}
@@ -49,8 +49,8 @@ func (c *Client) Resolve(ctx context.Context) error {
 func (c *Client) resolve(ctx context.Context, configured string) (ref.Workspace, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	path := prefix(ref.Workspace(configured)) + "/apis/core.kcp.io/v1alpha1/logicalclusters/cluster"
-	resp, err := c.conn.Do(ctx, client.Request{Path: path})
+	path := c.front.in(ref.Workspace(configured)).path + "/apis/core.kcp.io/v1alpha1/logicalclusters/cluster"
+	resp, err := c.front.conn.Do(ctx, client.Request{Path: path})
 	switch {
 	case apierrors.IsNotFound(err) || apierrors.IsForbidden(err):
 		return c.Name(configured), nil
@@ -69,9 +69,14 @@ func (c *Client) resolve(ctx context.Context, configured string) (ref.Workspace,
 	return ref.Workspace(name), nil
 }
 
-// HasStatus says whether workspace w serves r with a status subresource that can be patched. ErrUnknownResource: it does not serve r.
-func (c *Client) HasStatus(ctx context.Context, r ref.Resource, w ref.Workspace) (bool, error) {
-	served, err := c.resources(ctx, r, w)
+// HasStatus says whether a scope serves r with a status subresource that can be patched. ErrUnknownResource: it does not serve r. Over
+// all workspaces of a server this may differ from one to the other, and nobody can be asked: the answer is yes then.
+func (c *Client) HasStatus(ctx context.Context, r ref.Resource, scope ref.Workspace) (bool, error) {
+	if scope == All && c.export == nil {
+		_, err := c.inScope(scope)
+		return err == nil, err
+	}
+	_, served, err := c.resources(ctx, r, scope)
 	if err != nil {
 		return false, err
 	}
@@ -79,13 +84,14 @@ func (c *Client) HasStatus(ctx context.Context, r ref.Resource, w ref.Workspace)
 	return status >= 0 && slices.Contains(served[status].Verbs, "patch"), nil
 }
 
-// Typed says whether r is one of a kube-apiserver's own types, whose zero and absent fields are the same. The resources of the same
-// names in kcp are not: there they come from an APIExport's schema, and values are stored as they are sent.
-func (c *Client) Typed(ctx context.Context, r ref.Resource, w ref.Workspace) (bool, error) {
-	if !scheme.Scheme.IsVersionRegistered(r.GroupVersion()) {
+// Typed says whether r is one of a kube-apiserver's own types in a scope, whose zero and absent fields are the same. The resources of
+// the same names in kcp are not: there they come from an APIExport's schema, and values are stored as they are sent. Only kcp has
+// scopes of many workspaces.
+func (c *Client) Typed(ctx context.Context, r ref.Resource, scope ref.Workspace) (bool, error) {
+	if c.export != nil || scope == All || !scheme.Scheme.IsVersionRegistered(r.GroupVersion()) {
 		return false, nil
 	}
-	served, err := c.resources(ctx, r, w)
+	d, served, err := c.resources(ctx, r, scope)
 	if err != nil {
 		return false, err
 	}
@@ -94,18 +100,18 @@ func (c *Client) Typed(ctx context.Context, r ref.Resource, w ref.Workspace) (bo
 		return false, nil
 	}
 	var groups metav1.APIGroupList
-	if err := c.document(ctx, prefix(w)+"/apis", &groups); err != nil {
+	if err := c.document(ctx, d, "/apis", &groups); err != nil {
 		return false, fmt.Errorf("discover API groups: %w", err)
 	}
-	if slices.ContainsFunc(groups.Groups, func(g metav1.APIGroup) bool { return g.Name == "apis.kcp.io" }) {
+	if slices.ContainsFunc(groups.Groups, func(g metav1.APIGroup) bool { return g.Name == apisGroup }) {
 		return false, nil
 	}
-	return c.notCustom(ctx, r, w)
+	return c.notCustom(ctx, d, r)
 }
 
 // notCustom says that no CustomResourceDefinition serves r. Who may not see them is told so too: on a kube-apiserver that serves a
 // built-in group it is not a custom one.
-func (c *Client) notCustom(ctx context.Context, r ref.Resource, w ref.Workspace) (bool, error) {
+func (c *Client) notCustom(ctx context.Context, d door, r ref.Resource) (bool, error) {
 	if r.Group == "" {
 		return true, nil
 	}
@@ -115,7 +121,7 @@ func (c *Client) notCustom(ctx context.Context, r ref.Resource, w ref.Workspace)
 		return false, err
 	}
 	var crd metav1.PartialObjectMetadata
-	err = c.document(ctx, prefix(w)+path, &crd)
+	err = c.document(ctx, d, path, &crd)
 	switch {
 	case err == nil:
 		return false, nil
@@ -125,33 +131,34 @@ func (c *Client) notCustom(ctx context.Context, r ref.Resource, w ref.Workspace)
 	return false, fmt.Errorf("look for a CustomResourceDefinition: %w", err)
 }
 
-// resources lists what the group and version of r serves, which includes r.
-func (c *Client) resources(ctx context.Context, r ref.Resource, w ref.Workspace) ([]metav1.APIResource, error) {
-	if err := c.serves(w); err != nil {
-		return nil, err
+// resources lists what the group and version of r serves in a scope, which includes r.
+func (c *Client) resources(ctx context.Context, r ref.Resource, scope ref.Workspace) (door, []metav1.APIResource, error) {
+	d, err := c.inScope(scope)
+	if err != nil {
+		return d, nil, err
 	}
 	if _, err := client.ResourcePath(r, "", "", ""); err != nil {
-		return nil, err
+		return d, nil, err
 	}
 	var list metav1.APIResourceList
-	err := c.document(ctx, prefix(w)+client.GroupVersionPath(r.Group, r.Version), &list)
+	err = c.document(ctx, d, client.GroupVersionPath(r.Group, r.Version), &list)
 	if apierrors.IsNotFound(err) {
-		return nil, fmt.Errorf("%w: %s", ErrUnknownResource, ref.ResourceString(r))
+		return d, nil, fmt.Errorf("%w: %s", ErrUnknownResource, ref.ResourceString(r))
 	}
 	if err != nil {
-		return nil, fmt.Errorf("discover %s: %w", r.GroupVersion(), err)
+		return d, nil, fmt.Errorf("discover %s: %w", r.GroupVersion(), err)
 	}
 	if !slices.ContainsFunc(list.APIResources, func(a metav1.APIResource) bool { return a.Name == r.Resource }) {
-		return nil, fmt.Errorf("%w: %s", ErrUnknownResource, ref.ResourceString(r))
+		return d, nil, fmt.Errorf("%w: %s", ErrUnknownResource, ref.ResourceString(r))
 	}
-	return list.APIResources, nil
+	return d, list.APIResources, nil
 }
 
-// document reads one JSON document.
-func (c *Client) document(ctx context.Context, path string, into any) error {
+// document reads one JSON document behind a door.
+func (c *Client) document(ctx context.Context, d door, path string, into any) error {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	resp, err := c.conn.Do(ctx, client.Request{Path: path})
+	resp, err := d.conn.Do(ctx, client.Request{Path: d.path + path})
 	if err != nil {
 		return err
 	}

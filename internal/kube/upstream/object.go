@@ -15,11 +15,15 @@ import (
 
 // Get reads one object as it is now. An error of the server is an *apierrors.StatusError.
 func (c *Client) Get(ctx context.Context, r ref.Resource, u ref.Upstream, want ref.Want) (*ref.Object, error) {
-	path, err := c.path(r, u, "")
+	d, err := c.door(u.Workspace)
 	if err != nil {
 		return nil, fmt.Errorf("get %s: %w", u, err)
 	}
-	return c.object(ctx, client.Request{Path: path}, u, want)
+	path, err := d.object(r, u, "")
+	if err != nil {
+		return nil, fmt.Errorf("get %s: %w", u, err)
+	}
+	return c.object(ctx, d, client.Request{Path: path}, u, want)
 }
 
 var asManager = url.Values{"fieldManager": {ref.FieldManager}}
@@ -29,11 +33,18 @@ var asManager = url.Values{"fieldManager": {ref.FieldManager}}
 // An answer other than 2xx is an *apierrors.StatusError; apierrors.SuggestsClientDelay tells its Retry-After. Any other error is one
 // of transport (time-out, reset, redirect): whether the patch took effect is unknown.
 func (c *Client) Patch(ctx context.Context, p ref.Patch, want ref.Want) (*ref.Object, error) {
-	path, err := c.path(p.Resource, p.Upstream, "status")
+	d, err := c.door(p.Upstream.Workspace)
 	if err != nil {
 		return nil, fmt.Errorf("patch %s: %w", p.Upstream, err)
 	}
-	return c.object(ctx, client.Request{
+	if c.export != nil {
+		d = c.export.writes(p.Upstream.Workspace)
+	}
+	path, err := d.object(p.Resource, p.Upstream, "status")
+	if err != nil {
+		return nil, fmt.Errorf("patch %s: %w", p.Upstream, err)
+	}
+	return c.object(ctx, d, client.Request{
 		Method:      http.MethodPatch,
 		Path:        path,
 		Query:       asManager,
@@ -42,10 +53,10 @@ func (c *Client) Patch(ctx context.Context, p ref.Patch, want ref.Want) (*ref.Ob
 	}, p.Upstream, want)
 }
 
-func (c *Client) object(ctx context.Context, r client.Request, u ref.Upstream, want ref.Want) (*ref.Object, error) {
+func (c *Client) object(ctx context.Context, d door, r client.Request, u ref.Upstream, want ref.Want) (*ref.Object, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	resp, err := c.conn.Do(ctx, r)
+	resp, err := d.conn.Do(ctx, r)
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,309 @@
+package upstream
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/kcp-dev/logicalcluster/v3"
+	"github.com/rs/zerolog"
+
+	"github.com/upstreamd/upstreamd/internal/kube/lean"
+	"github.com/upstreamd/upstreamd/internal/ref"
+)
+
+// Export names an APIExport. All workspaces that are bound to it are served, through the virtual workspaces that its
+// APIExportEndpointSlice of the same name publishes: one for each shard of the kcp.
+type Export struct {
+	Workspace string // the provider's: the logical cluster that holds the APIExport, name or path
+	Name      string
+	Direct    bool // statuses are written to the workspaces at the configured server, not through the virtual workspace
+}
+
+const apisGroup = "apis.kcp.io"
+
+var endpointSlices = ref.Resource{Group: apisGroup, Version: "v1alpha1", Resource: "apiexportendpointslices"}
+
+// export follows an APIExport: its shards, and which of them has which workspace. Shards are followed as long as anything is watched.
+type export struct {
+	Export
+	client   *Client
+	settings lean.Settings
+	log      zerolog.Logger
+
+	life sync.Mutex // keeps the first to come and the last to go apart
+	end  func()
+
+	mu        sync.RWMutex             // guards what follows, and what the shards know of workspaces
+	shards    map[string]*shard        // by URL without its scheme
+	changed   chan struct{}            // closed when shards change
+	homes     map[ref.Workspace]*shard // of all workspaces that are bound, or were seen
+	listeners map[*listener]struct{}
+}
+
+// listener is who started a watch. It hears one event at a time, and nothing once the watch has ended.
+type listener struct {
+	mu   sync.Mutex
+	over bool
+	emit ref.Emit
+}
+
+// tell says an event that is made when its turn has come; nil: there is nothing to say.
+func (l *listener) tell(event func() *ref.Event) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.over {
+		return
+	}
+	if e := event(); e != nil {
+		l.emit(*e)
+	}
+}
+
+func (l *listener) end() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.over = true
+}
+
+func newExport(e Export, c *Client) (*export, error) {
+	if !logicalcluster.NewPath(e.Workspace).IsValid() {
+		return nil, fmt.Errorf("APIExport in %q: neither the name of a workspace nor a path like root:provider", e.Workspace)
+	}
+	if e.Name == "" {
+		return nil, errors.New("APIExport without a name")
+	}
+	return &export{
+		Export:    e,
+		client:    c,
+		settings:  c.settings,
+		log:       c.settings.Logger.With().Str("api_export", e.Workspace+":"+e.Name).Logger(),
+		shards:    map[string]*shard{},
+		changed:   make(chan struct{}),
+		homes:     map[ref.Workspace]*shard{},
+		listeners: map[*listener]struct{}{},
+	}, nil
+}
+
+// door is where the objects of a workspace that is bound are read.
+func (x *export) door(w ref.Workspace) (door, error) {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	if s := x.homes[w]; s != nil {
+		return s.door.in(w), nil
+	}
+	return door{}, fmt.Errorf("%w: %q is not bound to the APIExport", ErrForeign, w)
+}
+
+// inScope is where all workspaces of a shard are read.
+func (x *export) inScope(scope ref.Workspace) (door, error) {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	for _, s := range x.shards {
+		if s.scope == scope {
+			return s.door.in(All), nil
+		}
+	}
+	return door{}, fmt.Errorf("%w: %q is no endpoint of the APIExport (any more)", ErrForeign, scope)
+}
+
+// writes is where the statuses of a workspace are written.
+func (x *export) writes(w ref.Workspace) door {
+	if !x.Direct {
+		x.mu.RLock()
+		defer x.mu.RUnlock()
+		if s := x.homes[w]; s != nil {
+			return s.door.in(w)
+		}
+	}
+	return x.client.front.in(w)
+}
+
+// watch keeps one stream of r for each shard until ctx ends.
+func (x *export) watch(ctx context.Context, r ref.Resource, want ref.Want, emit ref.Emit) {
+	l := &listener{emit: emit}
+	x.join(l)
+	defer x.leave(l)
+	open := map[*shard]func(){} // how to end each stream
+	for {
+		shards, changed := x.current()
+		for s, end := range open {
+			if !slices.Contains(shards, s) {
+				end()
+				delete(open, s)
+				l.tell(func() *ref.Event { return &ref.Event{Type: ref.Left, Scope: s.scope} })
+			}
+		}
+		for _, s := range shards {
+			if open[s] == nil {
+				open[s] = inBackground(ctx, func(ctx context.Context) {
+					x.client.watchAll(ctx, s.door.in(All), r, want, func(e ref.Event) { l.tell(func() *ref.Event { return s.said(e) }) })
+				})
+			}
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			for _, end := range open {
+				end()
+			}
+			return
+		}
+	}
+}
+
+// inBackground runs fn until the returned function is called, which waits for its end.
+func inBackground(ctx context.Context, fn func(context.Context)) (end func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		fn(ctx)
+	}()
+	return func() {
+		cancel()
+		<-done
+	}
+}
+
+// current are the shards, and what is closed when they change.
+func (x *export) current() ([]*shard, <-chan struct{}) {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return slices.Collect(maps.Values(x.shards)), x.changed
+}
+
+// join adds a listener. The first one begins to follow the shards.
+func (x *export) join(l *listener) {
+	x.life.Lock()
+	defer x.life.Unlock()
+	x.mu.Lock()
+	x.listeners[l] = struct{}{}
+	first := len(x.listeners) == 1
+	x.mu.Unlock()
+	if first {
+		x.end = inBackground(context.Background(), x.follow)
+	}
+}
+
+// leave ends that with the last one.
+func (x *export) leave(l *listener) {
+	l.end()
+	x.life.Lock()
+	defer x.life.Unlock()
+	x.mu.Lock()
+	delete(x.listeners, l)
+	last := len(x.listeners) == 0
+	x.mu.Unlock()
+	if last {
+		x.end()
+	}
+}
+
+// follow watches the endpoint slice until ctx ends, and the APIBindings of each shard that it names.
+func (x *export) follow(ctx context.Context) {
+	defer x.become(ctx, nil)
+	said := &complaint{log: x.log, what: "the APIExportEndpointSlice cannot be watched; it is tried again"}
+	provider := x.client.front.in(ref.Workspace(x.Workspace))
+	provider.watch(ctx, endpointSlices, ref.Want{}, x.settings, nil, func(e ref.Event) {
+		if e.Type == ref.Failed {
+			said.of(e.Err)
+			return
+		}
+		said.end()
+		i := slices.IndexFunc(e.Objects, func(o *ref.Object) bool { return o.Name == x.Name })
+		switch {
+		case e.Type == ref.Listed && i < 0:
+			x.log.Warn().Msg("there is no APIExportEndpointSlice of this name (yet)")
+			x.become(ctx, nil)
+		case i < 0:
+		case e.Type == ref.Deleted:
+			x.log.Warn().Msg("the APIExportEndpointSlice was deleted")
+			x.become(ctx, nil)
+		default:
+			x.published(ctx, e.Objects[i])
+		}
+	})
+}
+
+// published takes the endpoints of a slice. One that cannot be read leaves things as they are.
+func (x *export) published(ctx context.Context, o *ref.Object) {
+	var status struct {
+		Endpoints []struct{ URL string }
+	}
+	err := o.Err
+	if err == nil && o.Status != nil {
+		err = json.Unmarshal(o.Status, &status)
+	}
+	if err != nil {
+		x.log.Warn().Err(err).Msg("the APIExportEndpointSlice cannot be read")
+		return
+	}
+	doors := map[string]door{}
+	for _, e := range status.Endpoints {
+		d, err := x.client.hosts.published(e.URL, x.client.front.conn.Base())
+		if err != nil {
+			x.log.Warn().Err(err).Str("url", e.URL).Msg("an endpoint of the APIExport is left out")
+			continue
+		}
+		doors[d.host()+d.path] = d
+	}
+	x.become(ctx, doors)
+}
+
+// become follows these shards from now on, and no others.
+func (x *export) become(ctx context.Context, doors map[string]door) {
+	var ended []*shard
+	x.mu.Lock()
+	before := len(x.shards)
+	for url, s := range x.shards {
+		if _, stays := doors[url]; !stays {
+			ended = append(ended, s)
+			delete(x.shards, url)
+		}
+	}
+	maps.DeleteFunc(x.homes, func(_ ref.Workspace, s *shard) bool { return slices.Contains(ended, s) })
+	for url, d := range doors {
+		if x.shards[url] == nil {
+			s := newShard(x, url, d)
+			s.end = inBackground(ctx, s.follow)
+			x.shards[url] = s
+		}
+	}
+	if len(ended) > 0 || len(x.shards) != before {
+		close(x.changed)
+		x.changed = make(chan struct{})
+		x.log.Info().Str("endpoints", strings.Join(slices.Sorted(maps.Keys(x.shards)), " ")).Msg("the APIExport's endpoints are others now")
+	}
+	x.mu.Unlock()
+	for _, s := range ended {
+		s.end()
+	}
+}
+
+// complaint is said once, until what it is about has ended.
+type complaint struct {
+	log  zerolog.Logger
+	what string
+	said bool
+}
+
+func (c *complaint) of(err error) {
+	level := zerolog.WarnLevel
+	if c.said {
+		level = zerolog.DebugLevel
+	}
+	c.said = true
+	c.log.WithLevel(level).Err(err).Msg(c.what)
+}
+
+func (c *complaint) end() { c.said = false }
+
+// leftFor is how long what a stream may still say of a workspace after it left is held against the version at which it left.
+const leftFor = 10 * time.Minute
