@@ -1,0 +1,81 @@
+// Package arena puts up the servers of a scenario, wherever they are to run, and makes them look alike to load and measurements.
+package arena
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/upstreamd/upstreamd/bench/baselines/world"
+	"github.com/upstreamd/upstreamd/bench/scenario"
+	"github.com/upstreamd/upstreamd/bench/subject"
+	"github.com/upstreamd/upstreamd/bench/wire"
+)
+
+// Arena is upstream and the SyncTargets.
+type Arena interface {
+	Change(copy int) (changes int)
+	Waiting() int                    // events of SyncTargets that nobody has read
+	OnPatch(report func(wire.Patch)) // set before anybody patches
+	Calls() wire.Calls
+	Check() (wrong int, first error) // the truth of what is published
+	Delay(by func(workspace int) time.Duration)
+	Silence(target int, silent bool)
+	// Server is the process of an API server that is real, 0 if there is none.
+	Server() int
+	// World is for a subject in this process; ok is false where it has to be in another.
+	World() (w world.World, ok bool)
+	Spec() subject.Spec
+	Close()
+}
+
+// Options are what the command line says.
+type Options struct {
+	Kubeconfig string // of an upstream that exists already
+	Log        func(format string, args ...any)
+}
+
+// Open puts up what a scenario asks for.
+func Open(ctx context.Context, s scenario.Scenario, o Options) (Arena, error) {
+	w := wire.New(s.Shape)
+	switch s.Servers {
+	case scenario.Memory:
+		return drawn{wired: w, s: s}, nil
+	case scenario.Loopback:
+		if err := w.Listen(); err != nil {
+			return nil, err
+		}
+		return drawn{wired: w, s: s, apart: true}, nil
+	}
+	return nil, fmt.Errorf("servers %q are not known", s.Servers)
+}
+
+// drawn is a world whose servers are drawn in this process.
+type drawn struct {
+	*wired
+	s     scenario.Scenario
+	apart bool // the subject runs in another process
+}
+
+func (d drawn) Server() int { return 0 }
+
+func (d drawn) World() (world.World, bool) {
+	w := common(d.s)
+	w.Upstream = d.Upstream()
+	for n := range d.s.Shape.SyncTargets {
+		w.SyncTargets = append(w.SyncTargets, d.SyncTarget(n))
+	}
+	return w, !d.apart
+}
+
+func (d drawn) Spec() subject.Spec {
+	upstream, targets := d.URLs()
+	return subject.Spec{World: common(d.s), UpstreamURL: upstream, TargetURLs: targets}
+}
+
+func common(s scenario.Scenario) world.World {
+	return world.World{Shape: s.Shape, Concurrency: s.Concurrency, Quiet: s.Quiet.Duration}
+}
+
+// wired is wire's world under a name that leaves World free.
+type wired = wire.World

@@ -1,0 +1,299 @@
+// Package runner takes a subject through a scenario and measures.
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/upstreamd/upstreamd/bench/arena"
+	"github.com/upstreamd/upstreamd/bench/load"
+	"github.com/upstreamd/upstreamd/bench/measure"
+	"github.com/upstreamd/upstreamd/bench/report"
+	"github.com/upstreamd/upstreamd/bench/scenario"
+	"github.com/upstreamd/upstreamd/bench/subject"
+	"github.com/upstreamd/upstreamd/bench/wire"
+)
+
+const (
+	settleFor  = 10 * time.Minute // the longest that a start may take
+	catchUpFor = 60 * time.Second // the longest that is waited for changes to be seen after a load
+	silence    = 3 * time.Second  // without a PATCH: nothing more will come
+	tick       = 100 * time.Millisecond
+	idleTicks  = 6 // in a row: nobody does anything any more
+)
+
+// Options are what the command line says.
+type Options struct {
+	arena.Options
+	Self     string                                // this program, to run subjects in processes of their own
+	Progress func(format string, args ...any)      // one line at a time
+	Profile  func(begin bool, during string) error // called around the load, if a profile is wanted
+}
+
+// attempt is one subject in one scenario.
+type attempt struct {
+	Options
+	scenario scenario.Scenario
+	name     string
+	arena    arena.Arena
+	tracker  *load.Tracker
+	cost     wire.Cost
+	subject  handle
+	out      *report.Result
+
+	mu     sync.Mutex
+	errors map[string]int
+}
+
+// Attempt measures a subject in a scenario.
+func Attempt(ctx context.Context, s scenario.Scenario, name string, o Options) (*report.Result, error) {
+	a := &attempt{
+		Options: o, scenario: s, name: name, tracker: load.NewTracker(s.Shape), errors: map[string]int{},
+		out: &report.Result{Scenario: s.Name, Subject: name, Figures: map[string]float64{}},
+	}
+	var err error
+	if s.Servers == scenario.Memory {
+		if a.cost, err = wire.Calibrate(s.Shape); err != nil {
+			return nil, fmt.Errorf("calibrating: %w", err)
+		}
+	}
+	if a.arena, err = arena.Open(ctx, s, o.Options); err != nil {
+		return nil, fmt.Errorf("putting up the servers: %w", err)
+	}
+	defer a.arena.Close()
+	a.arena.OnPatch(func(p wire.Patch) {
+		if p.Code == 200 {
+			a.tracker.Published(p.Object, p.Replicas, p.At)
+		}
+	})
+	if err := a.run(ctx); err != nil {
+		return nil, err
+	}
+	for text, n := range a.errors {
+		a.out.Errors = append(a.out.Errors, fmt.Sprintf("%d× %s", n, text))
+	}
+	return a.out, nil
+}
+
+func (a *attempt) run(ctx context.Context) error {
+	took, err := a.start(ctx)
+	if err != nil {
+		return err
+	}
+	a.figure("firstSeconds", took.Seconds())
+	if a.scenario.Load.Pattern == scenario.Start {
+		return a.again(ctx)
+	}
+	defer a.subject.stop(ctx)
+	if err := a.underLoad(ctx); err != nil {
+		return err
+	}
+	if a.name == subject.Bare {
+		return nil
+	}
+	return a.check()
+}
+
+func (a *attempt) figure(name string, value float64) { a.out.Figures[name] = value }
+
+// start starts the subject and waits until it has nothing to do any more. The bare loop never has.
+func (a *attempt) start(ctx context.Context) (time.Duration, error) {
+	begin := time.Now()
+	var err error
+	if a.subject, err = a.begin(ctx); err != nil {
+		return 0, fmt.Errorf("starting %s: %w", a.name, err)
+	}
+	if a.name == subject.Bare {
+		return 0, sleep(ctx, time.Second)
+	}
+	at, err := a.settle(ctx, settleFor)
+	return at.Sub(begin), err
+}
+
+// settle waits until all events are read, no PATCH comes and the subject's CPU rests. It returns when that began.
+func (a *attempt) settle(ctx context.Context, within time.Duration) (since time.Time, err error) {
+	var idle int
+	calls, before := a.arena.Calls(), a.subject.usage()
+	for deadline := time.Now().Add(within); time.Now().Before(deadline); {
+		if idle == 0 {
+			since = time.Now()
+		}
+		if err := sleep(ctx, tick); err != nil {
+			return since, err
+		}
+		nowCalls, now := a.arena.Calls(), a.subject.usage()
+		if a.arena.Waiting() == 0 && nowCalls == calls && now.CPU-before.CPU <= tick/5 {
+			idle++
+		} else {
+			idle = 0
+		}
+		calls, before = nowCalls, now
+		if idle == idleTicks {
+			return since, nil
+		}
+	}
+	return since, fmt.Errorf("%s was still busy after %v", a.name, within)
+}
+
+// underLoad puts the load on and measures until its last change is to be seen.
+func (a *attempt) underLoad(ctx context.Context) error {
+	s := a.scenario
+	var plan []load.Change
+	if s.Load.Pattern != scenario.Flood {
+		plan = load.Plan(s)
+	}
+	if a.Profile != nil {
+		if err := a.Profile(true, s.Name); err != nil {
+			return err
+		}
+	}
+	from := a.snapshot()
+	var made load.Made
+	switch {
+	case a.name == subject.Bare:
+		if err := sleep(ctx, s.Load.For.Duration); err != nil {
+			return err
+		}
+	case plan == nil:
+		made = load.Flood(ctx, a.arena, a.tracker, s.Shape, s.Load.For.Duration, s.Load.Once)
+	default:
+		made = load.Run(ctx, a.arena, a.tracker, plan, a.trouble)
+	}
+	a.Progress("%s: %d changes made in %.1f s, waiting for them to be seen", a.name, made.Changes, made.Took.Seconds())
+	if a.name != subject.Bare {
+		if err := a.catchUp(ctx); err != nil {
+			return err
+		}
+	}
+	to := a.snapshot()
+	if a.Profile != nil {
+		if err := a.Profile(false, s.Name); err != nil {
+			return err
+		}
+	}
+	for target := range s.Load.Silent {
+		a.arena.Silence(target, false)
+	}
+	a.figures(from, to, made, plan)
+	return ctx.Err()
+}
+
+// trouble begins what the scenario says of its second half.
+func (a *attempt) trouble() {
+	for target := range a.scenario.Load.Silent {
+		a.arena.Silence(target, true)
+	}
+	if d := a.scenario.Load.Delay.Duration; d > 0 {
+		a.arena.Delay(func(workspace int) time.Duration {
+			if workspace == 0 {
+				return d
+			}
+			return 0
+		})
+	}
+}
+
+// catchUp waits until what was changed is to be seen, or nothing moves any more.
+func (a *attempt) catchUp(ctx context.Context) error {
+	calls, moved := a.arena.Calls(), time.Now()
+	faulty := a.scenario.Load.Pattern == scenario.Faulty
+	for begin := time.Now(); time.Since(begin) < catchUpFor; {
+		unseen := a.tracker.Unseen
+		if faulty || a.scenario.Load.Pattern == scenario.Noisy {
+			unseen = a.tracker.UnseenCounted
+		}
+		if unseen() == 0 {
+			return nil
+		}
+		if now := a.arena.Calls(); now != calls {
+			calls, moved = now, time.Now()
+		}
+		if time.Since(moved) > silence && (faulty || a.arena.Waiting() == 0) {
+			return nil
+		}
+		if err := sleep(ctx, tick/10); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// check waits until all is quiet again, and holds what is published against the truth.
+func (a *attempt) check() error {
+	deadline := time.Now().Add(catchUpFor)
+	for {
+		wrong, first := a.arena.Check()
+		if wrong == 0 || time.Now().After(deadline) {
+			a.figure("wrongObjects", float64(wrong))
+			if first != nil {
+				a.out.Wrong = first.Error()
+			}
+			return nil
+		}
+		if a.name != subject.Upstreamd && a.scenario.Shape.Copies > 1 {
+			deadline = time.Now() // it does not add up, and never will
+		}
+		time.Sleep(tick)
+	}
+}
+
+// again stops the subject and starts another over what is published: nothing has changed, and nothing is to be written.
+func (a *attempt) again(ctx context.Context) error {
+	if err := a.check(); err != nil {
+		return err
+	}
+	a.Progress("%s: published once, starting anew", a.name)
+	a.subject.stop(ctx)
+	before := int64(0)
+	if _, here := a.arena.World(); here {
+		before = measure.LiveHeap()
+	}
+	calls := a.arena.Calls()
+	took, err := a.start(ctx)
+	if err != nil {
+		return err
+	}
+	defer a.subject.stop(ctx)
+	copies := float64(a.scenario.Shape.Total())
+	u := a.subject.usage()
+	heap, err := a.subject.heap()
+	if err != nil {
+		return err
+	}
+	a.figure("startSeconds", took.Seconds())
+	a.figure("startPatches", float64(a.arena.Calls().Patches-calls.Patches))
+	a.figure("startCPUSeconds", u.CPU.Seconds())
+	a.figure("heapMiB", float64(heap-before)/(1<<20))
+	a.figure("heapBytesPerObject", float64(heap-before)/copies)
+	a.figure("rssMiB", float64(u.RSS)/(1<<20))
+	a.figure("peakRSSMiB", float64(u.PeakRSS)/(1<<20))
+	a.figure("rssBytesPerObject", float64(u.RSS)/copies)
+	a.figure("objects", copies)
+	return nil
+}
+
+func (a *attempt) failed(err error) {
+	text := err.Error()
+	if len(text) > 200 {
+		text = text[:200]
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.errors) < 5 || a.errors[text] > 0 {
+		a.errors[text]++
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+var errEnded = errors.New("the subject's process ended")

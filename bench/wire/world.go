@@ -1,0 +1,147 @@
+package wire
+
+import (
+	"fmt"
+	"time"
+
+	"k8s.io/client-go/rest"
+
+	"github.com/upstreamd/upstreamd/bench/fleet"
+)
+
+// World is an upstream and its SyncTargets.
+type World struct {
+	shape     fleet.Shape
+	upstream  *upstream
+	targets   []*target
+	slots     []int32 // place of each copy on its SyncTarget
+	transport transport
+	stops     []func()
+	urls      []string // of upstream, then the SyncTargets, when they listen
+}
+
+// New makes a world in which nothing was published yet.
+func New(shape fleet.Shape) *World {
+	w := &World{shape: shape, upstream: newUpstream(shape), slots: make([]int32, shape.Total()), transport: transport{}}
+	w.transport["upstream"] = w.upstream
+	for n, name := range shape.TargetNames() {
+		t := newTarget(shape, n)
+		for slot, copy := range t.copies {
+			w.slots[copy] = int32(slot) //nolint:gosec // a count
+		}
+		w.targets = append(w.targets, t)
+		w.transport[name] = t
+	}
+	return w
+}
+
+// Listen serves on loopback besides.
+func (w *World) Listen() error {
+	servers := []server{w.upstream}
+	for _, t := range w.targets {
+		servers = append(servers, t)
+	}
+	for _, s := range servers {
+		address, stop, err := listen(s)
+		if err != nil {
+			w.Close()
+			return err
+		}
+		w.urls, w.stops = append(w.urls, address), append(w.stops, stop)
+	}
+	return nil
+}
+
+// Close ends what Listen began.
+func (w *World) Close() {
+	for _, stop := range w.stops {
+		stop()
+	}
+	w.stops = nil
+}
+
+// URLs are where upstream and the SyncTargets listen; nothing without Listen.
+func (w *World) URLs() (upstream string, targets []string) {
+	if len(w.urls) == 0 {
+		return "", nil
+	}
+	return w.urls[0], w.urls[1:]
+}
+
+// Upstream is a client's configuration for upstream, through memory.
+func (w *World) Upstream() *rest.Config {
+	return &rest.Config{Host: "http://upstream", Transport: w.transport, QPS: -1}
+}
+
+// SyncTarget is a client's configuration for a SyncTarget, through memory.
+func (w *World) SyncTarget(number int) *rest.Config {
+	return &rest.Config{Host: "http://" + w.shape.TargetNames()[number], Transport: w.transport, QPS: -1}
+}
+
+// OnPatch has every status patch reported, from many goroutines at once. It is set before anybody patches.
+func (w *World) OnPatch(report func(Patch)) { w.upstream.onPatch = report }
+
+// Delay makes status patches in workspaces slow. It is set before anybody patches.
+func (w *World) Delay(by func(workspace int) time.Duration) { w.upstream.delay = by }
+
+// Change counts one more change of a copy, which its watchers hear of. It returns how many it has had.
+func (w *World) Change(copy int) int {
+	return w.targets[w.shape.SyncTarget(copy)].change(int(w.slots[copy]))
+}
+
+// Changes is how often a copy has changed.
+func (w *World) Changes(copy int) int {
+	t := w.targets[w.shape.SyncTarget(copy)]
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return int(t.changes[w.slots[copy]])
+}
+
+// Silence makes a SyncTarget swallow whatever is asked of it, open watches included, until it is lifted.
+func (w *World) Silence(target int, silent bool) {
+	if silent {
+		w.targets[target].gate.hold()
+	} else {
+		w.targets[target].gate.open()
+	}
+}
+
+// Waiting is the number of events of SyncTargets that nobody has read yet.
+func (w *World) Waiting() (events int) {
+	for _, t := range w.targets {
+		events += t.feeds.waiting()
+	}
+	return events
+}
+
+// Calls are the requests to upstream so far.
+func (w *World) Calls() Calls {
+	w.upstream.mu.Lock()
+	defer w.upstream.mu.Unlock()
+	return w.upstream.calls
+}
+
+// Published is the status of an upstream object; nil: none.
+func (w *World) Published(object int) []byte {
+	lock := &w.upstream.locks[object%len(w.upstream.locks)]
+	lock.Lock()
+	defer lock.Unlock()
+	return w.upstream.objects[object].status
+}
+
+// Check holds what is published against what the copies say, by nothing but the world's own counters. It returns how many objects
+// are wrong, and what is wrong with the first.
+func (w *World) Check() (wrong int, first error) {
+	changes := make([]int, w.shape.Copies)
+	for object := range w.shape.Objects {
+		for c := range changes {
+			changes[c] = w.Changes(object*w.shape.Copies + c)
+		}
+		if err := fleet.Verify(w.Published(object), changes); err != nil {
+			if wrong++; first == nil {
+				first = fmt.Errorf("%s: %w", w.shape.Upstream(object).Name, err)
+			}
+		}
+	}
+	return wrong, first
+}
