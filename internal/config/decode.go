@@ -91,6 +91,8 @@ func take(path *field.Path, v any, t reflect.Type) (any, field.ErrorList) {
 		return takeDuration(path, v)
 	}
 	switch t.Kind() {
+	case reflect.Pointer:
+		return take(path, v, t.Elem())
 	case reflect.Struct:
 		return takeStruct(path, v, t)
 	case reflect.Slice:

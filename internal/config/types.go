@@ -37,11 +37,15 @@ type Configuration struct {
 	FeatureGates map[string]bool `json:"featureGates"`
 }
 
-// Upstream is the API server that statuses are published to.
+// Upstream is the API server that statuses are published to. At most one of APIExport, Wildcard and Workspaces says which workspaces
+// of it are served; none on a plain Kubernetes hub.
 type Upstream struct {
-	Kubeconfig string   `json:"kubeconfig"`        // relative to the configuration file; the server with or without /clusters/…
-	Context    string   `json:"context,omitempty"` // of the kubeconfig; empty: its current one
-	Workspaces []string `json:"workspaces"`        // names or paths of logical clusters; empty on a plain Kubernetes hub
+	Kubeconfig string     `json:"kubeconfig"`          // relative to the configuration file; the server with or without /clusters/…
+	Context    string     `json:"context,omitempty"`   // of the kubeconfig; empty: its current one
+	APIExport  *APIExport `json:"apiExport,omitempty"` // all workspaces that are bound to it
+	WriteVia   string     `json:"writeVia,omitempty"`  // with APIExport: virtualWorkspace (default) or direct
+	Wildcard   bool       `json:"wildcard,omitempty"`  // all workspaces of the server
+	Workspaces []string   `json:"workspaces"`          // names or paths of logical clusters, at most 50
 }
 
 // SyncTarget is one physical cluster.
@@ -51,7 +55,7 @@ type SyncTarget struct {
 	UID        string   `json:"uid"`     // checked against locators where it is given
 	Kubeconfig string   `json:"kubeconfig"`
 	Context    string   `json:"context,omitempty"`
-	Workspaces []string `json:"workspaces"` // those of upstream.workspaces that it may report for
+	Workspaces []string `json:"workspaces"` // those that it may report for; "*" alone: all, where they are not listed
 }
 
 // Resource names what is watched, by its plural.

@@ -46,29 +46,6 @@ func (c *Configuration) validateVersion() field.ErrorList {
 	return errs
 }
 
-func (c *Configuration) validateUpstream(path *field.Path) field.ErrorList {
-	var errs field.ErrorList
-	if c.Upstream.Kubeconfig == "" {
-		errs = append(errs, field.Required(path.Child("kubeconfig"), "name the file that says where statuses are published"))
-	}
-	return append(errs, validateWorkspaces(path.Child("workspaces"), c.Upstream.Workspaces)...)
-}
-
-func validateWorkspaces(path *field.Path, workspaces []string) field.ErrorList {
-	var errs field.ErrorList
-	for i, w := range workspaces {
-		switch {
-		case w == "*":
-			errs = append(errs, field.Invalid(path.Index(i), w, "workspaces are listed one by one: a SyncTarget reports only where it is bound"))
-		case !logicalcluster.NewPath(w).IsValid():
-			errs = append(errs, field.Invalid(path.Index(i), w, "must be the name of a logical cluster (10r1v0sg7mfe0frx) or a path (root:team-a)"))
-		case slices.Contains(workspaces[:i], w):
-			errs = append(errs, field.Duplicate(path.Index(i), w))
-		}
-	}
-	return errs
-}
-
 func (c *Configuration) validateSyncTargets(path *field.Path) field.ErrorList {
 	if len(c.SyncTargets) == 0 {
 		return field.ErrorList{field.Required(path, "name at least one physical cluster")}
@@ -110,27 +87,6 @@ func (c *Configuration) validateSyncTarget(path *field.Path, t SyncTarget) field
 		errs = append(errs, field.Invalid(path.Child("cluster"), t.Cluster, "must be the name of a logical cluster or a path (root:infra)"))
 	}
 	return append(errs, c.validateBinding(path.Child("workspaces"), t.Workspaces)...)
-}
-
-// validateBinding holds a SyncTarget to workspaces that are watched: anything else it reports would be dropped unseen.
-func (c *Configuration) validateBinding(path *field.Path, bound []string) field.ErrorList {
-	if len(bound) == 0 {
-		if len(c.Upstream.Workspaces) == 0 {
-			return nil // a plain hub
-		}
-		return field.ErrorList{field.Required(path, "list the workspaces that it may report for: "+strings.Join(c.Upstream.Workspaces, ", "))}
-	}
-	if len(c.Upstream.Workspaces) == 0 {
-		return field.ErrorList{field.Forbidden(path, "upstream.workspaces is empty (a plain hub): list them there too, or remove them here")}
-	}
-	errs := validateWorkspaces(path, bound)
-	for i, w := range bound {
-		if !slices.Contains(c.Upstream.Workspaces, w) {
-			mend := "is not in upstream.workspaces; " + suggest(w, c.Upstream.Workspaces)
-			errs = append(errs, unlessTold(errs, field.ErrorList{field.Invalid(path.Index(i), w, mend)})...)
-		}
-	}
-	return errs
 }
 
 func (c *Configuration) validateResources(path *field.Path) field.ErrorList {

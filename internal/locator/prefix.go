@@ -22,7 +22,7 @@ func (r *Resolver) fromPrefix(l *Location, name string) (claimed bool, err error
 	for _, w := range r.target.Workspaces {
 		prefix := prefixOf(w)
 		namespace, ok := strings.CutPrefix(name, prefix)
-		if w == "" || !ok || !validNamespace(namespace) || len(prefix) < longest {
+		if w == "" || w == All || !ok || !validNamespace(namespace) || len(prefix) < longest {
 			continue
 		}
 		if len(prefix) == longest && w != l.workspace {

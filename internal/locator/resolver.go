@@ -98,7 +98,7 @@ func New(styles []string, t Target) (*Resolver, error) {
 				return nil, fmt.Errorf("workspace %q can't be served with the style %s: the namespaces %s* are kcp's own", w, Prefix, syncerPrefix)
 			}
 		}
-		if len(t.Workspaces) == 1 && (len(styles) == 1 || t.Workspaces[0] == "") {
+		if len(t.Workspaces) == 1 && t.Workspaces[0] != All && (len(styles) == 1 || t.Workspaces[0] == "") {
 			r.only = &t.Workspaces[0]
 		}
 	}

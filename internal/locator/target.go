@@ -27,14 +27,19 @@ type Target struct {
 	Name       ref.SyncTarget
 	Cluster    string          // logical cluster of the SyncTarget object, name or path, as locators write it
 	UID        string          // of the SyncTarget object; empty: not checked
-	Workspaces []ref.Workspace // those that it is bound to
+	Workspaces []ref.Workspace // those that it is bound to; All: to each
 }
+
+// All among a Target's Workspaces binds it to every one. It names none: the style Prefix, which knows only names, finds none by it.
+const All ref.Workspace = "*"
 
 // Key is the SyncTarget's key in labels.
 func (t Target) Key() string { return Key(t.Cluster, string(t.Name)) }
 
 // Bound says whether the SyncTarget is bound to the workspace.
-func (t Target) Bound(w ref.Workspace) bool { return slices.Contains(t.Workspaces, w) }
+func (t Target) Bound(w ref.Workspace) bool {
+	return slices.Contains(t.Workspaces, w) && w != All || w != "" && w != All && slices.Contains(t.Workspaces, All)
+}
 
 // Key is the key by which labels name a SyncTarget: the base62 form (0-9a-zA-Z) of the SHA-224 of "<cluster>:<name>".
 func Key(cluster, name string) string { return sum(cluster+":"+name, 62) }
