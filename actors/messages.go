@@ -155,6 +155,7 @@ type Scheduling struct {
 type TargetHealth struct {
 	Target ref.SyncTarget
 	Stale  bool
+	Since  time.Time // when it was heard of last, if it is stale
 }
 
 // TargetRemoved withdraws all that a SyncTarget contributed.

@@ -60,6 +60,7 @@ type watchActor struct {
 	listed  bool   // a list was completed
 	listing *listing
 	objects map[ref.Downstream]*child
+	counted int // how many of them the gauge knows
 
 	reads      int                       // reads of single Namespaces under way
 	tombstones map[ref.Downstream]string // resourceVersions of objects deleted during them
@@ -219,7 +220,8 @@ func (w *watchActor) end() {
 	if w.stop != nil {
 		w.stop()
 	}
-	w.Metrics.Objects.DeleteLabelValues(string(w.Target), ref.ResourceString(w.Resource))
+	clear(w.objects)
+	w.count()
 }
 
 // relist opens the list and watch anew. What is known stays until the new list is here.
@@ -491,6 +493,8 @@ func (w *watchActor) readDone(ctx actor.Context, m readDone) {
 	}
 }
 
+// count brings the gauge up to date by the difference: another watch of the same resource may be ending, or starting.
 func (w *watchActor) count() {
-	w.Metrics.Objects.WithLabelValues(string(w.Target), ref.ResourceString(w.Resource)).Set(float64(len(w.objects)))
+	w.Metrics.Objects.WithLabelValues(string(w.Target), ref.ResourceString(w.Resource)).Add(float64(len(w.objects) - w.counted))
+	w.counted = len(w.objects)
 }

@@ -121,7 +121,7 @@ func (t *targetActor) watch(ctx actor.Context, m watchResource) {
 	})
 	t.watches[m.resource] = watched{watch: pid, aggregator: m.aggregator, number: m.number}
 	if t.vitals.stale {
-		ctx.Send(m.aggregator, actors.TargetHealth{Target: t.registration.name, Stale: true})
+		ctx.Send(m.aggregator, actors.TargetHealth{Target: t.registration.name, Stale: true, Since: t.vitals.heard})
 	}
 }
 
@@ -146,7 +146,7 @@ func (t *targetActor) resend(ctx actor.Context, m actors.Resend) {
 	}
 	ctx.Send(w.watch, m)
 	if t.vitals.stale {
-		ctx.Send(w.aggregator, actors.TargetHealth{Target: t.registration.name, Stale: true})
+		ctx.Send(w.aggregator, actors.TargetHealth{Target: t.registration.name, Stale: true, Since: t.vitals.heard})
 	}
 }
 
@@ -188,7 +188,7 @@ func (t *targetActor) probed(ctx actor.Context, m probed) {
 		t.log.Info().Msg("SyncTarget is fresh again")
 	}
 	for _, w := range t.watches {
-		ctx.Send(w.aggregator, actors.TargetHealth{Target: name, Stale: stale})
+		ctx.Send(w.aggregator, actors.TargetHealth{Target: name, Stale: stale, Since: t.vitals.heard})
 	}
 	ctx.ActorSystem().EventStream.Publish(Health{Target: name, Stale: stale})
 }
