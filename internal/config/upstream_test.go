@@ -49,7 +49,7 @@ func TestWhichWorkspacesAreServed(t *testing.T) {
 		"half an APIExport":            {"apiExport: {workspace: p}", `["*"]`, []string{"upstream.apiExport.name: Required value"}},
 		"the other half":               {"apiExport: {name: nn}", `["*"]`, []string{"upstream.apiExport.workspace: Required value: name the workspace that holds the APIExport"}},
 		"an APIExport nowhere":         {`apiExport: {workspace: "a/b", name: N_}`, `["*"]`, []string{`upstream.apiExport.workspace: Invalid value: "a/b"`, `upstream.apiExport.name: Invalid value: "N_"`}},
-		"an APIExport as text":         {"apiExport: compute", "[a]", []string{"upstream.apiExport: Invalid value: \"compute\": must be a mapping of fields"}},
+		"an APIExport as text":         {"apiExport: compute", "[]", []string{"upstream.apiExport: Invalid value: \"compute\": must be a mapping of fields"}},
 		"a field that is not":          {"apiExport: {workspace: p, name: nn, cluster: c}", `["*"]`, []string{"upstream.apiExport.cluster: Forbidden: there is no such field"}},
 		"a third way":                  {"apiExport: {workspace: p, name: nn}, writeVia: front", `["*"]`, []string{`upstream.writeVia: Unsupported value: "front"`}},
 		"no choice":                    {"wildcard: true, writeVia: direct", `["*"]`, []string{"upstream.writeVia: Forbidden: only with apiExport"}},
