@@ -25,6 +25,7 @@ type AggregatorConfig struct {
 	Writer   *actor.PID
 	Quiet    time.Duration // least time between two writes to one object that inputs cause
 	Deadline time.Duration // how long an unknown SyncTarget is waited for under Exclude and Zero
+	Jitter   Jitter        // of pauses
 	Metrics  *metrics.Metrics
 	Log      zerolog.Logger
 }

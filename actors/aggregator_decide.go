@@ -3,7 +3,6 @@ package actors
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"time"
@@ -383,7 +382,7 @@ func (a *aggregator) conflict(e *entry, m Refused) {
 	switch {
 	case e.seen == nil:
 	case t.conflicts >= maxConflicts:
-		a.fetch(e, rand.N(200*time.Millisecond)) //nolint:gosec // jitter, not a secret
+		a.fetch(e, jittered(a.Jitter, 200*time.Millisecond))
 	case newer(e.seen.ResourceVersion, m.Write.Version):
 		a.decide(e, e.scope, time.Now())
 	default:
@@ -426,7 +425,7 @@ func (a *aggregator) fetched(m fetched) {
 		a.goneUpstream(e)
 	case m.err != nil:
 		a.Log.WithLevel(a.said.level("get")).Str("upstream", m.upstream.String()).Err(m.err).Msg("reading the upstream object failed; tried again")
-		a.fetch(e, refetchAfter+rand.N(10*refetchAfter)) //nolint:gosec // jitter
+		a.fetch(e, refetchAfter+jittered(a.Jitter, 10*refetchAfter))
 	case e.seen == nil || e.sending:
 	default:
 		a.see(e, m.object)

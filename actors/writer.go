@@ -3,7 +3,6 @@ package actors
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"runtime/debug"
 	"time"
 
@@ -29,6 +28,7 @@ type WriterConfig struct {
 	WriterOptions
 	Upstream Upstream
 	Fence    ref.Fence // the right to write; nil: always
+	Jitter   Jitter    // of pauses
 	Metrics  *metrics.Metrics
 	Log      zerolog.Logger
 }
@@ -290,7 +290,7 @@ func (w *writer) pause(name string, class Refusal, err error) {
 		return
 	}
 	h.pause = min(max(2*h.pause, minHostPause), maxHostPause)
-	d := h.pause/2 + rand.N(h.pause/2) //nolint:gosec // jitter, not a secret
+	d := h.pause/2 + jittered(w.Jitter, h.pause/2)
 	if seconds, ok := apierrors.SuggestsClientDelay(err); ok && seconds > 0 {
 		d = min(time.Duration(seconds)*time.Second, maxHostPause)
 	}

@@ -112,7 +112,7 @@ func (r *rootActor) begin(ctx actor.Context) {
 	o := r.system.options
 	r.writer = r.system.spawn(ctx, writerName, func() actor.Actor {
 		return actors.NewWriter(actors.WriterConfig{
-			WriterOptions: o.Writer, Upstream: o.Upstream, Fence: o.Fence, Metrics: o.Metrics, Log: o.Logger,
+			WriterOptions: o.Writer, Upstream: o.Upstream, Fence: o.Fence, Jitter: o.Jitter, Metrics: o.Metrics, Log: o.Logger,
 		})
 	})
 	for resource, number := range r.system.resourceNumbers() {
@@ -131,7 +131,7 @@ func (r *rootActor) aggregate(ctx actor.Context, resource ref.Resource, number u
 	pid := r.system.spawn(ctx, aggregatorPrefix+numbered(resource, number), func() actor.Actor {
 		return actors.NewAggregator(actors.AggregatorConfig{
 			Resource: resource, Upstream: o.Upstream, Policies: r.system.policies.Load(), Writer: r.writer,
-			Quiet: o.Debounce.Quiet, Deadline: o.Staleness.Deadline, Metrics: o.Metrics, Log: o.Logger,
+			Quiet: o.Debounce.Quiet, Deadline: o.Staleness.Deadline, Jitter: o.Jitter, Metrics: o.Metrics, Log: o.Logger,
 		})
 	})
 	r.aggregators[resource] = aggregation{pid, number}

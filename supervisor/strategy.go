@@ -2,13 +2,13 @@ package supervisor
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"strings"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 	"github.com/rs/zerolog"
 
+	"github.com/upstreamd/upstreamd/actors"
 	"github.com/upstreamd/upstreamd/internal/metrics"
 )
 
@@ -23,6 +23,7 @@ const (
 // failureMemory. It never gives up and is never silent. A paused actor keeps its mailbox.
 type strategy struct {
 	metrics *metrics.Metrics
+	jitter  actors.Jitter
 	log     zerolog.Logger
 }
 
@@ -35,7 +36,7 @@ func (s *strategy) HandleFailure(system *actor.ActorSystem, parent actor.Supervi
 	}
 	stats.Fail()
 	failures := stats.NumberOfFailures(failureMemory)
-	pause := pauseAfter(failures, rand.Float64()) //nolint:gosec // jitter, not a secret
+	pause := pauseAfter(failures, s.jitter())
 	kind := kindOf(child)
 	s.metrics.Failures.WithLabelValues(kind).Inc()
 	s.log.Error().Str("actor", child.Id).Str("reason", fmt.Sprint(reason)).Str("on", fmt.Sprintf("%T", message)).

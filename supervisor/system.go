@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"math/rand/v2"
 	"runtime"
 	"slices"
 	"strconv"
@@ -40,6 +41,7 @@ type Options struct {
 	Limits       status.Limits    // a zero field means its default
 	Fence        ref.Fence        // the right to write; nil: always
 	Workers      int              // goroutines that run actors; default: GOMAXPROCS
+	Jitter       actors.Jitter    // of pauses after failures; default: at random
 	Logger       zerolog.Logger   // default: none
 	SystemLogger *slog.Logger     // of the actor engine; default: none
 	Metrics      *metrics.Metrics // default: counted, but registered nowhere
@@ -117,7 +119,7 @@ func New(o Options) (*System, error) {
 		resources:  map[ref.Resource]*resource{},
 		targets:    map[ref.SyncTarget]*registration{},
 		extractors: map[ref.Resource]status.Extractor{},
-		strategy:   &strategy{metrics: o.Metrics, log: o.Logger},
+		strategy:   &strategy{metrics: o.Metrics, jitter: o.Jitter, log: o.Logger},
 	}
 	s.policies.Store(o.Policies)
 	return s, nil
@@ -140,6 +142,9 @@ func (o *Options) complete() error {
 	}
 	if o.SystemLogger == nil {
 		o.SystemLogger = slog.New(slog.DiscardHandler)
+	}
+	if o.Jitter == nil {
+		o.Jitter = rand.Float64
 	}
 	if o.Workers <= 0 {
 		o.Workers = runtime.GOMAXPROCS(0)
