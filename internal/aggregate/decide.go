@@ -117,6 +117,11 @@ func (d *decider) empty() Decision {
 	if foreign := d.foreign(policy.Path{"conditions"}, nil); len(foreign) > 0 {
 		status["conditions"] = foreign
 	}
+	for i := range d.p.Fields {
+		if f := &d.p.Fields[i]; f.Immutable || f.Monotonic { // API servers refuse that it goes
+			set(status, f.Path, d.published(f.Path))
+		}
+	}
 	return Decision{Reason: ReasonCleared, Message: "no SyncTarget has a copy any more", Publish: true, Status: status}
 }
 

@@ -103,8 +103,8 @@ func (d *decider) publishedFrom(candidates []*view) *view {
 			return v
 		}
 	}
-	if d.p.Strategy != policy.Primary && d.defaultRule() != policy.RulePrimary {
-		return nil // what is published are not one SyncTarget's values
+	if d.p.Strategy != policy.Primary && d.defaultRule() != policy.RulePrimary || len(d.in.Owned.Fields()) == 0 {
+		return nil // what is published are not one SyncTarget's values, or what an API server says of a new object
 	}
 	ignore := d.p.Ignore
 	for _, f := range d.p.Fields { // these may be published otherwise than they were said
