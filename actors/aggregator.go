@@ -63,10 +63,12 @@ type aggregator struct {
 // targetState is what an aggregator knows of a SyncTarget.
 type targetState struct {
 	locator.Target
+	Scheduling
 	key       string // of its placement label
 	fromEpoch uint64 // what is older comes from an earlier SyncTarget of the same name
 	listed    bool
 	stale     bool
+	since     time.Time // when it was heard of last, if it is stale
 	overdue   bool
 	doubtful  uint64 // epoch of a list from which so much vanished that a second one must say so too; 0: none
 }
@@ -314,14 +316,26 @@ func (a *aggregator) targetAdded(m TargetAdded) {
 		if before.fromEpoch == m.FromEpoch {
 			return // said again, as the root does not know what reached an aggregator that started meanwhile
 		}
-		delete(a.byKey, before.key)
+		a.supersede(before, m.FromEpoch)
 	}
-	t := &targetState{Target: m.Target, key: m.Target.Key(), fromEpoch: m.FromEpoch}
+	t := &targetState{Target: m.Target, Scheduling: m.Scheduling, key: m.Target.Key(), fromEpoch: m.FromEpoch}
 	a.targets[m.Target.Name] = t
 	a.byKey[t.key] = m.Target.Name
 	self, root, message := a.self, a.root, overdue{m.Target.Name, m.FromEpoch}
 	time.AfterFunc(a.Deadline, func() { root.Send(self, message) })
 	a.considerTarget(t)
+}
+
+// supersede withdraws what a SyncTarget said before another of its name took its place. What is published stays until that one has
+// listed, since from now on it is waited for.
+func (a *aggregator) supersede(before *targetState, fromEpoch uint64) {
+	a.considerTarget(before)
+	delete(a.byKey, before.key)
+	for _, e := range a.entries {
+		if e.withdrawTarget(before.Name, fromEpoch) {
+			e.had = true
+		}
+	}
 }
 
 func (a *aggregator) targetChanged(m TargetChanged) {
@@ -331,7 +345,7 @@ func (a *aggregator) targetChanged(m TargetChanged) {
 	}
 	a.considerTarget(t) // whatever it had a part in
 	delete(a.byKey, t.key)
-	t.Target, t.key = m.Target, m.Target.Key()
+	t.Target, t.Scheduling, t.key = m.Target, m.Scheduling, m.Target.Key()
 	a.byKey[t.key] = m.Target.Name
 	a.considerTarget(t) // whatever it has a part in now
 }
@@ -341,7 +355,7 @@ func (a *aggregator) targetHealth(m TargetHealth) {
 	if t == nil || t.stale == m.Stale {
 		return
 	}
-	t.stale = m.Stale
+	t.stale, t.since = m.Stale, m.Since
 	a.considerTarget(t)
 }
 

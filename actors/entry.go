@@ -230,8 +230,13 @@ func (e *entry) sources(targets map[ref.SyncTarget]*targetState, byKey map[strin
 	placed, byLabel := e.placed(targets, byKey)
 	for _, name := range placed {
 		t := targets[name]
-		s := aggregate.Source{Target: name, State: aggregate.Unknown, Stale: t == nil || t.stale}
+		s := aggregate.Source{Target: name, State: aggregate.Unknown, Stale: t == nil || t.stale, Unschedulable: t != nil && t.Unschedulable}
 		said := e.of(name)
+		if t != nil {
+			s.Since = t.since
+		} else {
+			s.Since = e.generationSince // nobody knows it: not since it was placed there
+		}
 		switch {
 		case t == nil:
 		case len(said) == 0:
@@ -256,7 +261,8 @@ func (e *entry) sources(targets map[ref.SyncTarget]*targetState, byKey map[strin
 	return sources, ambiguous
 }
 
-// placed names the SyncTargets that count: those that the object's labels name, else those that are bound to its workspace.
+// placed names the SyncTargets that count: those that the object's labels name, else those that are bound to its workspace; none that
+// is to hold nothing any more.
 func (e *entry) placed(targets map[ref.SyncTarget]*targetState, byKey map[string]ref.SyncTarget) (names []ref.SyncTarget, byLabel bool) {
 	for _, key := range locator.PlacedKeys(e.seen.Labels) {
 		byLabel = true
@@ -264,11 +270,14 @@ func (e *entry) placed(targets map[ref.SyncTarget]*targetState, byKey map[string
 		if !ok {
 			name = ref.SyncTarget(key) // placed on a SyncTarget that nobody configured: it counts, and is never heard of
 		}
+		if t := targets[name]; t != nil && t.Evicted {
+			continue
+		}
 		names = append(names, name)
 	}
 	if !byLabel {
 		for name, t := range targets {
-			if t.Bound(e.upstream.Workspace) {
+			if t.Bound(e.upstream.Workspace) && !t.Evicted {
 				names = append(names, name)
 			}
 		}

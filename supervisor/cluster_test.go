@@ -155,6 +155,19 @@ func (c *cluster) Close() {
 	c.closed = true
 }
 
+func (c *cluster) isClosed() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.closed
+}
+
+// watched is how many watches were ever opened.
+func (c *cluster) watched() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.next
+}
+
 var _ actors.Downstream = (*cluster)(nil)
 
 // located makes the Namespace that kcp's way down makes for team-a's namespace default, and returns its name.

@@ -1,6 +1,8 @@
 package supervisor
 
 import (
+	"reflect"
+
 	"github.com/asynkron/protoactor-go/actor"
 
 	"github.com/upstreamd/upstreamd/actors"
@@ -54,8 +56,12 @@ type addTarget struct{ registration *registration }
 type changeTarget struct {
 	registration *registration
 	target       locator.Target
+	scheduling   actors.Scheduling
 	resolver     *locator.Resolver
 }
+
+// replaceTarget stops a SyncTarget and starts another in its place.
+type replaceTarget struct{ old, next *registration }
 
 // removeTarget stops a SyncTarget and withdraws what it contributed. done is closed when that has happened.
 type removeTarget struct{ registration *registration }
@@ -83,6 +89,8 @@ func (r *rootActor) Receive(ctx actor.Context) {
 		r.changeTarget(ctx, m)
 	case removeTarget:
 		r.removeTarget(ctx, m.registration)
+	case replaceTarget:
+		r.replaceTarget(ctx, m)
 	case *actor.Terminated:
 		r.terminated(ctx, m.Who)
 	case targetStarted:
@@ -163,7 +171,7 @@ func (r *rootActor) aggregatorStarted(ctx actor.Context, resource ref.Resource) 
 		return // removed meanwhile
 	}
 	for _, registration := range r.targets {
-		ctx.Send(found.pid, actors.TargetAdded{Target: registration.target, FromEpoch: registration.epoch})
+		ctx.Send(found.pid, added(registration))
 	}
 	r.toTargets(ctx, actors.Resend{Resource: resource})
 }
@@ -185,7 +193,7 @@ func (r *rootActor) addTarget(ctx actor.Context, registration *registration) {
 	}
 	r.targets[pid.Id] = registration
 	registration.epoch = r.system.epochs.Add(1)
-	r.toAggregators(ctx, actors.TargetAdded{Target: registration.target, FromEpoch: registration.epoch})
+	r.toAggregators(ctx, added(registration))
 	r.system.spawn(ctx, registration.path, func() actor.Actor {
 		return &targetActor{
 			system: r.system, registration: registration, resolver: registration.resolver,
@@ -199,14 +207,33 @@ func (r *rootActor) changeTarget(ctx actor.Context, m changeTarget) {
 	if r.targets[pid.Id] == nil {
 		return
 	}
-	m.registration.target, m.registration.resolver = m.target, m.resolver
-	r.toAggregators(ctx, actors.TargetChanged{Target: m.target})
-	ctx.Send(pid, actors.ResolverChanged{Resolver: m.resolver})
+	same := reflect.DeepEqual(m.registration.target, m.target)
+	m.registration.target, m.registration.scheduling, m.registration.resolver = m.target, m.scheduling, m.resolver
+	r.toAggregators(ctx, actors.TargetChanged{Target: m.target, Scheduling: m.scheduling})
+	if !same { // else its objects belong where they did, and need not be listed again
+		ctx.Send(pid, actors.ResolverChanged{Resolver: m.resolver})
+	}
+}
+
+func added(registration *registration) actors.TargetAdded {
+	return actors.TargetAdded{Target: registration.target, Scheduling: registration.scheduling, FromEpoch: registration.epoch}
+}
+
+// replaceTarget waits with the new one until nothing of the old one can speak any more.
+func (r *rootActor) replaceTarget(ctx actor.Context, m replaceTarget) {
+	if r.targets[r.pidOf(m.old).Id] == nil && !m.old.waiting {
+		r.addTarget(ctx, m.next)
+		return
+	}
+	m.old.next, m.next.waiting = m.next, true
+	r.removeTarget(ctx, m.old)
 }
 
 func (r *rootActor) removeTarget(ctx actor.Context, registration *registration) {
 	registration.leaving = true
-	ctx.Stop(r.pidOf(registration))
+	if !registration.waiting {
+		ctx.Stop(r.pidOf(registration))
+	}
 }
 
 // terminated comes when nothing of a SyncTarget can speak any more. Only if it was removed is what it contributed withdrawn: a
@@ -217,13 +244,35 @@ func (r *rootActor) terminated(ctx actor.Context, who *actor.PID) {
 		return
 	}
 	delete(r.targets, who.Id)
+	next := registration.successor(r.stopping != nil)
 	if registration.leaving {
-		r.toAggregators(ctx, actors.TargetRemoved{Target: registration.name})
+		if next == nil {
+			r.toAggregators(ctx, actors.TargetRemoved{Target: registration.name})
+		}
 		r.system.options.Metrics.ForgetTarget(registration.name)
 	}
-	registration.source.Close()
-	close(registration.removed)
+	registration.end()
+	if next != nil {
+		next.waiting = false
+		r.addTarget(ctx, next)
+	}
 	r.flushWhenSilent(ctx)
+}
+
+// successor is who takes the place of a SyncTarget that has gone, after those that were to take it and are not to any more.
+func (r *registration) successor(stopping bool) *registration {
+	next := r.next
+	for next != nil && (stopping || next.leaving) {
+		next.end()
+		next = next.next
+	}
+	return next
+}
+
+// end tells who waits for it that nothing is left of a SyncTarget.
+func (r *registration) end() {
+	r.source.Close()
+	close(r.removed)
 }
 
 // ---- stopping

@@ -60,6 +60,13 @@ type Target struct {
 	Cluster    string             // the logical cluster that holds the SyncTarget object, for its key and locators; may be empty
 	UID        string             // of the SyncTarget object; empty: not checked
 	Workspaces []actors.Workspace // what it may report for without being named by a placement label
+
+	Scheduling actors.Scheduling // what its SyncTarget object says of new and present workloads
+}
+
+// locatorTarget is what is checked against what its objects say.
+func (t Target) locatorTarget() locator.Target {
+	return locator.Target{Name: t.Name, Cluster: t.Cluster, UID: t.UID, Workspaces: slices.Clone(t.Workspaces)}
 }
 
 // ErrStopped is returned by calls to a System that is not running.
@@ -92,15 +99,18 @@ type resource struct {
 
 // registration is a SyncTarget and its connection.
 type registration struct {
-	name     ref.SyncTarget
-	target   locator.Target    // after the start the root actor's
-	resolver *locator.Resolver // likewise
-	source   actors.Downstream
-	pushed   bool   // the embedding program hands objects over
-	path     string // of the actor below the root
-	epoch    uint64 // from which on it may contribute; the root actor's
-	leaving  bool   // RemoveTarget was called; the root actor's
-	removed  chan struct{}
+	name       ref.SyncTarget
+	target     locator.Target    // after the start the root actor's
+	scheduling actors.Scheduling // likewise
+	resolver   *locator.Resolver // likewise
+	source     actors.Downstream
+	pushed     bool          // the embedding program hands objects over
+	path       string        // of the actor below the root
+	epoch      uint64        // from which on it may contribute; the root actor's
+	leaving    bool          // it is being removed; the root actor's
+	next       *registration // takes its place then; nil: nobody does; likewise
+	waiting    bool          // for the one whose place it takes; likewise
+	removed    chan struct{}
 }
 
 // New makes a System that does not run yet.
@@ -232,34 +242,40 @@ func (s *System) AddTarget(t Target, d actors.Downstream) error {
 }
 
 func (s *System) register(t Target, d actors.Downstream, pushed bool) error {
-	if t.Name == "" {
-		return errors.New("a SyncTarget needs a name")
-	}
-	target := locator.Target{Name: t.Name, Cluster: t.Cluster, UID: t.UID, Workspaces: slices.Clone(t.Workspaces)}
-	resolver, err := locator.New(s.options.Locators, target)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r, err := s.registration(t, d, pushed)
 	if err != nil {
 		return err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	if s.targets[t.Name] != nil {
 		return fmt.Errorf("SyncTarget %q is there already: remove it first", t.Name)
-	}
-	s.added++
-	r := &registration{
-		name: t.Name, target: target, resolver: resolver, source: d, pushed: pushed, removed: make(chan struct{}),
-		path: targetPrefix + string(t.Name) + "#" + strconv.FormatUint(s.added, 10),
 	}
 	s.targets[t.Name] = r
 	s.tell(addTarget{r})
 	return nil
 }
 
+// registration is called with s.mu held.
+func (s *System) registration(t Target, d actors.Downstream, pushed bool) (*registration, error) {
+	if t.Name == "" {
+		return nil, errors.New("a SyncTarget needs a name")
+	}
+	resolver, err := locator.New(s.options.Locators, t.locatorTarget())
+	if err != nil {
+		return nil, err
+	}
+	s.added++
+	return &registration{
+		name: t.Name, target: t.locatorTarget(), scheduling: t.Scheduling, resolver: resolver, source: d, pushed: pushed, removed: make(chan struct{}),
+		path: targetPrefix + string(t.Name) + "#" + strconv.FormatUint(s.added, 10),
+	}, nil
+}
+
 // SetTarget changes what is known of a SyncTarget that is there: its uid, its cluster, the workspaces that it is bound to. Its
 // connection stays, its objects are looked at again, and what still counts goes on counting.
 func (s *System) SetTarget(t Target) error {
-	target := locator.Target{Name: t.Name, Cluster: t.Cluster, UID: t.UID, Workspaces: slices.Clone(t.Workspaces)}
-	resolver, err := locator.New(s.options.Locators, target)
+	resolver, err := locator.New(s.options.Locators, t.locatorTarget())
 	if err != nil {
 		return err
 	}
@@ -270,11 +286,38 @@ func (s *System) SetTarget(t Target) error {
 		return fmt.Errorf("there is no SyncTarget %q", t.Name)
 	}
 	if !s.running {
-		r.target, r.resolver = target, resolver
+		r.target, r.scheduling, r.resolver = t.locatorTarget(), t.Scheduling, resolver
 		return nil
 	}
-	s.tell(changeTarget{r, target, resolver})
+	s.tell(changeTarget{r, t.locatorTarget(), t.Scheduling, resolver})
 	return nil
+}
+
+// ReplaceTarget puts another SyncTarget in the place of one of its name. What the old one contributed is withdrawn; what is published
+// stays until the new one has listed. It returns when the old one's actors are gone. The System closes d in any case.
+func (s *System) ReplaceTarget(ctx context.Context, t Target, d actors.Downstream) error {
+	s.mu.Lock()
+	old := s.targets[t.Name]
+	if old == nil || !s.running {
+		s.mu.Unlock()
+		d.Close()
+		return fmt.Errorf("there is no SyncTarget %q to replace", t.Name)
+	}
+	next, err := s.registration(t, d, false)
+	if err != nil {
+		s.mu.Unlock()
+		d.Close()
+		return err
+	}
+	s.targets[t.Name] = next
+	s.tell(replaceTarget{old, next})
+	s.mu.Unlock()
+	select {
+	case <-old.removed:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("replacing SyncTarget %q: %w", t.Name, ctx.Err())
+	}
 }
 
 // RemoveTarget stops watching a SyncTarget and withdraws what it contributed. It returns when its actors are gone.

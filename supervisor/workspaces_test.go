@@ -141,6 +141,13 @@ func (w *workspaces) patches() []call {
 	return slices.Clone(w.calls)
 }
 
+// forgetCalls lets go of the calls so far, for tests that look at memory.
+func (w *workspaces) forgetCalls() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.calls = nil
+}
+
 func (w *workspaces) Watch(ctx context.Context, r ref.Resource, _ ref.Want, emit ref.Emit) {
 	w.mu.Lock()
 	var all []*ref.Object
