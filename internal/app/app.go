@@ -101,7 +101,7 @@ func (a *App) makeUpstream() error {
 	if err != nil {
 		return fmt.Errorf("upstream.kubeconfig: %w", err)
 	}
-	a.upstream, err = upstream.New(cfg, upstream.Options{Workspaces: u.Workspaces, UserAgent: a.agent, Logger: a.component("upstream")})
+	a.upstream, err = upstream.New(cfg, a.upstreamOptions())
 	if err != nil {
 		return fmt.Errorf("upstream.kubeconfig: %w", err)
 	}

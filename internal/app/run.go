@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -64,7 +65,7 @@ func (a *App) Run(ctx context.Context) (err error) {
 // session runs one actor system, until ctx ends, serving breaks, or the workspaces turn out to be others than those it was
 // started with: then it returns nil, for the next one to be started. Nothing is lost with it, since all is read again.
 func (a *App) session(ctx context.Context, broken <-chan error) error {
-	workspaces, policies := a.upstream.Workspaces(), a.policies.current.Load()
+	workspaces, policies := a.upstream.Names(), a.policies.current.Load()
 	system, err := a.startSystem(ctx, policies)
 	if err != nil {
 		return err
@@ -73,7 +74,7 @@ func (a *App) session(ctx context.Context, broken <-chan error) error {
 	a.log.Info().Int("workspaces", len(workspaces)).Msg("started")
 	again := time.NewTicker(a.pace.resolveEvery)
 	defer again.Stop()
-	for err == nil && ctx.Err() == nil && slices.Equal(workspaces, a.upstream.Workspaces()) {
+	for err == nil && ctx.Err() == nil && maps.Equal(workspaces, a.upstream.Names()) {
 		select {
 		case <-ctx.Done():
 		case err = <-broken:
@@ -166,7 +167,8 @@ func (a *App) startSystem(ctx context.Context, policies *policy.Set) (*superviso
 	return system, nil
 }
 
-// target is what the actors are told of a SyncTarget. Without workspaces in the configuration there is one, upstream's own.
+// target is what the actors are told of a SyncTarget. Without workspaces in the configuration there is one, upstream's own; "*" stays
+// as it is.
 func (a *App) target(t config.SyncTarget) supervisor.Target {
 	workspaces := make([]ref.Workspace, 0, len(t.Workspaces))
 	for _, w := range t.Workspaces {
