@@ -26,6 +26,7 @@ type Configuration struct {
 	Kind         string          `json:"kind"`
 	Upstream     Upstream        `json:"upstream"`
 	SyncTargets  []SyncTarget    `json:"syncTargets"`
+	Discovery    *Discovery      `json:"syncTargetDiscovery,omitempty"` // SyncTargets beside those
 	Resources    []Resource      `json:"resources"`
 	Locators     []string        `json:"locators"` // tried in this order
 	Debounce     Debounce        `json:"debounce"`
@@ -58,10 +59,18 @@ type SyncTarget struct {
 	Workspaces []string `json:"workspaces"` // those that it may report for; "*" alone: all, where they are not listed
 }
 
-// Resource names what is watched, by its plural.
+// Resource names what is watched, by its plural. With resource and version "*" it is every kind of the group (of any, if that is "*"
+// too) that upstream serves with a status and a SyncTarget serves at all.
 type Resource struct {
-	Group    string `json:"group"` // empty: the core group
-	Version  string `json:"version"`
+	Group    string      `json:"group"` // empty: the core group
+	Version  string      `json:"version"`
+	Resource string      `json:"resource"`
+	Exclude  []Exclusion `json:"exclude,omitempty"` // from "*"
+}
+
+// Exclusion is a kind, in all versions, that "*" does not mean. Either field may be "*".
+type Exclusion struct {
+	Group    string `json:"group"`
 	Resource string `json:"resource"`
 }
 

@@ -21,6 +21,7 @@ func (c *Configuration) Validate() field.ErrorList {
 	errs := c.validateVersion()
 	errs = append(errs, c.validateUpstream(field.NewPath("upstream"))...)
 	errs = append(errs, c.validateSyncTargets(field.NewPath("syncTargets"))...)
+	errs = append(errs, c.validateDiscovery(field.NewPath("syncTargetDiscovery"))...)
 	errs = append(errs, c.validateResources(field.NewPath("resources"))...)
 	errs = append(errs, c.validateLocators(field.NewPath("locators"))...)
 	errs = append(errs, c.Debounce.validate(field.NewPath("debounce"))...)
@@ -47,8 +48,8 @@ func (c *Configuration) validateVersion() field.ErrorList {
 }
 
 func (c *Configuration) validateSyncTargets(path *field.Path) field.ErrorList {
-	if len(c.SyncTargets) == 0 {
-		return field.ErrorList{field.Required(path, "name at least one physical cluster")}
+	if len(c.SyncTargets) == 0 && c.Discovery == nil {
+		return field.ErrorList{field.Required(path, "name at least one physical cluster, or where SyncTarget objects are (syncTargetDiscovery)")}
 	}
 	var errs field.ErrorList
 	names, connections := map[string]bool{}, map[string]string{}
@@ -114,7 +115,13 @@ func (c *Configuration) validateResources(path *field.Path) field.ErrorList {
 }
 
 func (r Resource) validate(path *field.Path) field.ErrorList {
+	if slices.Contains([]string{r.Group, r.Version, r.Resource}, Any) {
+		return r.validateWildcard(path)
+	}
 	var errs field.ErrorList
+	if len(r.Exclude) > 0 {
+		errs = append(errs, field.Forbidden(path.Child("exclude"), `only "*" can leave something out`))
+	}
 	if wrong := validation.IsDNS1123Subdomain(r.Group); r.Group != "" && len(wrong) > 0 {
 		errs = append(errs, field.Invalid(path.Child("group"), r.Group, strings.Join(wrong, "; ")))
 	}
