@@ -397,9 +397,13 @@ func (a *aggregator) fetch(e *entry, after time.Duration) {
 		return
 	}
 	t.fetching = true
+	known := ""
+	if e.seen != nil {
+		known = e.seen.ResourceVersion
+	}
 	self, root, upstream, resource, want, u, calls := a.self, a.root, a.Upstream, a.Resource, a.want, e.upstream, a.calls
 	time.AfterFunc(after, func() {
-		m := fetched{upstream: u}
+		m := fetched{upstream: u, known: known}
 		defer func() {
 			if r := recover(); r != nil {
 				m.err = fmt.Errorf("panic: %v", r)
@@ -422,7 +426,9 @@ func (a *aggregator) fetched(m fetched) {
 	e.trouble.fetching = false
 	switch {
 	case apierrors.IsNotFound(m.err):
-		a.goneUpstream(e)
+		if e.seen != nil && e.seen.ResourceVersion == m.known { // else the watch has brought a newer one meanwhile
+			a.goneUpstream(e)
+		}
 	case m.err != nil:
 		a.Log.WithLevel(a.said.level("get")).Str("upstream", m.upstream.String()).Err(m.err).Msg("reading the upstream object failed; tried again")
 		a.fetch(e, refetchAfter+jittered(a.Jitter, 10*refetchAfter))

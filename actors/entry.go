@@ -155,8 +155,8 @@ func (e *entry) withdrawTarget(t ref.SyncTarget, before uint64) bool {
 
 // view takes the upstream object as it is now. It reports whether that is news.
 func (e *entry) view(o *ref.Object, published map[string]any, owned *patch.Owned, now time.Time) bool {
-	if e.seen != nil && e.seen.UID == o.UID && (e.seen.ResourceVersion == o.ResourceVersion || newer(e.seen.ResourceVersion, o.ResourceVersion)) {
-		return false
+	if e.seen != nil && (e.seen.ResourceVersion == o.ResourceVersion || newer(e.seen.ResourceVersion, o.ResourceVersion)) {
+		return false // also of another uid: an answer about the object that this one has replaced
 	}
 	if e.seen != nil && e.seen.UID != o.UID { // another object under the same name: nothing that was sent counts for it
 		e.desired, e.trouble, e.generation = nil, nil, 0

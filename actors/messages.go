@@ -244,6 +244,7 @@ type fetched struct {
 	upstream ref.Upstream
 	object   *ref.Object
 	err      error
+	known    string // resourceVersion that was known when it was asked for
 }
 
 // described answers what the API server says of the resource in a scope.

@@ -49,6 +49,7 @@ type watchActor struct {
 	said    *once
 	events  map[ref.EventType]prometheus.Counter
 	failing bool
+	ended   bool // stopping or restarting
 
 	inbox      *inbox
 	stop       context.CancelFunc
@@ -142,6 +143,9 @@ func (w *watchActor) usePolicy() {
 }
 
 func (w *watchActor) Receive(ctx actor.Context) {
+	if w.ended {
+		return // the engine delivers until the last child is gone: nothing may start another
+	}
 	switch m := ctx.Message().(type) {
 	case *actor.Started:
 		ctx.Request(ctx.Parent(), SendNamespaces{})
@@ -220,6 +224,7 @@ func (w *watchActor) end() {
 	if w.stop != nil {
 		w.stop()
 	}
+	w.ended = true
 	clear(w.objects)
 	w.count()
 }
@@ -347,7 +352,8 @@ func (w *watchActor) present(ctx actor.Context, o *ref.Object, received time.Tim
 		return
 	}
 	if known != nil && (known.upstream != upstream || known.at.UID != o.UID) {
-		w.drop(ctx, source, known, at, true)
+		// As of what was last known of the one that is gone: its successor's contribution may be quicker than this withdrawal.
+		w.drop(ctx, source, known, known.at, true)
 		known = nil
 	}
 	if known == nil {

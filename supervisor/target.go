@@ -25,6 +25,7 @@ type targetActor struct {
 	vitals     *vitals
 	timer      *time.Timer
 	probing    context.CancelFunc
+	ended      bool // stopping or restarting
 }
 
 // watched is a resource that is watched, and who aggregates it.
@@ -53,6 +54,9 @@ type tick struct{}
 type probed struct{ err error }
 
 func (t *targetActor) Receive(ctx actor.Context) {
+	if t.ended {
+		return // the engine delivers until the last child is gone: nothing may start another
+	}
 	switch m := ctx.Message().(type) {
 	case *actor.Started:
 		t.begin(ctx)
@@ -194,6 +198,7 @@ func (t *targetActor) probed(ctx actor.Context, m probed) {
 }
 
 func (t *targetActor) end() {
+	t.ended = true
 	if t.timer != nil {
 		t.timer.Stop()
 	}
