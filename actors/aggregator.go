@@ -10,7 +10,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
-	"github.com/upstreamd/upstreamd/internal/aggregate"
 	"github.com/upstreamd/upstreamd/internal/locator"
 	"github.com/upstreamd/upstreamd/internal/metrics"
 	"github.com/upstreamd/upstreamd/internal/policy"
@@ -103,12 +102,8 @@ func NewAggregator(c AggregatorConfig) actor.Actor {
 		AggregatorConfig: c,
 		resource:         resource,
 		policy:           c.Policies.For(c.Resource),
-		want: ref.Want{
-			Labels:      []string{locator.PlacementPrefix, locator.LegacyPlacementPrefix},
-			Annotations: []string{aggregate.PrimaryAnnotation},
-			Managers:    true,
-		},
-		said: newOnce(),
+		want:             upstreamWant(),
+		said:             newOnce(),
 		count: aggregatorCounters{
 			contributions: c.Metrics.Contributions.WithLabelValues(resource),
 			suppressed:    c.Metrics.Suppressed.WithLabelValues(resource, "aggregator"),

@@ -174,6 +174,16 @@ func (e *entry) view(o *ref.Object, published map[string]any, owned *patch.Owned
 	return true
 }
 
+// upstreamWant is what is needed of upstream objects, whether a watch, a GET or the answer to a PATCH brings them: each replaces what
+// the others brought.
+func upstreamWant() ref.Want {
+	return ref.Want{
+		Labels:      []string{locator.PlacementPrefix, locator.LegacyPlacementPrefix},
+		Annotations: []string{aggregate.PrimaryAnnotation},
+		Managers:    true,
+	}
+}
+
 // metadataOf is the object without what is kept in parsed form beside it.
 func metadataOf(o *ref.Object) *ref.Object {
 	seen := *o

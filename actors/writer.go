@@ -86,7 +86,7 @@ func NewWriter(c WriterConfig) actor.Actor {
 	calls, stop := context.WithCancel(context.Background())
 	return &writer{
 		WriterConfig: c,
-		want:         ref.Want{Managers: true},
+		want:         upstreamWant(),
 		limiter:      rate.NewLimiter(limit, c.Burst),
 		queue:        patch.NewQueue[Write](),
 		inFlight:     map[patch.Key]struct{}{},

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/upstreamd/upstreamd/actors"
+	"github.com/upstreamd/upstreamd/internal/locator"
 	"github.com/upstreamd/upstreamd/internal/ref"
 	"github.com/upstreamd/upstreamd/supervisor"
 )
@@ -184,6 +185,23 @@ func TestTenSyncTargetsWithinABurstCostTwoCalls(t *testing.T) {
 		if n := len(f.upstream.patches()) - before; n > 2 {
 			t.Errorf("%d PATCH calls for a burst of 10 SyncTargets within 150 ms, want at most 2", n)
 		}
+	})
+}
+
+// What an answer says of an object stands until the watch has caught up: it has to say where the object is placed, too.
+func TestPlacementOutlivesTheAnswerToAWrite(t *testing.T) {
+	run(t, []actors.SyncTarget{"east", "west"}, func(f *flow) {
+		f.upstream.lag = time.Minute
+		f.upstream.put(web, 1, map[string]string{locator.PlacementLabel(locator.Key("", "east")): "Sync"})
+		f.says("east", 2)
+		f.says("west", 5) // bound to the workspace, and not named by the label
+		f.synced("east", "west")
+		time.Sleep(time.Minute)
+		f.settle()
+		f.wantReady(2)
+		f.says("east", 3)
+		f.settle()
+		f.wantReady(3)
 	})
 }
 

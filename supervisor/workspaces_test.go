@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -30,6 +31,7 @@ type workspaces struct {
 	next     int
 	calls    []call
 	latency  time.Duration
+	lag      time.Duration    // of watches
 	answer   func(call) error // nil, or an answer in the place of the real one
 	typed    bool
 	prune    string // a field of status that the server drops
@@ -118,6 +120,10 @@ func (w *workspaces) write(u ref.Upstream, manager string, change map[string]any
 
 func (w *workspaces) tell(e ref.Event) {
 	for _, watcher := range w.watchers {
+		if w.lag > 0 {
+			time.AfterFunc(w.lag, func() { watcher.emit(e) })
+			continue
+		}
 		watcher.emit(e)
 	}
 }
@@ -175,7 +181,7 @@ func (w *workspaces) Get(_ context.Context, r ref.Resource, u ref.Upstream, _ re
 	return w.object(u, s), nil
 }
 
-func (w *workspaces) Patch(_ context.Context, p ref.Patch, _ ref.Want) (*ref.Object, error) {
+func (w *workspaces) Patch(_ context.Context, p ref.Patch, want ref.Want) (*ref.Object, error) {
 	time.Sleep(w.latency)
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -197,7 +203,11 @@ func (w *workspaces) Patch(_ context.Context, p ref.Patch, _ ref.Want) (*ref.Obj
 		return nil, apierrors.NewConflict(p.Resource.GroupResource(), p.Upstream.Name, fmt.Errorf("changed"))
 	}
 	w.write(p.Upstream, ref.FieldManager, c.body["status"].(map[string]any))
-	return w.object(p.Upstream, s), nil
+	answer := w.object(p.Upstream, s)
+	maps.DeleteFunc(answer.Labels, func(label, _ string) bool {
+		return !slices.ContainsFunc(want.Labels, func(prefix string) bool { return strings.HasPrefix(label, prefix) })
+	})
+	return answer, nil
 }
 
 func (w *workspaces) Host(ref.Upstream) string { return "memory" }
