@@ -83,7 +83,11 @@ func root(core bool) string {
 
 func (s Server) kinds(ctx context.Context, core bool) ([]Kind, error) {
 	var all apidiscovery.APIGroupDiscoveryList
-	if err := s.document(ctx, root(core), aggregated, &all); err != nil {
+	err := s.document(ctx, root(core), aggregated, &all)
+	if core && apierrors.IsNotFound(err) {
+		return nil, nil // the virtual workspace of an APIExport without core kinds
+	}
+	if err != nil {
 		return nil, fmt.Errorf("discover %s: %w", root(core), err)
 	}
 	if all.Kind == "APIGroupDiscoveryList" {

@@ -1,0 +1,198 @@
+package discovery
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/rest"
+
+	"github.com/upstreamd/upstreamd/internal/kube/client"
+	"github.com/upstreamd/upstreamd/internal/kube/lean"
+	"github.com/upstreamd/upstreamd/internal/ref"
+)
+
+// Annotations of a SyncTarget object.
+const (
+	// SecretAnnotation names the Secret that holds its kubeconfig, <namespace>/<name>.
+	SecretAnnotation = "upstreamd.dev/kubeconfig-secret"
+	// WorkspacesAnnotation names the workspaces that it is bound to, joined by commas.
+	WorkspacesAnnotation = "upstreamd.dev/workspaces"
+)
+
+// secretKey is the key of the kubeconfig in its Secret.
+const secretKey = "kubeconfig"
+
+// clusterAnnotation is where kcp says in which logical cluster an object is.
+const clusterAnnotation = "kcp.io/cluster"
+
+var (
+	syncTargets = ref.Resource{Group: "workload.kcp.io", Version: "v1alpha1", Resource: "synctargets"}
+	secrets     = ref.Resource{Version: "v1", Resource: "secrets"}
+)
+
+// SyncTarget is a SyncTarget object with what its Secret says. It is immutable.
+type SyncTarget struct {
+	Name       string
+	UID        types.UID
+	Cluster    string   // the logical cluster of the object, as the server says; empty: it does not
+	Workspaces []string // those that its annotation names
+
+	Unschedulable bool
+	EvictAfter    *time.Time
+	Ready         metav1.ConditionStatus // of its condition Ready; empty: there is none
+
+	Secret  string       // name of the Secret
+	Config  *rest.Config // where its API server is, and as whom; nil: nobody knows
+	Content []byte       // the kubeconfig that Config was made of, to tell a new one
+	Err     error        // why Config is nil, or some of the rest could not be read
+}
+
+// SyncTargets watches the SyncTarget objects of one workspace, and the Secrets of one namespace there.
+type SyncTargets struct {
+	Server          Server
+	SecretNamespace string
+	Settings        lean.Settings
+}
+
+// Watch calls emit with all SyncTargets, by name, at first when both kinds were listed and then whenever something has changed, from one
+// goroutine at a time. Failures are tried again; failed is told of each.
+func (s SyncTargets) Watch(ctx context.Context, emit func(map[string]SyncTarget), failed func(error)) {
+	v := &view{namespace: s.SecretNamespace, emit: emit, failed: failed}
+	var watches sync.WaitGroup
+	watches.Go(func() { s.watch(ctx, syncTargets, "", &v.objects, v) })
+	watches.Go(func() { s.watch(ctx, secrets, s.SecretNamespace, &v.secrets, v) })
+	watches.Wait()
+}
+
+func (s SyncTargets) watch(ctx context.Context, r ref.Resource, namespace string, into *map[string][]byte, v *view) {
+	path, err := client.ResourcePath(r, namespace, "", "")
+	if err != nil {
+		v.failed(err)
+		<-ctx.Done()
+		return
+	}
+	settings := s.Settings
+	settings.Absent = func(ctx context.Context) bool {
+		serves, err := s.Server.Serves(ctx, r)
+		return err == nil && !serves
+	}
+	lean.NewSource(s.Server.Conn, s.Server.Prefix+path, ref.Want{Whole: true}, settings, nil).Watch(ctx, func(e ref.Event) { v.take(e, into) })
+}
+
+// view is what was seen of both kinds, each object whole, by name.
+type view struct {
+	namespace string
+	emit      func(map[string]SyncTarget)
+	failed    func(error)
+
+	mu      sync.Mutex
+	objects map[string][]byte // nil: not listed yet
+	secrets map[string][]byte // likewise
+}
+
+func (v *view) take(e ref.Event, into *map[string][]byte) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	switch {
+	case e.Type == ref.Failed:
+		v.failed(e.Err)
+		return
+	case e.Type == ref.Listed:
+		*into = map[string][]byte{}
+	case *into == nil:
+		return // its list says it
+	}
+	for _, o := range e.Objects {
+		if e.Type == ref.Deleted {
+			delete(*into, o.Name)
+		} else {
+			(*into)[o.Name] = o.Raw
+		}
+	}
+	if v.objects == nil || v.secrets == nil {
+		return
+	}
+	all := make(map[string]SyncTarget, len(v.objects))
+	for _, name := range slices.Sorted(maps.Keys(v.objects)) {
+		all[name] = v.read(name)
+	}
+	v.emit(all)
+}
+
+// object is what is read of a SyncTarget object.
+type object struct {
+	Metadata metav1.ObjectMeta `json:"metadata"`
+	Spec     struct {
+		Unschedulable bool         `json:"unschedulable"`
+		EvictAfter    *metav1.Time `json:"evictAfter"`
+	} `json:"spec"`
+	Status struct {
+		Conditions []struct {
+			Type   string                 `json:"type"`
+			Status metav1.ConditionStatus `json:"status"`
+		} `json:"conditions"`
+	} `json:"status"`
+}
+
+func (v *view) read(name string) SyncTarget {
+	var o object
+	if err := json.Unmarshal(v.objects[name], &o); err != nil {
+		return SyncTarget{Name: name, Err: fmt.Errorf("the SyncTarget object cannot be read: %w", err)}
+	}
+	t := SyncTarget{Name: name, UID: o.Metadata.UID, Cluster: o.Metadata.Annotations[clusterAnnotation], Unschedulable: o.Spec.Unschedulable}
+	if o.Spec.EvictAfter != nil {
+		t.EvictAfter = &o.Spec.EvictAfter.Time
+	}
+	for _, c := range o.Status.Conditions {
+		if c.Type == "Ready" {
+			t.Ready = c.Status
+		}
+	}
+	for w := range strings.SplitSeq(o.Metadata.Annotations[WorkspacesAnnotation], ",") {
+		if w = strings.TrimSpace(w); w != "" && !slices.Contains(t.Workspaces, w) {
+			t.Workspaces = append(t.Workspaces, w)
+		}
+	}
+	t.Secret, t.Content, t.Config, t.Err = v.kubeconfig(o.Metadata.Annotations[SecretAnnotation])
+	return t
+}
+
+// kubeconfig reads the Secret that an annotation names. Whoever may write SyncTargets must not thereby have any Secret read: it has to
+// lie in the one namespace.
+func (v *view) kubeconfig(named string) (name string, content []byte, cfg *rest.Config, err error) {
+	if named == "" {
+		return "", nil, nil, errors.New("the SyncTarget has no annotation " + SecretAnnotation)
+	}
+	namespace, name, _ := strings.Cut(named, "/")
+	if namespace != v.namespace || name == "" {
+		return "", nil, nil, fmt.Errorf("the annotation %s must be %s/<name>: no Secret of another namespace is read", SecretAnnotation, v.namespace)
+	}
+	raw, there := v.secrets[name]
+	if !there {
+		return name, nil, nil, fmt.Errorf("there is no Secret %s/%s", namespace, name)
+	}
+	var secret struct {
+		Data map[string][]byte `json:"data"`
+	}
+	if json.Unmarshal(raw, &secret) != nil { // its message may quote what is secret
+		return name, nil, nil, fmt.Errorf("the Secret %s/%s cannot be read", namespace, name)
+	}
+	content = secret.Data[secretKey]
+	if len(bytes.TrimSpace(content)) == 0 {
+		return name, nil, nil, fmt.Errorf("the Secret %s/%s has no key %s, or it is empty", namespace, name, secretKey)
+	}
+	if cfg, err = client.FromUntrusted(content); err != nil {
+		return name, content, nil, fmt.Errorf("the Secret %s/%s: %w", namespace, name, err)
+	}
+	return name, content, cfg, nil
+}

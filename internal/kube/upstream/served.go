@@ -1,0 +1,68 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+
+	"github.com/upstreamd/upstreamd/internal/kube/discovery"
+	"github.com/upstreamd/upstreamd/internal/ref"
+)
+
+// At is a workspace of the configured server (name or path; empty: the server itself), whether its objects are served or not.
+func (c *Client) At(workspace string) discovery.Server {
+	d := c.front
+	if workspace != "" {
+		d = d.in(ref.Workspace(workspace))
+	}
+	return discovery.Server{Conn: d.conn, Prefix: d.path}
+}
+
+// Attend follows the endpoints of the APIExport, if there is one, until the returned function is called: Kinds needs them before
+// anything is watched.
+func (c *Client) Attend() (leave func()) {
+	if c.export == nil {
+		return func() {}
+	}
+	l := &listener{emit: func(ref.Event) {}}
+	c.export.join(l)
+	return func() { c.export.leave(l) }
+}
+
+// Kinds lists the kinds of each place that is served on its own: a workspace, or a shard with all of its workspaces. The error joins
+// those of places that do not say.
+func (c *Client) Kinds(ctx context.Context) (map[string][]discovery.Kind, error) {
+	doors := map[string]door{}
+	var failed []error
+	if c.export != nil {
+		shards, _ := c.export.current()
+		for _, s := range shards {
+			doors[string(s.scope)] = s.door.in(All)
+		}
+		if len(shards) == 0 {
+			failed = append(failed, errors.New("the APIExport has no endpoint (yet)"))
+		}
+	} else {
+		for _, w := range c.Workspaces() {
+			d, err := c.inScope(w)
+			failed = append(failed, err)
+			if err == nil {
+				doors[string(w)] = d
+			}
+		}
+	}
+	kinds := make(map[string][]discovery.Kind, len(doors))
+	for name, d := range doors {
+		some, err := c.kinds(ctx, d)
+		failed = append(failed, err)
+		if err == nil {
+			kinds[name] = some
+		}
+	}
+	return kinds, errors.Join(failed...)
+}
+
+func (c *Client) kinds(ctx context.Context, d door) ([]discovery.Kind, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	return discovery.Server{Conn: d.conn, Prefix: d.path}.Kinds(ctx)
+}
