@@ -19,6 +19,8 @@ type mailbox struct {
 	head      int
 	scheduled bool
 	suspended bool
+
+	ending bool // the actor was asked to stop; only its turn looks at this
 }
 
 // Mailbox is the mailbox producer for actor.WithMailbox.
@@ -91,6 +93,13 @@ func (m *mailbox) step() (more bool) {
 		return true
 	}
 	switch message.(type) {
+	case *actor.Stop:
+		m.ending = true
+		m.invoker.InvokeSystemMessage(message)
+	case *actor.Restart:
+		if !m.ending { // it would bring back what its parent waits to see the end of, for ever
+			m.invoker.InvokeSystemMessage(message)
+		}
 	case *actor.SuspendMailbox:
 		m.suspend(true)
 	case *actor.ResumeMailbox:

@@ -196,3 +196,27 @@ func BenchmarkMailboxPingPong(b *testing.B) {
 	system.Root.Send(ping, 0)
 	<-done
 }
+
+// An actor that fails while it waits for its children to stop must not be brought back by a restart: whoever waits for its end would wait
+// for ever.
+func TestAFailureWhileStoppingDoesNotBringAnActorBack(t *testing.T) {
+	system, props := engine(t, 1)
+	child := props(func(c actor.Context) {
+		switch c.Message().(type) {
+		case *actor.Started:
+			c.Spawn(props(func(actor.Context) {})) // to be waited for
+		case *actor.Stopping:
+			c.Send(c.Self(), "fail")
+		case string:
+			panic("failed")
+		}
+	})
+	parent := system.Root.Spawn(props(func(c actor.Context) {
+		if _, ok := c.Message().(*actor.Started); ok {
+			c.Spawn(child)
+		}
+	}))
+	if err := system.Root.StopFuture(parent).Wait(); err != nil {
+		t.Errorf("the parent did not stop: %v", err)
+	}
+}
