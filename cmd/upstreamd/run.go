@@ -23,6 +23,9 @@ func newRun() *cobra.Command {
 			Run the daemon. It stops at SIGTERM or SIGINT: what waits to be written leaves first, for shutdown.timeout at most. A
 			second signal ends it at once; nothing is lost then either, since the next start reads everything again.
 
+			SyncTargets and resources change while it runs, as the configuration file and the kubeconfigs that it names do;
+			SIGHUP has them read at once. A file that is wrong by then changes nothing, and its mistakes are logged.
+
 			A mistake in the configuration stops the start, with all mistakes listed. A cluster that cannot be reached does
 			not: it is tried again until it can.
 
@@ -53,6 +56,10 @@ func newRun() *cobra.Command {
 			}
 			ctx, stop := untilSignal(cmd.Context(), log, os.Exit)
 			defer stop()
+			hurry := make(chan os.Signal, 1)
+			signal.Notify(hurry, syscall.SIGHUP)
+			defer signal.Stop(hurry)
+			a.Follow(file, hurry)
 			return a.Run(ctx)
 		},
 	}

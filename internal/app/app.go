@@ -5,13 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/rs/zerolog"
-	"k8s.io/client-go/rest"
 	"k8s.io/component-base/featuregate"
 
 	"github.com/upstreamd/upstreamd/internal/config"
@@ -31,9 +32,15 @@ type App struct {
 	metrics  *metrics.Metrics
 	policies *policyFolder
 	upstream *upstream.Client
-	targets  []*rest.Config          // in the order of the configuration
 	gates    featuregate.FeatureGate // asked by what is not stable yet
 	pace     pace
+
+	wish       atomic.Pointer[wish] // what may change
+	reloaded   chan struct{}        // capacity 1: wish is another one
+	file       *configurationFile   // nil: it is not followed
+	hurry      <-chan os.Signal     // to look at file at once
+	notYet     atomic.Pointer[error]
+	saidBefore sync.Map // warnings that are worth one
 
 	listening chan struct{} // closed when address is known
 	address   net.Addr
@@ -45,16 +52,21 @@ type pace struct {
 	resolveEvery             time.Duration // a path such as root:team-a leads to another logical cluster once its workspace was made anew
 	resolveSoon, resolveLate time.Duration // a server that does not answer is asked again after a pause that grows from one to the other
 	policies                 time.Duration // the folder of policies is read; what is new has to be there twice
+	configuration            time.Duration // likewise the configuration's file
+	survey                   time.Duration // servers are asked which kinds they serve
+	again                    time.Duration // what could not be changed is tried again
 }
 
 // New makes what c describes and reads the files that it names. It asks no server. The error tells all that is wrong.
 func New(c *config.Configuration, log zerolog.Logger) (*App, error) {
 	a := &App{
-		config:    c,
-		log:       log,
-		agent:     "upstreamd/" + BuildVersion().Version,
-		registry:  prometheus.NewRegistry(),
-		pace:      pace{resolveEvery: time.Minute, resolveSoon: time.Second, resolveLate: 15 * time.Second, policies: 2 * time.Second},
+		config:   c,
+		log:      log,
+		agent:    "upstreamd/" + BuildVersion().Version,
+		registry: prometheus.NewRegistry(),
+		pace: pace{resolveEvery: time.Minute, resolveSoon: time.Second, resolveLate: 15 * time.Second, policies: 2 * time.Second,
+			configuration: 2 * time.Second, survey: 30 * time.Second, again: 5 * time.Second},
+		reloaded:  make(chan struct{}, 1),
 		listening: make(chan struct{}),
 	}
 	err := errors.Join(a.makeMetrics(), a.readPolicies(), a.makeUpstream(), a.readTargets(), a.setGates())
@@ -108,29 +120,18 @@ func (a *App) makeUpstream() error {
 	return nil
 }
 
-// readTargets reads the kubeconfigs of the SyncTargets, and makes a client of each to see that it can be made.
 func (a *App) readTargets() error {
-	var errs []error
-	for i, t := range a.config.SyncTargets {
-		cfg, err := client.FromKubeconfig(t.Kubeconfig, t.Context)
-		if err == nil {
-			var made *downstream.Client
-			if made, err = a.connect(t.Name, cfg); err == nil {
-				made.Close()
-			}
-		}
-		if err != nil {
-			errs = append(errs, fmt.Errorf("syncTargets[%d].kubeconfig: %w", i, err))
-		}
-		a.targets = append(a.targets, cfg)
-	}
-	return errors.Join(errs...)
+	w, err := a.readWish(a.config)
+	a.wish.Store(w)
+	return err
 }
 
-func (a *App) connect(target string, cfg *rest.Config) (*downstream.Client, error) {
-	log := a.component("downstream").With().Str("sync_target", target).Logger()
-	return downstream.New(cfg, downstream.Options{UserAgent: a.agent, Logger: log})
+func (a *App) downstreamOptions(target string) downstream.Options {
+	return downstream.Options{UserAgent: a.agent, Logger: a.component("downstream").With().Str("sync_target", target).Logger()}
 }
+
+// setUnready says why the daemon is not ready although it runs; nil: nothing stands in the way.
+func (a *App) setUnready(why error) { a.notYet.Store(&why) }
 
 func (a *App) setGates() error {
 	var err error

@@ -43,11 +43,14 @@ func (a *App) Run(ctx context.Context) (err error) {
 		}
 	}()
 
-	a.log.Info().Str("version", BuildVersion().Version).Int("sync_targets", len(a.targets)).Int("resources", len(a.config.Resources)).
+	a.log.Info().Str("version", BuildVersion().Version).Int("sync_targets", len(a.config.SyncTargets)).Int("resources", len(a.config.Resources)).
 		Strs("feature_gates", a.openGates()).Msg("starting")
 	following, stopFollowing := context.WithCancel(ctx)
 	var follower sync.WaitGroup
 	follower.Go(func() { a.policies.follow(following, a.pace.policies) })
+	if a.file != nil {
+		follower.Go(func() { a.file.follow(following, a.pace.configuration, a.hurry) })
+	}
 	defer follower.Wait()
 	defer stopFollowing()
 	for ctx.Err() == nil && err == nil {
@@ -70,6 +73,7 @@ func (a *App) session(ctx context.Context, broken <-chan error) error {
 	if err != nil {
 		return err
 	}
+	letGo := a.keep(ctx, system)
 	a.system.Store(system)
 	a.log.Info().Int("workspaces", len(workspaces)).Msg("started")
 	again := time.NewTicker(a.pace.resolveEvery)
@@ -91,6 +95,7 @@ func (a *App) session(ctx context.Context, broken <-chan error) error {
 		}
 	}
 	a.system.Store(nil)
+	letGo()
 	if err == nil && ctx.Err() == nil {
 		a.log.Info().Msg("a workspace has another name now: starting anew")
 	}
@@ -127,7 +132,7 @@ func (a *App) resolve(ctx context.Context) bool {
 	return false
 }
 
-// startSystem starts the actors, with a connection to each SyncTarget.
+// startSystem starts the actors. What they are to work on is the keeper's affair.
 func (a *App) startSystem(ctx context.Context, policies *policy.Set) (*supervisor.System, error) {
 	c := a.config
 	system, err := supervisor.New(supervisor.Options{
@@ -145,24 +150,8 @@ func (a *App) startSystem(ctx context.Context, policies *policy.Set) (*superviso
 	if err != nil {
 		return nil, err
 	}
-	for _, r := range c.Resources {
-		if err := system.AddResource(ref.Resource{Group: r.Group, Version: r.Version, Resource: r.Resource}); err != nil {
-			return nil, err
-		}
-	}
 	if err := system.Start(ctx); err != nil {
 		return nil, err
-	}
-	for i, t := range c.SyncTargets {
-		connection, err := a.connect(t.Name, a.targets[i])
-		if err == nil {
-			err = system.AddTarget(a.target(t), connection)
-		}
-		if err != nil {
-			end, cancel := a.deadline()
-			defer cancel()
-			return nil, errors.Join(fmt.Errorf("SyncTarget %s: %w", t.Name, err), system.Stop(end))
-		}
 	}
 	return system, nil
 }
@@ -187,6 +176,8 @@ func (a *App) unready() error {
 	switch {
 	case system == nil:
 		return errors.New("starting or stopping; upstream must answer first")
+	case *a.notYet.Load() != nil:
+		return *a.notYet.Load()
 	case !system.Ready():
 		return errors.New("upstream has not been listed yet")
 	default:

@@ -22,6 +22,9 @@ func (a *App) upstreamOptions() upstream.Options {
 		for _, t := range a.config.SyncTargets {
 			o.Bound = append(o.Bound, t.Workspaces...)
 		}
+		if d := a.config.Discovery; d != nil {
+			o.Bound = append(o.Bound, d.Workspaces...)
+		}
 		o.Bound = slices.DeleteFunc(o.Bound, func(w string) bool { return w == config.AllWorkspaces })
 		slices.Sort(o.Bound)
 		o.Bound = slices.Compact(o.Bound)

@@ -35,6 +35,8 @@ type Metrics struct {
 	Decisions     *prometheus.CounterVec // resource, reason
 	Contested     *prometheus.CounterVec // resource: fields of ours that somebody else keeps overwriting
 	Stale         *prometheus.GaugeVec   // sync_target: 1 while it is stale, else 0
+	Unschedulable *prometheus.GaugeVec   // sync_target: 1 while its SyncTarget object says so, else 0; none without an object
+	ObjectReady   *prometheus.GaugeVec   // sync_target: 1 if the condition Ready of its SyncTarget object is True, else 0; none without it
 	Parked        *prometheus.GaugeVec   // reason: objects or kinds that are not written for now
 
 	QueueDepth  prometheus.Gauge         // upstream objects that wait for the writer
@@ -72,6 +74,8 @@ func New(reg prometheus.Registerer) (*Metrics, error) {
 		Decisions:     counters("decisions_total", "Decisions on what to publish, by reason.", labelResource, labelReason),
 		Contested:     counters("contested_total", "Times that another writer was found to overwrite what is published again and again.", labelResource),
 		Stale:         gauges("sync_target_stale", "1 while a SyncTarget has not been heard of for the grace period, else 0.", labelTarget),
+		Unschedulable: gauges("sync_target_unschedulable", "1 while the SyncTarget object says that it takes no new workloads, else 0.", labelTarget),
+		ObjectReady:   gauges("sync_target_object_ready", "1 if the condition Ready of the SyncTarget object is True, else 0.", labelTarget),
 		Parked:        gauges("parked", "What is not written until its inputs change or its pause ends.", labelReason),
 		QueueDepth:    gauge("writer_queue_depth", "Upstream objects that wait to be written."),
 		InFlight:      gauge("writer_in_flight", "PATCH calls under way."),
@@ -86,7 +90,7 @@ func New(reg prometheus.Registerer) (*Metrics, error) {
 		DeadLetters:   prometheus.NewCounter(prometheus.CounterOpts{Namespace: namespace, Name: "dead_letters_total", Help: "Messages to actors that were gone."}),
 		PolicyReloads: counters("policy_reloads_total", "Changes of the folder of policies that were taken up (ok) or refused (error).", labelResult),
 	}
-	m.byTarget = []forgetter{m.Events, m.WatchErrors, m.Objects, m.Stale}
+	m.byTarget = []forgetter{m.Events, m.WatchErrors, m.Objects, m.Stale, m.Unschedulable, m.ObjectReady}
 	if reg == nil {
 		return m, nil
 	}
@@ -123,7 +127,7 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 func (m *Metrics) collectors() []prometheus.Collector {
 	return []prometheus.Collector{
 		m.Events, m.WatchErrors, m.Rejected, m.Objects, m.Contributions, m.Suppressed, m.Coalesced, m.Decisions, m.Contested,
-		m.Stale, m.Parked, m.QueueDepth, m.InFlight, m.Patches, m.Conflicts, m.Added, m.Propagation, m.Failures, m.Restarts,
+		m.Stale, m.Unschedulable, m.ObjectReady, m.Parked, m.QueueDepth, m.InFlight, m.Patches, m.Conflicts, m.Added, m.Propagation, m.Failures, m.Restarts,
 		m.DeadLetters, m.PolicyReloads,
 	}
 }

@@ -30,7 +30,7 @@ const maxDocument = 16 << 20
 // could not be asked; Resolve may be called again.
 func (c *Client) Resolve(ctx context.Context) error {
 	var failed []error
-	for _, configured := range slices.Concat(c.served, c.bound) {
+	for _, configured := range slices.Concat(c.served, c.alsoBound()) {
 		if configured == string(All) {
 			continue
 		}

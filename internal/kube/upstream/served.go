@@ -3,6 +3,7 @@ package upstream
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/upstreamd/upstreamd/internal/kube/discovery"
 	"github.com/upstreamd/upstreamd/internal/ref"
@@ -26,6 +27,25 @@ func (c *Client) Attend() (leave func()) {
 	l := &listener{emit: func(ref.Event) {}}
 	c.export.join(l)
 	return func() { c.export.leave(l) }
+}
+
+// Bind has Name know further workspaces (names or paths), from the next Resolve on.
+func (c *Client) Bind(workspaces []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, w := range workspaces {
+		if w == string(All) || slices.Contains(c.bound, w) || slices.Contains(c.served, w) {
+			continue
+		}
+		c.bound = append(c.bound, w)
+		c.names[w] = ref.Workspace(w)
+	}
+}
+
+func (c *Client) alsoBound() []string {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return slices.Clone(c.bound)
 }
 
 // Kinds lists the kinds of each place that is served on its own: a workspace, or a shard with all of its workspaces. The error joins

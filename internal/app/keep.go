@@ -1,0 +1,189 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/upstreamd/upstreamd/internal/config"
+	"github.com/upstreamd/upstreamd/internal/kube/discovery"
+	"github.com/upstreamd/upstreamd/internal/kube/downstream"
+	"github.com/upstreamd/upstreamd/internal/ref"
+	"github.com/upstreamd/upstreamd/supervisor"
+)
+
+// keeper holds a System to the SyncTargets and resources that the configuration names and that are found. run is its only goroutine but
+// for those that watch and ask, which report to it.
+type keeper struct {
+	app     *App
+	system  *supervisor.System
+	targets *targetKeeper
+	kinds   *kindKeeper
+
+	found      map[string]discovery.SyncTarget // nil: not known yet
+	brought    map[ref.Resource]bool
+	surveyed   bool // upstream has said which kinds there are, or nobody has to know
+	complained string
+
+	news    chan map[string]discovery.SyncTarget // capacity 1: the newest
+	surveys chan survey
+}
+
+// Why the daemon is not ready while a keeper has not got so far.
+var (
+	errUndiscovered = errors.New("the SyncTarget objects have not been listed yet")
+	errUnsurveyed   = errors.New("upstream has not said yet which kinds it serves")
+)
+
+// keep holds the System to what is wanted, until the returned function ends that. Nothing is brought up before all SyncTargets are known:
+// what is published without one of them would be wrong.
+func (a *App) keep(ctx context.Context, system *supervisor.System) (stop func()) {
+	log := a.component("targets")
+	k := &keeper{
+		app: a, system: system, brought: map[ref.Resource]bool{},
+		targets: newTargetKeeper(system, a.downstreamOptions, a.metrics, log),
+		kinds:   newKindKeeper(a.component("kinds")),
+		news:    make(chan map[string]discovery.SyncTarget, 1),
+		surveys: make(chan survey, 1),
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	if a.config.Discovery != nil {
+		a.setUnready(errUndiscovered)
+		running.Go(func() { a.followSyncTargets(ctx, k.heard) })
+	} else {
+		k.found = map[string]discovery.SyncTarget{}
+	}
+	running.Go(func() { k.run(ctx) })
+	return func() {
+		cancel()
+		running.Wait()
+	}
+}
+
+// heard puts the newest SyncTarget objects in the place of those that were not taken yet.
+func (k *keeper) heard(found map[string]discovery.SyncTarget) {
+	select {
+	case <-k.news:
+	default:
+	}
+	k.news <- maps.Clone(found)
+}
+
+func (k *keeper) run(ctx context.Context) {
+	leave := k.app.upstream.Attend()
+	defer leave()
+	survey := time.NewTicker(k.app.pace.survey)
+	defer survey.Stop()
+	var asking sync.WaitGroup
+	defer asking.Wait()
+	free := true // no survey is under way
+	ask := func() {
+		if !free || k.found == nil || !slices.ContainsFunc(k.app.wish.Load().resources, config.Resource.Wildcard) {
+			return
+		}
+		free = false
+		clients := k.clients()
+		asking.Go(func() { k.surveys <- k.app.survey(ctx, clients) })
+	}
+	for again := k.apply(ctx); ctx.Err() == nil; again = k.apply(ctx) {
+		if !k.surveyed {
+			ask()
+		}
+		timer := time.NewTimer(again)
+		select {
+		case <-ctx.Done():
+		case <-timer.C:
+		case <-k.app.reloaded:
+			ask()
+		case k.found = <-k.news:
+			ask()
+		case <-survey.C:
+			ask()
+		case s := <-k.surveys:
+			free = true
+			k.take(s)
+		}
+		timer.Stop()
+	}
+}
+
+func (k *keeper) clients() map[string]*downstream.Client {
+	clients := make(map[string]*downstream.Client, len(k.targets.known))
+	for name, t := range k.targets.known {
+		clients[string(name)] = t.client
+	}
+	return clients
+}
+
+func (k *keeper) take(s survey) {
+	k.complain(s.err, "not every server says which kinds it serves; what they served before stays")
+	k.kinds.take(s, slices.Collect(maps.Keys(k.clients())))
+	k.surveyed = k.surveyed || len(s.upstream) > 0
+}
+
+// apply does what is due, and returns after how long something may be due by itself.
+func (k *keeper) apply(ctx context.Context) time.Duration {
+	if k.found == nil {
+		return time.Hour
+	}
+	wish := k.app.wish.Load()
+	now := time.Now()
+	all, until := k.app.wantedTargets(wish.targets, k.found, now)
+	err := k.targets.apply(ctx, all)
+	wildcard := slices.ContainsFunc(wish.resources, config.Resource.Wildcard)
+	err = errors.Join(err, k.bring(k.kinds.choose(wish.resources)))
+	if wildcard && !k.surveyed {
+		k.app.setUnready(errUnsurveyed)
+	} else {
+		k.app.setUnready(nil)
+	}
+	again := time.Hour
+	if !until.IsZero() {
+		again = min(again, until.Sub(now)+time.Millisecond)
+	}
+	if ctx.Err() == nil && err != nil {
+		k.complain(err, "SyncTargets or resources could not be changed; tried again")
+		again = min(again, k.app.pace.again)
+	}
+	return again
+}
+
+// bring adds and removes resources.
+func (k *keeper) bring(wanted map[ref.Resource]bool) error {
+	var failed []error
+	for r := range k.brought {
+		if wanted[r] {
+			continue
+		}
+		if err := k.system.RemoveResource(r); err != nil {
+			failed = append(failed, err)
+			continue
+		}
+		delete(k.brought, r)
+		k.app.log.Info().Str("resource", ref.ResourceString(r)).Msg("resource not brought up any more: what is published stays")
+	}
+	for r := range wanted {
+		if k.brought[r] {
+			continue
+		}
+		if err := k.system.AddResource(r); err != nil {
+			failed = append(failed, err)
+			continue
+		}
+		k.brought[r] = true
+		k.app.log.Info().Str("resource", ref.ResourceString(r)).Msg("resource brought up")
+	}
+	return errors.Join(failed...)
+}
+
+func (k *keeper) complain(err error, what string) {
+	if err == nil || said(err) == k.complained {
+		return
+	}
+	k.complained = said(err)
+	k.app.log.Warn().Err(err).Msg(what)
+}
