@@ -84,10 +84,10 @@ type scope struct {
 
 // park keeps a resource in a workspace from being written for a while: it is not served there, or forbidden.
 type park struct {
-	until   time.Time
+	until   time.Time // nothing is written before, but for one write that tries
 	pause   time.Duration
 	reason  string
-	probing bool // the pause is over, and one write tries whether it works again
+	probing bool // that write was asked for; if nobody hears of it, another tries later
 }
 
 type aggregatorCounters struct {

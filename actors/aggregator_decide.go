@@ -368,6 +368,7 @@ func (a *aggregator) refused(m Refused) {
 		a.park(e.upstream.Workspace, fmt.Sprintf("%s: %v", m.Class, m.Err))
 		a.consider(e)
 	default: // TooLarge, Invalid
+		a.unparkKind(e)
 		a.parkResult(e, statusOf(m.Write.Patch.Body, m.Write.Version), string(m.Class), m.Err)
 		if m.Write.Seq != e.seq {
 			a.consider(e)
@@ -449,13 +450,18 @@ func (a *aggregator) park(w ref.Workspace, reason string) {
 		a.parks[w] = p
 		a.Metrics.Parked.WithLabelValues("kind").Inc()
 		a.Log.Warn().Str("workspace", string(w)).Str("reason", reason).Msg("status is not written in this workspace for now")
-	} else if time.Now().Before(p.until) {
+	} else if time.Now().Before(p.until) && !p.probing {
 		return
 	}
 	p.pause = min(max(2*p.pause, minKindPark), maxKindPark)
-	p.until, p.reason, p.probing = time.Now().Add(p.pause), reason, false
+	p.reason, p.probing = reason, false
+	a.parkFor(w, p, p.pause)
+}
+
+func (a *aggregator) parkFor(w ref.Workspace, p *park, d time.Duration) {
+	p.until = time.Now().Add(d)
 	self, root := a.self, a.root
-	time.AfterFunc(p.pause, func() { root.Send(self, parkEnded{w}) })
+	time.AfterFunc(d, func() { root.Send(self, parkEnded{w}) })
 }
 
 // parkKeys are what an object's writes may be parked by.
@@ -466,19 +472,21 @@ func parkKeys(e *entry) []ref.Workspace {
 	return []ref.Workspace{e.upstream.Workspace, e.scope.name}
 }
 
-// parkedKind says why a write has to wait because of a park; empty: it need not. After a pause, one write goes ahead to try.
+// parkedKind says why a write has to wait because of a park; empty: it need not. After a pause, one write goes ahead to try, and the
+// others wait for what becomes of it: not for ever, as it may be taken back, or its outcome never be known.
 func (a *aggregator) parkedKind(e *entry, now time.Time) (reason string) {
 	if len(a.parks) == 0 {
 		return ""
 	}
 	for _, key := range parkKeys(e) {
-		if p := a.parks[key]; p != nil && (now.Before(p.until) || p.probing) {
+		if p := a.parks[key]; p != nil && now.Before(p.until) {
 			return p.reason
 		}
 	}
 	for _, key := range parkKeys(e) {
 		if p := a.parks[key]; p != nil {
 			p.probing = true
+			a.parkFor(key, p, minKindPark)
 		}
 	}
 	return ""
@@ -489,7 +497,7 @@ func parkedBy(w ref.Workspace) func(*entry) bool {
 }
 
 func (a *aggregator) parkEnded(m parkEnded) {
-	if p := a.parks[m.workspace]; p != nil {
+	if p := a.parks[m.workspace]; p != nil && !time.Now().Before(p.until) {
 		p.probing = false
 		a.considerAll(parkedBy(m.workspace))
 	}

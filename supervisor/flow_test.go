@@ -421,6 +421,36 @@ func TestAForbiddenKindIsTriedRarely(t *testing.T) {
 	})
 }
 
+// The write that tries whether a kind may be written again may come to nothing of its own: that must not keep the others waiting.
+func TestAKindIsTriedAgainThoughTheFirstTryComesToNothing(t *testing.T) {
+	for name, fate := range map[string]error{
+		"too large":       refusal(http.StatusRequestEntityTooLarge, 0),
+		"outcome unknown": fmt.Errorf("reset"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			run(t, []actors.SyncTarget{"east"}, func(f *flow) {
+				f.upstream.put(web, 1, nil)
+				tries := 0
+				f.upstream.answer = func(call) error {
+					switch tries++; tries {
+					case 1:
+						return refusal(http.StatusForbidden, 0)
+					case 2:
+						return fate
+					}
+					return nil
+				}
+				f.says("east", 1)
+				f.synced("east")
+				time.Sleep(11 * time.Second) // the second try is over
+				f.says("east", 2)
+				time.Sleep(11 * time.Second)
+				f.wantReady(2)
+			})
+		})
+	}
+}
+
 func TestAContestedFieldIsRepairedLessAndLess(t *testing.T) {
 	run(t, []actors.SyncTarget{"east"}, func(f *flow) {
 		f.upstream.put(web, 1, nil)
