@@ -93,6 +93,14 @@ func dropAssigned(object *unstructured.Unstructured) {
 		}
 	case "Pod":
 		unstructured.RemoveNestedField(object.Object, "spec", "nodeName")
+	case "Job.batch":
+		if manual, _, _ := unstructured.NestedBool(object.Object, "spec", "manualSelector"); manual {
+			return
+		}
+		unstructured.RemoveNestedField(object.Object, "spec", "selector")
+		for _, label := range []string{"controller-uid", "job-name", "batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-name"} {
+			unstructured.RemoveNestedField(object.Object, "spec", "template", "metadata", "labels", label)
+		}
 	}
 }
 

@@ -43,6 +43,7 @@ type world struct {
 	*sandbox.Sandbox
 	t      *testing.T
 	copier *copier.Copier
+	copies copier.Options
 	config *config.Configuration
 	daemon *daemon.Daemon
 	starts int
@@ -50,25 +51,30 @@ type world struct {
 
 func newWorld(t *testing.T, o sandbox.Options, resources ...schema.GroupVersionResource) *world {
 	t.Helper()
+	return newWorldWith(t, o, copier.Options{Resources: resources}, func(*world) {})
+}
+
+// newWorldWith is newWorld with a copier of one's own; prepare has the API servers before anything else does.
+func newWorldWith(t *testing.T, o sandbox.Options, c copier.Options, prepare func(*world)) *world {
+	t.Helper()
 	w := &world{Sandbox: sandboxtest.Start(t, o), t: t}
+	prepare(w)
 	workspaces, targets := w.Topology()
 	for _, workspace := range workspaces {
 		_, err := client(t, workspace.Config).CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}, metav1.CreateOptions{})
 		w.must(err)
 	}
-	var err error
-	w.copier, err = copier.Start(t.Context(), copier.Options{
-		Workspaces: workspaces, SyncTargets: targets, Resources: resources, Style: copier.NamespaceLocator,
-		OnError: func(err error) {
-			if t.Context().Err() == nil {
-				t.Log("copier:", err)
-			}
-		},
-	})
-	w.must(err)
-	t.Cleanup(w.copier.Stop)
+	c.Workspaces, c.SyncTargets, c.Style = workspaces, targets, copier.NamespaceLocator
+	c.OnError = func(err error) {
+		if t.Context().Err() == nil {
+			t.Log("copier:", err)
+		}
+	}
+	w.copies = c
+	w.startCopier()
+	t.Cleanup(func() { w.copier.Stop() })
 	var configured []config.Resource
-	for _, r := range resources {
+	for _, r := range c.Resources {
 		configured = append(configured, config.Resource{Group: r.Group, Version: r.Version, Resource: r.Resource})
 	}
 	w.config = daemon.Configure(w.Sandbox, configured...)
@@ -81,6 +87,14 @@ func newWorld(t *testing.T, o sandbox.Options, resources ...schema.GroupVersionR
 		}
 	})
 	return w
+}
+
+// startCopier starts the way down, for the first time or after it was stopped.
+func (w *world) startCopier() {
+	w.t.Helper()
+	var err error
+	w.copier, err = copier.Start(w.t.Context(), w.copies)
+	w.must(err)
 }
 
 func (w *world) must(err error) {
@@ -185,12 +199,18 @@ var podSpec = corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: "
 // down is the namespace that stands for a workspace's in a SyncTarget.
 func (w *world) down(target, workspace string) string {
 	w.t.Helper()
+	return w.downNamespace(target, workspace, namespace).Name
+}
+
+// downNamespace is the Namespace that the way down makes in a SyncTarget for one of a workspace.
+func (w *world) downNamespace(target, workspace, name string) locator.Namespace {
+	w.t.Helper()
 	t := w.SyncTarget(target)
 	resolver, err := locator.New([]string{locator.NamespaceLocator}, locator.Target{Name: ref.SyncTarget(t.Name), Cluster: t.Cluster, UID: string(t.UID)})
 	w.must(err)
-	ns, err := resolver.DownNamespace(ref.Workspace(workspace), namespace)
+	ns, err := resolver.DownNamespace(ref.Workspace(workspace), name)
 	w.must(err)
-	return ns.Name
+	return ns
 }
 
 // report has a SyncTarget's copy of a Deployment say how many replicas are ready, as its controller would.

@@ -1,0 +1,110 @@
+package integration
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/upstreamd/upstreamd/sandbox"
+	"github.com/upstreamd/upstreamd/sandbox/copier"
+	"github.com/upstreamd/upstreamd/sandbox/sandboxtest"
+)
+
+// grace is the built-in policies' specSyncGrace: how long a way down that does not say which generation it copied is waited for.
+const grace = 10 * time.Second
+
+// The copies do not say which upstream generation they stem from, as kcp's own syncer makes them. What is published as observed
+// does not run ahead of a way down that is held back; it arrives when the way down and the controllers are through, and also when
+// the copies had what the edit asks for before.
+func TestGenerationWithoutTheAnnotation(t *testing.T) {
+	w := newWorldWith(t, sandbox.Options{Workspaces: []string{teamA}, SyncTargets: []string{"us-east1", "eu-west1"}},
+		copier.Options{Resources: []schema.GroupVersionResource{deployments}, OmitGeneration: true}, func(*world) {})
+	w.place(teamA, "web")
+	w.start()
+	report := func(ready int32, targets ...string) {
+		t.Helper()
+		for _, target := range targets {
+			w.report(target, teamA, "web", ready) // as of the copy's own generation
+		}
+		w.wantReady(teamA, "web", 2*ready)
+	}
+	edit := func(replicas int) {
+		t.Helper()
+		_, err := w.upstream(teamA).AppsV1().Deployments(namespace).Patch(t.Context(), "web", types.MergePatchType,
+			fmt.Appendf(nil, `{"spec":{"replicas":%d}}`, replicas), metav1.PatchOptions{})
+		w.must(err)
+	}
+	observed := func(want int64) func() error {
+		return func() error {
+			if got := w.published(teamA, "web").ObservedGeneration; got != want {
+				return fmt.Errorf("generation %d is published as observed, want %d", got, want)
+			}
+			return nil
+		}
+	}
+	report(1, "us-east1", "eu-west1")
+	w.eventually(observed(1))
+
+	w.copier.Stop()
+	edited := time.Now()
+	edit(5)
+	report(2, "us-east1", "eu-west1") // of the old generation: the controllers do not know better
+	sandboxtest.Always(t, grace/2, observed(1))
+	w.startCopier()
+	w.must(w.copier.Settle(t.Context()))
+	sandboxtest.Always(t, time.Until(edited.Add(grace+3*time.Second)), observed(1)) // the controllers have not seen it
+	w.report("us-east1", teamA, "web", 3)
+	w.eventually(func() error {
+		if got := w.published(teamA, "web").ReadyReplicas; got != 5 {
+			return fmt.Errorf("%d ready replicas are published, want 5", got)
+		}
+		return nil
+	})
+	if err := observed(1)(); err != nil {
+		t.Fatal("one of two controllers has seen the edit: ", err)
+	}
+	report(3, "eu-west1")
+	w.eventually(observed(2))
+
+	// Somebody scales the copies; later the user asks for just that. The copies' generation stays.
+	w.copier.Stop()
+	for _, target := range w.targets() {
+		_, err := w.downstream(target.Name).AppsV1().Deployments(w.down(target.Name, teamA)).Patch(t.Context(), "web", types.MergePatchType,
+			[]byte(`{"spec":{"replicas":7}}`), metav1.PatchOptions{})
+		w.must(err)
+	}
+	report(2, "us-east1", "eu-west1")
+	before := w.generations("web")
+	edited = time.Now()
+	edit(7)
+	w.startCopier()
+	w.must(w.copier.Settle(t.Context()))
+	sandboxtest.Always(t, time.Until(edited.Add(grace/2)), observed(2))
+	w.eventually(observed(3))
+	if took := time.Since(edited); took < grace {
+		t.Errorf("generation 3 was published as observed %v after the edit, before the way down had its %v", took, grace)
+	}
+	if after := w.generations("web"); after != before {
+		t.Fatalf("the copies' generations moved from %s to %s: this shows nothing", before, after)
+	}
+
+	w.stop()
+	w.start()
+	sandboxtest.Always(t, 3*time.Second, observed(3))
+}
+
+// generations are those of a Deployment's copies.
+func (w *world) generations(name string) string {
+	w.t.Helper()
+	var all []int64
+	for _, target := range w.targets() {
+		d, err := w.downstream(target.Name).AppsV1().Deployments(w.down(target.Name, teamA)).Get(w.t.Context(), name, metav1.GetOptions{})
+		w.must(err)
+		all = append(all, d.Generation)
+	}
+	return fmt.Sprint(all)
+}
