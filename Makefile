@@ -59,6 +59,11 @@ coverage: ## The coverage that the last test left: by package, and in all
 		'$$1 == "total:" { total = $$3; sub("%", "", total) } \
 		END { printf "total coverage: %s %% of statements (least: %s %%)\n", total, least; exit !(total + 0 >= least) }'
 
+.PHONY: test-kcp
+test-kcp: ## What needs a real kcp, if KCP_BINARY=/path/to/kcp names one, and the same steps in memory
+	@assets=$$(go -C sandbox run ./cmd/sandbox-binaries); export KUBEBUILDER_ASSETS="$$assets"; \
+	go -C sandbox test -race -count 1 -v -timeout 30m -run 'KCP|APIExport' ./kcp ./integration
+
 .PHONY: race
 race: ## Unit and actor tests under the race detector, no API servers
 	go test -race ./...

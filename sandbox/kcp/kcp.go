@@ -23,8 +23,8 @@ const ReadyTimeout = 5 * time.Minute
 
 // KCP is a running kcp: one shard with its own etcd and virtual workspaces, on loopback.
 type KCP struct {
-	process *controlplane.Process
-	config  *rest.Config // of the administrator, without a /clusters suffix
+	process *controlplane.Process // nil: somebody else's
+	config  *rest.Config          // of the administrator, without a /clusters suffix
 }
 
 // Start starts the binary with its data, kubeconfig and log in the folder dir, and returns when it is ready.
@@ -53,6 +53,9 @@ func Start(ctx context.Context, binary, dir string) (*KCP, error) {
 	return k, nil
 }
 
+// Attach is for a server that runs already, and answers as kcp does. config is its administrator's, without a /clusters suffix.
+func Attach(config *rest.Config) *KCP { return &KCP{config: rest.CopyConfig(config)} }
+
 // ready reads the administrator's kubeconfig, which kcp writes while it starts, and looks into the root workspace.
 func (k *KCP) ready(ctx context.Context, kubeconfig string) error {
 	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
@@ -76,8 +79,20 @@ func (k *KCP) WorkspaceConfig(workspace string) *rest.Config {
 	return config
 }
 
-// Stop ends kcp. Its folder stays.
-func (k *KCP) Stop(ctx context.Context) { k.process.Stop(ctx) }
+// Stop ends kcp, if it was started here. Its folder stays.
+func (k *KCP) Stop(ctx context.Context) {
+	if k.process != nil {
+		k.process.Stop(ctx)
+	}
+}
+
+// ended is closed when kcp has ended.
+func (k *KCP) ended() <-chan struct{} {
+	if k.process == nil {
+		return nil
+	}
+	return k.process.Done()
+}
 
 // await asks until check is content. Errors of check are tried again; the last one is in the error of a time-out.
 func (k *KCP) await(ctx context.Context, what string, check func() (bool, error)) error {
@@ -90,7 +105,7 @@ func (k *KCP) await(ctx context.Context, what string, check func() (bool, error)
 		}
 		select {
 		case <-tick.C:
-		case <-k.process.Done():
+		case <-k.ended():
 			return fmt.Errorf("waiting until %s: kcp ended: %w", what, k.process.Err())
 		case <-ctx.Done():
 			return fmt.Errorf("waiting until %s: %w (%w)", what, ctx.Err(), err)
