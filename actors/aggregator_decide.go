@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/upstreamd/upstreamd/internal/aggregate"
 	"github.com/upstreamd/upstreamd/internal/patch"
@@ -415,7 +414,9 @@ func (a *aggregator) fetch(e *entry, after time.Duration) {
 		defer func() { <-calls }()
 		ctx, cancel := context.WithTimeout(context.Background(), getTimeout)
 		defer cancel()
-		m.object, m.err = upstream.Get(ctx, resource, u, want)
+		if m.object, m.err = upstream.Get(ctx, resource, u, want); m.err == nil {
+			m.err = isObject(m.object, u)
+		}
 	})
 }
 
@@ -426,7 +427,7 @@ func (a *aggregator) fetched(m fetched) {
 	}
 	e.trouble.fetching = false
 	switch {
-	case apierrors.IsNotFound(m.err):
+	case m.err != nil && classify(m.err) == Gone:
 		if e.seen != nil && e.seen.ResourceVersion == m.known { // else the watch has brought a newer one meanwhile
 			a.goneUpstream(e)
 		}

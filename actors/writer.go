@@ -2,6 +2,7 @@ package actors
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"time"
@@ -229,8 +230,24 @@ func (w *writer) send(ctx actor.Context, m Write, now time.Time) {
 			defer cancel()
 			bounded = limited
 		}
-		answer.object, answer.err = w.Upstream.Patch(bounded, m.Patch, w.want)
+		if answer.object, answer.err = w.Upstream.Patch(bounded, m.Patch, w.want); answer.err == nil {
+			answer.err = isObject(answer.object, m.Patch.Upstream)
+		}
 	}()
+}
+
+// isObject tells whether an answer of success holds what was asked for. What stands between us and the API server may answer with
+// anything: nothing can be learned from that, least of all what became of a write.
+func isObject(o *ref.Object, u ref.Upstream) error {
+	switch {
+	case o == nil:
+		return errors.New("the answer holds no object")
+	case o.Err != nil:
+		return fmt.Errorf("the answer can't be read: %w", o.Err)
+	case o.Name != u.Name || o.Namespace != u.Namespace || o.ResourceVersion == "":
+		return fmt.Errorf("the answer is not the object: it names %q in %q", o.Name, o.Namespace)
+	}
+	return nil
 }
 
 // patched handles an answer. What still waits for the same object was decided on an older version and is dropped: the

@@ -347,6 +347,26 @@ func TestALostAnswerIsNotReplayed(t *testing.T) {
 	})
 }
 
+// A proxy that answers in the API server's place says nothing of what became of a write, nor of how the server keeps what it is sent.
+func TestAnAnswerThatIsNoObjectTeachesNothing(t *testing.T) {
+	for strange := range 4 {
+		t.Run(fmt.Sprint(strange), func(t *testing.T) {
+			run(t, []actors.SyncTarget{"east"}, func(f *flow) {
+				f.upstream.lag = 30 * time.Second
+				f.upstream.put(web, 1, nil)
+				f.upstream.strange = strange
+				f.says("east", 1)
+				f.synced("east")
+				time.Sleep(2 * time.Minute)
+				f.wantReady(1)
+				f.says("east", 2)
+				time.Sleep(2 * time.Minute)
+				f.wantReady(2)
+			})
+		})
+	}
+}
+
 func TestTheServersPauseIsKept(t *testing.T) {
 	for _, code := range []int{http.StatusTooManyRequests, http.StatusServiceUnavailable} {
 		t.Run(http.StatusText(code), func(t *testing.T) {

@@ -3,6 +3,7 @@ package supervisor_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -33,6 +34,7 @@ type workspaces struct {
 	latency  time.Duration
 	lag      time.Duration    // of watches
 	answer   func(call) error // nil, or an answer in the place of the real one
+	strange  int              // how many of the next answers to writes, and then to reads, are no objects
 	typed    bool
 	prune    string // a field of status that the server drops
 }
@@ -178,6 +180,10 @@ func (w *workspaces) Get(_ context.Context, r ref.Resource, u ref.Upstream, _ re
 	if s == nil {
 		return nil, apierrors.NewNotFound(r.GroupResource(), u.Name)
 	}
+	if w.strange > 0 {
+		w.strange--
+		return webPage(), nil
+	}
 	return w.object(u, s), nil
 }
 
@@ -203,12 +209,19 @@ func (w *workspaces) Patch(_ context.Context, p ref.Patch, want ref.Want) (*ref.
 		return nil, apierrors.NewConflict(p.Resource.GroupResource(), p.Upstream.Name, fmt.Errorf("changed"))
 	}
 	w.write(p.Upstream, ref.FieldManager, c.body["status"].(map[string]any))
+	if w.strange > 0 {
+		w.strange--
+		return webPage(), nil
+	}
 	answer := w.object(p.Upstream, s)
 	maps.DeleteFunc(answer.Labels, func(label, _ string) bool {
 		return !slices.ContainsFunc(want.Labels, func(prefix string) bool { return strings.HasPrefix(label, prefix) })
 	})
 	return answer, nil
 }
+
+// webPage is what is made of an answer that says 200, and is no object.
+func webPage() *ref.Object { return &ref.Object{Err: errors.New("invalid character '<'")} }
 
 func (w *workspaces) Host(ref.Upstream) string { return "memory" }
 
