@@ -10,8 +10,8 @@ MAKEFLAGS += --no-print-directory
 CACHE       := $(or $(UPSTREAMD_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/upstreamd)
 LINTER       = $(CACHE)/golangci-lint-$(shell awk '$$1 == "github.com/golangci/golangci-lint/v2" { print $$2 }' tools/go.mod)
 
-MODULES     := . sandbox
-ALL_MODULES := . sandbox sandbox/servers tools
+MODULES     := . sandbox bench
+ALL_MODULES := . sandbox sandbox/servers bench tools
 COVERAGE    := bin/coverage
 HELPERS     := internal/(memapi|kube/kubetest|importtest)
 LEAST       := 80
@@ -48,7 +48,9 @@ test: ## All tests under the race detector, real API servers included, and the c
 	echo "== unit and actor tests"; \
 	go test -race -cover -coverpkg="$$product" ./... -args -test.gocoverdir="$$PWD/$(COVERAGE)/unit" 2>&1 | tested; \
 	echo "== integration tests on real API servers"; \
-	go -C sandbox test -race -p 1 -timeout 30m -cover -coverpkg="$$product" ./... -args -test.gocoverdir="$$PWD/$(COVERAGE)/integration" 2>&1 | tested
+	go -C sandbox test -race -p 1 -timeout 30m -cover -coverpkg="$$product" ./... -args -test.gocoverdir="$$PWD/$(COVERAGE)/integration" 2>&1 | tested; \
+	echo "== tests of the bench"; \
+	go -C bench test -race ./...
 	@$(MAKE) coverage
 
 .PHONY: coverage
@@ -68,9 +70,38 @@ test-kcp: ## What needs a real kcp, if KCP_BINARY=/path/to/kcp names one, and th
 race: ## Unit and actor tests under the race detector, no API servers
 	go test -race ./...
 
-.PHONY: bench
-bench: ## Go benchmarks of the packages on the hot path (BENCH=regexp picks some); no comparisons are made
+.PHONY: bench-go
+bench-go: ## Go benchmarks of the packages on the hot path (BENCH=regexp picks some)
 	go test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+
+##@ Measure
+
+.PHONY: bench
+bench: bin/upstreamd-bench ## The short set, under 10 minutes: table, JSON and plots in bench/results (ROUNDS=4 for bench-compare)
+	@$(WITH_SERVERS) cd bench && exec ../bin/upstreamd-bench run --short $(BENCH_FLAGS)
+
+.PHONY: bench-full
+bench-full: bin/upstreamd-bench ## All scenarios, about an hour (ONLY=engine-in,noisy picks some; UPSTREAM=kubeconfig adds one of yours)
+	@$(WITH_SERVERS) cd bench && exec ../bin/upstreamd-bench run $(BENCH_FLAGS)
+
+.PHONY: bench-compare
+bench-compare: bin/upstreamd-bench ## Two results side by side: A=bench/results/….json B=…
+	@bin/upstreamd-bench compare "$(A)" "$(B)"
+
+.PHONY: profile
+profile: bin/upstreamd-bench ## CPU and heap profiles of the engine under load, in bin/profiles
+	@cd bench; for s in engine-in engine-equal-work; do \
+		../bin/upstreamd-bench attempt scenarios/*-$$s.yaml upstreamd --profiles ../bin/profiles > /dev/null; \
+		for kind in cpu heap; do echo "== $$s, $$kind"; go tool pprof -top -cum -nodecount 40 ../bin/upstreamd-bench ../bin/profiles/$$s.$$kind.pprof 2>/dev/null; done; \
+	done; echo "more: go tool pprof -http=: bin/upstreamd-bench bin/profiles/…"
+
+WITH_SERVERS = assets=$$(go -C sandbox run ./cmd/sandbox-binaries); export KUBEBUILDER_ASSETS="$$assets";
+BENCH_FLAGS  = $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(ONLY),--only $(ONLY)) $(if $(SUBJECTS),--subjects $(SUBJECTS)) $(if $(UPSTREAM),--kubeconfig $(abspath $(UPSTREAM)))
+
+.PHONY: bin/upstreamd-bench
+bin/upstreamd-bench:
+	@mkdir -p bin
+	@go -C bench build -trimpath -o ../bin/upstreamd-bench ./cmd/upstreamd-bench
 
 ##@ Keep in order
 

@@ -3,6 +3,7 @@ package arena
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -31,21 +32,26 @@ type Arena interface {
 
 // Options are what the command line says.
 type Options struct {
-	Kubeconfig string // of an upstream that exists already
-	Log        func(format string, args ...any)
+	Kubeconfig string // of an upstream that exists already: any API server, or a workspace of a kcp
 }
 
 // Open puts up what a scenario asks for.
 func Open(ctx context.Context, s scenario.Scenario, o Options) (Arena, error) {
-	w := wire.New(s.Shape)
 	switch s.Servers {
 	case scenario.Memory:
-		return drawn{wired: w, s: s}, nil
+		return drawn{wired: wire.New(s.Shape), s: s}, nil
 	case scenario.Loopback:
-		if err := w.Listen(); err != nil {
-			return nil, err
+		w := wire.New(s.Shape)
+		return drawn{wired: w, s: s, apart: true}, w.Listen()
+	case scenario.Memapi, scenario.MemapiUp:
+		return openMemapi(s)
+	case scenario.Sandbox:
+		return openSandbox(ctx, s)
+	case scenario.Existing:
+		if o.Kubeconfig == "" {
+			return nil, errors.New("servers: kubeconfig needs the flag --kubeconfig")
 		}
-		return drawn{wired: w, s: s, apart: true}, nil
+		return openReal(ctx, s, subject.Server{Kubeconfig: o.Kubeconfig})
 	}
 	return nil, fmt.Errorf("servers %q are not known", s.Servers)
 }
@@ -70,7 +76,7 @@ func (d drawn) World() (world.World, bool) {
 
 func (d drawn) Spec() subject.Spec {
 	upstream, targets := d.URLs()
-	return subject.Spec{World: common(d.s), UpstreamURL: upstream, TargetURLs: targets}
+	return subject.Spec{World: common(d.s), UpstreamServer: subject.Server{URL: upstream}, TargetURLs: targets}
 }
 
 func common(s scenario.Scenario) world.World {

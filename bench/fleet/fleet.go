@@ -82,14 +82,14 @@ func (s Shape) TargetNames() []string {
 func (s Shape) NamespaceNames() []string {
 	names := make([]string, max(1, s.Namespaces))
 	for n := range names {
-		names[n] = fmt.Sprintf("ns%02d", n)
+		names[n] = fmt.Sprintf("bench%02d", n)
 	}
 	return names
 }
 
 // Upstream names an object.
 func (s Shape) Upstream(object int) Name {
-	n := Name{Name: objectName(object), Namespace: fmt.Sprintf("ns%02d", object/max(1, s.Workspaces)%max(1, s.Namespaces))}
+	n := Name{Name: objectName(object), Namespace: fmt.Sprintf("bench%02d", object/max(1, s.Workspaces)%max(1, s.Namespaces))}
 	if s.Workspaces > 0 {
 		n.Workspace = workspaceName(s.WorkspaceOf(object))
 	}

@@ -20,7 +20,7 @@ func TestBodiesAreDeploymentsOfTheSizeThatIsMetInProduction(t *testing.T) {
 	if err := json.Unmarshal(body, &d); err != nil {
 		t.Fatalf("%v in %s", err, body)
 	}
-	if d.Name != "app0000017" || d.Namespace != "kcp-team001-ns00" || d.ResourceVersion != "99" || d.Status.Replicas != 6 ||
+	if d.Name != "app0000017" || d.Namespace != "kcp-team001-bench00" || d.ResourceVersion != "99" || d.Status.Replicas != 6 ||
 		len(d.ManagedFields) != 2 || d.Annotations["example.com/owner"] != "team-storefront@example.com" {
 		t.Errorf("got %+v", d.ObjectMeta)
 	}

@@ -6,8 +6,8 @@ import (
 	"runtime"
 	"time"
 
-	"github.com/upstreamd/upstreamd/bench/fleet"
 	"github.com/upstreamd/upstreamd/bench/measure"
+	"github.com/upstreamd/upstreamd/bench/scenario"
 )
 
 // World is what load is put on.
@@ -55,22 +55,34 @@ func Run(ctx context.Context, w World, t *Tracker, plan []Change, troubled func(
 // ahead is how many events a flood may be ahead of its readers.
 const ahead = 4096
 
-// Flood makes changes as fast as they are read, for so long, or until each copy has changed once.
-func Flood(ctx context.Context, w World, t *Tracker, shape fleet.Shape, over time.Duration, once bool) Made {
+// Flood makes changes as fast as they are read, or as fast as they are to be seen upstream but for a number, for so long or until
+// each copy has changed once.
+func Flood(ctx context.Context, w World, t *Tracker, s scenario.Scenario) Made {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	begin, cpu := time.Now(), measure.Thread()
 	made := Made{}
-	order := rand.New(rand.NewPCG(1, 2)).Perm(shape.Total()) //nolint:gosec // the same load each time
-	for ctx.Err() == nil && (once && made.Changes < len(order) || !once && time.Since(begin) < over) {
-		if w.Waiting() > ahead {
+	order := rand.New(rand.NewPCG(1, 2)).Perm(s.Shape.Total()) //nolint:gosec // the same load each time
+	room := func() int {
+		if s.Load.Unseen == 0 {
+			return ahead - w.Waiting()
+		}
+		unseen, _ := t.Unseen()
+		return s.Load.Unseen - unseen
+	}
+	more := func() bool {
+		if s.Load.Once {
+			return made.Changes < len(order)
+		}
+		return time.Since(begin) < s.Load.For.Duration
+	}
+	for ctx.Err() == nil && more() {
+		n := min(room(), 256)
+		if n <= 0 {
 			time.Sleep(time.Millisecond)
 			continue
 		}
-		for range min(256, len(order)) {
-			if once && made.Changes == len(order) {
-				break
-			}
+		for ; n > 0 && more(); n-- {
 			c := Change{Copy: order[made.Changes%len(order)]}
 			t.Made(c, time.Now())
 			w.Change(c.Copy)

@@ -3,6 +3,7 @@ package load
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/upstreamd/upstreamd/bench/fleet"
@@ -13,10 +14,11 @@ import (
 type Tracker struct {
 	shape   fleet.Shape
 	shards  [64]shard
-	began   time.Time
 	mu      sync.Mutex
 	phases  [2][]time.Duration
 	patches []time.Time
+
+	unseen, unseenCounted atomic.Int64
 }
 
 type shard struct {
@@ -39,7 +41,7 @@ type pending struct {
 
 // NewTracker makes a tracker of a world in which nothing has changed yet.
 func NewTracker(shape fleet.Shape) *Tracker {
-	t := &Tracker{shape: shape, began: time.Now()}
+	t := &Tracker{shape: shape}
 	for i := range t.shards {
 		t.shards[i].objects = map[int]*object{}
 	}
@@ -62,6 +64,10 @@ func (t *Tracker) Made(c Change, intended time.Time) {
 	o, done := t.object(t.shape.Object(c.Copy))
 	defer done()
 	o.changes++
+	t.unseen.Add(1)
+	if c.Counted {
+		t.unseenCounted.Add(1)
+	}
 	o.pending = append(o.pending, pending{o.changes, intended, c.Phase, c.Counted})
 }
 
@@ -79,44 +85,21 @@ func (t *Tracker) Published(number int, replicas int64, at time.Time) {
 		o.pending = nil
 	}
 	done()
+	t.unseen.Add(-int64(n))
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.patches = append(t.patches, at)
 	for _, p := range seen {
 		if p.counted {
+			t.unseenCounted.Add(-1)
 			t.phases[p.phase] = append(t.phases[p.phase], at.Sub(p.intended))
 		}
 	}
 }
 
-// Unseen is the number of changes that are not to be seen upstream.
-func (t *Tracker) Unseen() (n int) {
-	for i := range t.shards {
-		s := &t.shards[i]
-		s.Lock()
-		for _, o := range s.objects {
-			n += len(o.pending)
-		}
-		s.Unlock()
-	}
-	return n
-}
-
-// UnseenCounted is the same of changes whose latency counts.
-func (t *Tracker) UnseenCounted() (n int) {
-	for i := range t.shards {
-		s := &t.shards[i]
-		s.Lock()
-		for _, o := range s.objects {
-			for _, p := range o.pending {
-				if p.counted {
-					n++
-				}
-			}
-		}
-		s.Unlock()
-	}
-	return n
+// Unseen is the number of changes that are not to be seen upstream, and of those among them whose latency counts.
+func (t *Tracker) Unseen() (all, counted int) {
+	return int(t.unseen.Load()), int(t.unseenCounted.Load())
 }
 
 // Latencies are those of a phase, sorted.

@@ -158,7 +158,7 @@ func (a *attempt) underLoad(ctx context.Context) error {
 			return err
 		}
 	case plan == nil:
-		made = load.Flood(ctx, a.arena, a.tracker, s.Shape, s.Load.For.Duration, s.Load.Once)
+		made = load.Flood(ctx, a.arena, a.tracker, s)
 	default:
 		made = load.Run(ctx, a.arena, a.tracker, plan, a.trouble)
 	}
@@ -177,7 +177,7 @@ func (a *attempt) underLoad(ctx context.Context) error {
 	for target := range s.Load.Silent {
 		a.arena.Silence(target, false)
 	}
-	a.figures(from, to, made, plan)
+	a.figures(from, to, made)
 	return ctx.Err()
 }
 
@@ -201,11 +201,8 @@ func (a *attempt) catchUp(ctx context.Context) error {
 	calls, moved := a.arena.Calls(), time.Now()
 	faulty := a.scenario.Load.Pattern == scenario.Faulty
 	for begin := time.Now(); time.Since(begin) < catchUpFor; {
-		unseen := a.tracker.Unseen
-		if faulty || a.scenario.Load.Pattern == scenario.Noisy {
-			unseen = a.tracker.UnseenCounted
-		}
-		if unseen() == 0 {
+		unseen, counted := a.tracker.Unseen()
+		if unseen == 0 || counted == 0 && (faulty || a.scenario.Load.Pattern == scenario.Noisy) {
 			return nil
 		}
 		if now := a.arena.Calls(); now != calls {

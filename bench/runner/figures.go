@@ -21,6 +21,12 @@ type snapshot struct {
 
 func (a *attempt) snapshot() snapshot {
 	s := snapshot{at: time.Now(), usage: a.subject.usage(), calls: a.arena.Calls()}
+	if counted, ok := a.arena.(interface{ Counted() (wire.Calls, error) }); ok {
+		var err error
+		if s.calls, err = counted.Counted(); err != nil {
+			a.failed(err)
+		}
+	}
 	if counting, ok := a.arena.(interface{ Drawn() wire.Drawn }); ok {
 		s.drawn = counting.Drawn()
 	}
@@ -31,7 +37,7 @@ func (a *attempt) snapshot() snapshot {
 }
 
 // figures sums up what happened between two moments.
-func (a *attempt) figures(from, to snapshot, made load.Made, plan []load.Change) {
+func (a *attempt) figures(from, to snapshot, made load.Made) {
 	took := to.at.Sub(from.at).Seconds()
 	patches := to.calls.Patches - from.calls.Patches
 	a.figure("seconds", took)
@@ -60,8 +66,10 @@ func (a *attempt) figures(from, to snapshot, made load.Made, plan []load.Change)
 	a.figure("eventsReadPerSecond", float64(made.Changes)/made.Took.Seconds())
 	a.figure("eventsPerCPUSecond", float64(made.Changes)/cpu.Seconds())
 	a.figure("cpuMicrosPerEvent", cpu.Seconds()*1e6/float64(max(1, made.Changes)))
+	a.figure("callsPerEvent", a.out.Figures["calls"]/float64(max(1, made.Changes)))
 	a.figure("patchesPerEvent", float64(patches)/float64(max(1, made.Changes)))
-	a.figure("unseenChanges", float64(a.tracker.UnseenCounted()))
+	unseen, _ := a.tracker.Unseen()
+	a.figure("unseenChanges", float64(unseen))
 	a.figure("generatorLateMillis", millis(made.Late))
 	switch l := a.scenario.Load; l.Pattern {
 	case scenario.Burst, scenario.Hammer, scenario.RollOut:
@@ -75,7 +83,6 @@ func (a *attempt) figures(from, to snapshot, made load.Made, plan []load.Change)
 	case scenario.Steady, scenario.Noisy, scenario.Faulty:
 		a.latencies()
 	}
-	_ = plan
 }
 
 func quietWindow(s scenario.Scenario) time.Duration {

@@ -135,7 +135,9 @@ func ServeSubject(ctx context.Context, name string, in io.Reader, out io.Writer)
 	if err := json.Unmarshal(lines.Bytes(), &spec); err != nil {
 		return fmt.Errorf("the spec: %w", err)
 	}
-	spec.Connect()
+	if err := spec.Connect(); err != nil {
+		return err
+	}
 	told := 0
 	spec.OnError = func(err error) {
 		if told++; told < 5 {

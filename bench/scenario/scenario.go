@@ -49,6 +49,7 @@ type Scenario struct {
 	Subjects    []string        `json:"subjects"`
 	Short       []string        `json:"short"` // subjects in the short set; none: not part of it
 	Aims        []Aim           `json:"aims"`
+	File        string          `json:"-"`
 }
 
 // Load is what changes, and how fast.
@@ -57,16 +58,16 @@ type Load struct {
 	For     metav1.Duration `json:"for"`    // default 15 s
 	Rate    float64         `json:"rate"`   // changes a second
 	Once    bool            `json:"once"`   // Flood: every copy changes once, and that is it
+	Unseen  int             `json:"unseen"` // Flood: so many changes may wait to be seen upstream; 0: as long as they are read
 	Within  metav1.Duration `json:"within"` // Burst: the moment; Hammer: the second; RollOut: how long one takes
 	Every   metav1.Duration `json:"every"`  // Burst, Hammer, RollOut: the next object's turn
 	Changes int             `json:"changes"`
-	Noise   float64         `json:"noise"`   // Noisy: changes a second in the noisy workspace
-	Silent  int             `json:"silent"`  // Faulty: so many SyncTargets answer nothing
-	Delay   metav1.Duration `json:"delay"`   // Faulty: added to every status patch in the first workspace
-	Discard bool            `json:"discard"` // Start: what is published is not kept, so all is written anew
+	Noise   float64         `json:"noise"`  // Noisy: changes a second in the noisy workspace
+	Silent  int             `json:"silent"` // Faulty: so many SyncTargets answer nothing
+	Delay   metav1.Duration `json:"delay"`  // Faulty: added to every status patch in the first workspace
 }
 
-// Aim is what a figure of upstreamd's should be, as it is or divided by a baseline's.
+// Aim is what a figure of upstreamd's should be, as it is or divided by a baseline's. Without a bound it is only shown.
 type Aim struct {
 	Figure  string   `json:"figure"`
 	Over    string   `json:"over"` // a baseline; empty: the figure itself
@@ -112,6 +113,7 @@ func read(file string) (Scenario, error) {
 	if base := strings.TrimSuffix(filepath.Base(file), ".yaml"); s.Name == "" {
 		s.Name = trimOrder(base)
 	}
+	s.File = file
 	s.complete()
 	return s, s.validate()
 }
@@ -171,8 +173,8 @@ func (s *Scenario) validate() error {
 		wrong("load.pattern: %q is none of flood, steady, burst, hammer, rollout, noisy, faulty, start", l.Pattern)
 	}
 	for i, a := range s.Aims {
-		if a.Figure == "" || (a.AtLeast == nil) == (a.AtMost == nil) {
-			wrong("aims[%d]: needs a figure, and either atLeast or atMost", i)
+		if a.Figure == "" || a.AtLeast != nil && a.AtMost != nil {
+			wrong("aims[%d]: needs a figure, and atLeast or atMost, if it is more than shown", i)
 		}
 		if a.Over != "" && !slices.Contains(s.Subjects, a.Over) {
 			wrong("aims[%d].over: %q is not among the subjects", i, a.Over)

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/upstreamd/upstreamd/bench/baselines/bare"
 	"github.com/upstreamd/upstreamd/bench/baselines/karmada"
@@ -59,14 +60,39 @@ func Start(ctx context.Context, name string, w world.World) (world.Subject, erro
 // Spec is a world in a form that another process can be told.
 type Spec struct {
 	world.World
-	UpstreamURL string
-	TargetURLs  []string
+	UpstreamServer Server
+	TargetURLs     []string
+}
+
+// Server is where an API server is, and how to get in: by a kubeconfig, or by what the rest says.
+type Server struct {
+	Kubeconfig string
+	URL        string
+	Token      string
+	CA         []byte
+}
+
+// Config is a client's configuration without limits of its own.
+func (s Server) Config() (*rest.Config, error) {
+	if s.Kubeconfig == "" {
+		return &rest.Config{Host: s.URL, BearerToken: s.Token, TLSClientConfig: rest.TLSClientConfig{CAData: s.CA}, QPS: -1}, nil
+	}
+	config, err := clientcmd.BuildConfigFromFlags("", s.Kubeconfig)
+	if err != nil {
+		return nil, fmt.Errorf("kubeconfig: %w", err)
+	}
+	config.QPS = -1
+	return config, nil
 }
 
 // Connect makes the clients' configurations.
-func (s *Spec) Connect() {
-	s.Upstream = &rest.Config{Host: s.UpstreamURL, QPS: -1}
+func (s *Spec) Connect() error {
+	var err error
+	if s.Upstream, err = s.UpstreamServer.Config(); err != nil {
+		return err
+	}
 	for _, u := range s.TargetURLs {
 		s.SyncTargets = append(s.SyncTargets, &rest.Config{Host: u, QPS: -1})
 	}
+	return nil
 }

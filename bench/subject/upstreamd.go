@@ -16,8 +16,7 @@ var deployments = actors.Resource{Group: "apps", Version: "v1", Resource: "deplo
 
 // startUpstreamd starts what the daemon starts, without its configuration file and its own endpoints.
 func startUpstreamd(ctx context.Context, w world.World) (world.Subject, error) {
-	workspaces := w.Shape.WorkspaceNames()
-	client, err := upstream.New(w.Upstream, upstream.Options{Workspaces: workspaces})
+	client, err := upstream.New(w.Upstream, upstream.Options{Workspaces: w.Shape.WorkspaceNames()})
 	if err != nil {
 		return nil, err
 	}
@@ -35,19 +34,12 @@ func startUpstreamd(ctx context.Context, w world.World) (world.Subject, error) {
 	if err := system.Start(ctx); err != nil {
 		return nil, err
 	}
-	bound := []actors.Workspace{""}
-	if len(workspaces) > 0 {
-		bound = bound[:0]
-		for _, name := range workspaces {
-			bound = append(bound, actors.Workspace(name))
-		}
-	}
 	for n, name := range w.Shape.TargetNames() {
 		connection, err := downstream.New(w.SyncTargets[n], downstream.Options{})
 		if err != nil {
 			return nil, err
 		}
-		if err := system.AddTarget(supervisor.Target{Name: actors.SyncTarget(name), Workspaces: bound}, connection); err != nil {
+		if err := system.AddTarget(supervisor.Target{Name: actors.SyncTarget(name), Workspaces: client.Workspaces()}, connection); err != nil {
 			return nil, fmt.Errorf("SyncTarget %s: %w", name, err)
 		}
 	}

@@ -1,13 +1,13 @@
 package wire
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 )
 
@@ -60,9 +60,41 @@ func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		response.Body = watchBody{a.watch, cancel}
 		return response, nil
 	}
-	response.Body = io.NopCloser(bytes.NewReader(a.body))
+	response.Body = &wholeBody{body: a.body}
 	cancel()
 	return response, nil
+}
+
+// wholeBody gives its memory back when it is closed.
+type wholeBody struct {
+	body []byte
+	read int
+}
+
+func (b *wholeBody) Read(p []byte) (int, error) {
+	if b.read == len(b.body) {
+		return 0, io.EOF
+	}
+	n := copy(p, b.body[b.read:])
+	b.read += n
+	return n, nil
+}
+
+func (b *wholeBody) Close() error {
+	recycle(b.body)
+	b.body, b.read = nil, 0
+	return nil
+}
+
+var buffers = sync.Pool{New: func() any { return new([]byte) }}
+
+// buffer is empty memory for an answer.
+func buffer() []byte { return (*buffers.Get().(*[]byte))[:0] }
+
+func recycle(b []byte) {
+	if cap(b) > 0 && cap(b) <= 64<<10 {
+		buffers.Put(&b)
+	}
 }
 
 type watchBody struct {
@@ -102,6 +134,7 @@ func (h handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Length", strconv.Itoa(len(a.body)))
 		w.WriteHeader(a.code)
 		_, _ = w.Write(a.body) // the client may be gone
+		recycle(a.body)
 		return
 	}
 	w.WriteHeader(a.code)

@@ -19,11 +19,11 @@ func fieldsOf(object []byte) ([]field, error) {
 	if len(object) == 0 || object[0] != '{' {
 		return nil, nil
 	}
-	d := jsontext.NewDecoder(bytes.NewReader(object))
+	d := jsontext.NewDecoder(bytes.NewBuffer(object)) // of a Buffer, values are parts of object, which nobody changes
 	if _, err := d.ReadToken(); err != nil {
 		return nil, err
 	}
-	var fields []field
+	fields := make([]field, 0, 12)
 	for d.PeekKind() == '"' {
 		name, err := d.ReadToken()
 		if err != nil {
@@ -34,7 +34,7 @@ func fieldsOf(object []byte) ([]field, error) {
 		if err != nil {
 			return nil, err
 		}
-		fields = append(fields, field{key, bytes.Clone(value)})
+		fields = append(fields, field{key, value})
 	}
 	_, err := d.ReadToken()
 	return fields, err

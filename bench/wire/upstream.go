@@ -172,7 +172,7 @@ func (u *upstream) apply(object int, p patchBody, manager string, said *Patch) a
 		u.feeds.push(o.event(object))
 		u.mu.Unlock()
 	}
-	return ok(u.append(nil, o.event(object)))
+	return ok(u.append(buffer(), o.event(object)))
 }
 
 func (o *published) event(object int) event {
@@ -203,7 +203,7 @@ func (u *upstream) read(object int) []byte {
 	lock.Lock()
 	o := u.objects[object]
 	lock.Unlock()
-	return u.append(nil, o.event(object))
+	return u.append(buffer(), o.event(object))
 }
 
 var noStatus = []byte("{}")
@@ -283,7 +283,7 @@ func (u *upstream) other(method, key, name string, body []byte) answer {
 	case http.MethodGet:
 		u.count(func(c *Calls) { c.Gets++ })
 		if stored, found := u.others.Load(key); found {
-			return ok(stored.([]byte))
+			return ok(bytes.Clone(stored.([]byte)))
 		}
 		return notFound()
 	case http.MethodPost:
@@ -295,7 +295,7 @@ func (u *upstream) other(method, key, name string, body []byte) answer {
 		name, _ = strconv.Unquote(string(member(meta, "name")))
 		u.count(func(c *Calls) { c.Others++ })
 		u.others.Store(key+name, body)
-		return answer{code: http.StatusCreated, body: body}
+		return answer{code: http.StatusCreated, body: bytes.Clone(body)}
 	case http.MethodPatch:
 		stored, found := u.others.Load(key)
 		if !found {
@@ -307,7 +307,7 @@ func (u *upstream) other(method, key, name string, body []byte) answer {
 			return status(http.StatusBadRequest, "BadRequest", err.Error())
 		}
 		u.others.Store(key, merged)
-		return ok(merged)
+		return ok(bytes.Clone(merged))
 	}
 	return status(http.StatusMethodNotAllowed, "MethodNotAllowed", method)
 }

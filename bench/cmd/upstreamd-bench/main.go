@@ -22,7 +22,7 @@ func main() {
 		Use: "upstreamd-bench", Short: "Measures upstreamd beside the ways in which others do the same",
 		SilenceUsage: true, SilenceErrors: true,
 	}
-	root.AddCommand(attemptCommand(), subjectCommand())
+	root.AddCommand(runCommand(), compareCommand(), attemptCommand(), subjectCommand())
 	if err := root.ExecuteContext(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "upstreamd-bench:", err)
 		stop()
@@ -32,7 +32,8 @@ func main() {
 
 // attemptCommand measures one subject in one scenario, in a process that nothing ran in before.
 func attemptCommand() *cobra.Command {
-	return &cobra.Command{
+	var profiles, kubeconfig string
+	cmd := &cobra.Command{
 		Use: "attempt SCENARIO SUBJECT", Short: "Measure one subject in one scenario; the result goes to standard output as JSON",
 		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -44,15 +45,21 @@ func attemptCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			result, err := runner.Attempt(cmd.Context(), scenarios[0], args[1], runner.Options{
-				Self: self, Progress: func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) },
-			})
+			o := runner.Options{Self: self, Progress: func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }}
+			o.Kubeconfig = kubeconfig
+			if profiles != "" {
+				o.Profile = runner.ProfileInto(profiles)
+			}
+			result, err := runner.Attempt(cmd.Context(), scenarios[0], args[1], o)
 			if err != nil {
 				return err
 			}
 			return json.NewEncoder(os.Stdout).Encode(result)
 		},
 	}
+	cmd.Flags().StringVar(&profiles, "profiles", "", "folder for CPU and heap profiles of this process under load")
+	cmd.Flags().StringVar(&kubeconfig, "kubeconfig", "", "upstream, if the scenario's servers are kubeconfig")
+	return cmd
 }
 
 // subjectCommand is the process of a subject, started by an attempt.

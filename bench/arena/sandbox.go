@@ -1,0 +1,28 @@
+package arena
+
+import (
+	"context"
+
+	"github.com/upstreamd/upstreamd/bench/scenario"
+	"github.com/upstreamd/upstreamd/bench/subject"
+	"github.com/upstreamd/upstreamd/sandbox"
+)
+
+// openSandbox starts a kube-apiserver and its etcd to be upstream. Clients reach it directly.
+func openSandbox(ctx context.Context, s scenario.Scenario) (*real, error) {
+	const workspace = "root:bench"
+	started, err := sandbox.Start(ctx, sandbox.Options{Workspaces: []string{workspace}})
+	if err != nil {
+		return nil, err
+	}
+	stop := func() { _ = started.Stop() } // what is left dies with this process
+	server := started.Workspace(workspace).APIServer
+	config := server.Config()
+	r, err := openReal(ctx, s, subject.Server{URL: config.Host, Token: config.BearerToken, CA: config.CAData})
+	if err != nil {
+		stop()
+		return nil, err
+	}
+	r.pid, r.stop = server.PID(), stop
+	return r, nil
+}
