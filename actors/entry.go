@@ -114,6 +114,9 @@ func (e *entry) contribute(m Contributed) bool {
 		return false
 	}
 	news := !ok || c.value != m.Contribution || c.refused != m.Refused
+	if c.at.UID != m.At.UID { // another object under the same name
+		c.baseline = 0
+	}
 	if c.baseline == 0 && m.Contribution != nil {
 		c.baseline = m.Contribution.Generation
 	}

@@ -352,8 +352,9 @@ func (w *watchActor) present(ctx actor.Context, o *ref.Object, received time.Tim
 		return
 	}
 	if known != nil && (known.upstream != upstream || known.at.UID != o.UID) {
-		// As of what was last known of the one that is gone: its successor's contribution may be quicker than this withdrawal.
-		w.drop(ctx, source, known, known.at, true)
+		// What another object under the same name says takes the place of what the one before said: withdrawn, it would be missing in
+		// between. Where it belongs elsewhere, that is withdrawn as of what was last known: the successor may be quicker.
+		w.drop(ctx, source, known, known.at, known.upstream != upstream)
 		known = nil
 	}
 	if known == nil {

@@ -173,6 +173,26 @@ func TestWhatARelistLacksIsGone(t *testing.T) {
 	})
 }
 
+// A copy that was made anew while nobody looked takes the place of the one before, without a moment in which neither counts.
+func TestACopyThatWasReplacedUnseenIsNotMissedInBetween(t *testing.T) {
+	inWorld(t, three, everywhere(2), func(w *world) {
+		w.settle()
+		before := len(w.upstream.patches())
+		w.clusters["west"].relist(deployments, func(all map[ref.Downstream]*ref.Object) {
+			for name, o := range all {
+				again := *o
+				again.UID, again.ResourceVersion, again.Status = "another", "1000000", deployment("", "", 3).Status
+				all[name] = &again
+			}
+		})
+		w.settle()
+		w.wantReady(7)
+		if calls := w.upstream.patches()[before:]; len(calls) != 1 {
+			t.Errorf("%d PATCH calls, want 1: %v", len(calls), calls)
+		}
+	})
+}
+
 func TestAMassOfVanishedObjectsNeedsASecondList(t *testing.T) {
 	const many = 40
 	prepare := func(w *world) {
