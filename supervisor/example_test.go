@@ -39,8 +39,11 @@ func Example() {
 		}
 	})()
 
-	for name, ready := range map[actors.SyncTarget]int64{"us-east1": 2, "eu-west1": 3} {
+	ready := map[actors.SyncTarget]int64{"us-east1": 2, "eu-west1": 3}
+	for name := range ready { // all of them first: one that is not known is not waited for
 		must(system.AddPushTarget(supervisor.Target{Name: name, Workspaces: []actors.Workspace{"team-a"}}))
+	}
+	for name, ready := range ready {
 		must(system.SyncStatus(ctx, name, deployments, &unstructured.Unstructured{Object: map[string]any{
 			"metadata": map[string]any{"namespace": "kcp-team-a-default", "name": "web"},
 			"status":   map[string]any{"readyReplicas": ready},

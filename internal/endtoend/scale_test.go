@@ -21,7 +21,7 @@ import (
 // TestThousandsOfWorkspaces: workspaces cost neither a goroutine nor a connection each. They come and go while statuses flow.
 func TestThousandsOfWorkspaces(t *testing.T) {
 	t.Run("of an APIExport", func(t *testing.T) { thousandsOfWorkspaces(t, byExport, 5000) })
-	t.Run("of a server", func(t *testing.T) { thousandsOfWorkspaces(t, byWildcard, 2000) })
+	t.Run("of a server", func(t *testing.T) { thousandsOfWorkspaces(t, byWildcard, 1000) })
 }
 
 func thousandsOfWorkspaces(t *testing.T, mode upstream.Options, many int) {
