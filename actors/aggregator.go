@@ -3,6 +3,7 @@ package actors
 import (
 	"context"
 	"fmt"
+	"reflect"
 	"slices"
 	"time"
 
@@ -102,7 +103,7 @@ func NewAggregator(c AggregatorConfig) actor.Actor {
 		AggregatorConfig: c,
 		resource:         resource,
 		policy:           c.Policies.For(c.Resource),
-		want:             upstreamWant(),
+		want:             upstreamWant(c.Policies.For(c.Resource)),
 		said:             newOnce(),
 		count: aggregatorCounters{
 			contributions: c.Metrics.Contributions.WithLabelValues(resource),
@@ -182,6 +183,12 @@ func (a *aggregator) Receive(ctx actor.Context) {
 
 func (a *aggregator) begin(ctx actor.Context) {
 	a.self, a.parent, a.root = ctx.Self(), ctx.Parent(), ctx.ActorSystem().Root
+	a.watch()
+	ctx.Send(ctx.Parent(), AggregatorStarted{a.Resource})
+}
+
+// watch opens the list and watch of the upstream objects in a goroutine that reports into the inbox.
+func (a *aggregator) watch() {
 	background, cancel := context.WithCancel(context.Background())
 	a.stop = cancel
 	self, root := a.self, a.root
@@ -190,7 +197,6 @@ func (a *aggregator) begin(ctx actor.Context) {
 	guard(background, func(reason any) { root.Send(self, crashed{reason}) }, func() {
 		upstream.Watch(background, resource, want, box.emit)
 	})
-	ctx.Send(ctx.Parent(), AggregatorStarted{a.Resource})
 }
 
 func (a *aggregator) end() {
@@ -383,12 +389,26 @@ func (a *aggregator) overdue(m overdue) {
 func (a *aggregator) policyChanged(m PolicyChanged) {
 	a.Policies = m.Policies
 	a.policy = m.Policies.For(a.Resource)
+	if want := upstreamWant(a.policy); !reflect.DeepEqual(want, a.want) {
+		a.want = want
+		a.look()
+	}
 	a.considerAll(func(*entry) bool { return true })
 }
 
 // concerns reports whether a SyncTarget may have a part in an object.
 func (a *aggregator) concerns(t *targetState, e *entry) bool {
 	return len(e.of(t.Name)) > 0 || t.Bound(e.upstream.Workspace) || e.seen != nil && locator.Placed(e.seen.Labels, t.key) || e.had
+}
+
+// look reads all upstream objects anew, as something else is needed of them. Until they are here, nothing is decided.
+func (a *aggregator) look() {
+	for _, e := range a.entries {
+		e.seen = nil
+	}
+	a.listings = nil
+	a.stop()
+	a.watch()
 }
 
 // considerTarget decides again whatever a SyncTarget may have a part in.

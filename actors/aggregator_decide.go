@@ -166,6 +166,7 @@ func (a *aggregator) write(e *entry, s *scope, d aggregate.Decision, status map[
 		From:     a.self,
 		status:   status,
 		desired:  d.Status,
+		want:     a.want,
 		reason:   d.Reason,
 	})
 	e.received = time.Time{}

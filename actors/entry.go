@@ -8,6 +8,7 @@ import (
 	"github.com/upstreamd/upstreamd/internal/aggregate"
 	"github.com/upstreamd/upstreamd/internal/locator"
 	"github.com/upstreamd/upstreamd/internal/patch"
+	"github.com/upstreamd/upstreamd/internal/policy"
 	"github.com/upstreamd/upstreamd/internal/ref"
 )
 
@@ -178,8 +179,11 @@ func (e *entry) view(o *ref.Object, published map[string]any, owned *patch.Owned
 }
 
 // upstreamWant is what is needed of upstream objects, whether a watch, a GET or the answer to a PATCH brings them: each replaces what
-// the others brought.
-func upstreamWant() ref.Want {
+// the others brought. CEL rules may look at any label and annotation.
+func upstreamWant(p *policy.Policy) ref.Want {
+	if slices.ContainsFunc(p.Fields, func(f policy.Field) bool { return f.Program != nil }) {
+		return ref.Want{Labels: []string{ref.All}, Annotations: []string{ref.All}, Managers: true}
+	}
 	return ref.Want{
 		Labels:      []string{locator.PlacementPrefix, locator.LegacyPlacementPrefix},
 		Annotations: []string{aggregate.PrimaryAnnotation},

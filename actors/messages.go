@@ -192,6 +192,7 @@ type Write struct {
 	// For the aggregator, when the answer comes.
 	status  map[string]any // the patch's status, as a map
 	desired map[string]any // the whole decision
+	want    ref.Want       // what is needed of the answer
 	reason  aggregate.Reason
 }
 

@@ -42,7 +42,6 @@ const (
 // writer sends the latest decision on each object, one call in flight per object, within the token bucket.
 type writer struct {
 	WriterConfig
-	want     ref.Want
 	limiter  *rate.Limiter
 	queue    *patch.Queue[Write]
 	inFlight map[patch.Key]struct{}
@@ -87,7 +86,6 @@ func NewWriter(c WriterConfig) actor.Actor {
 	calls, stop := context.WithCancel(context.Background())
 	return &writer{
 		WriterConfig: c,
-		want:         upstreamWant(),
 		limiter:      rate.NewLimiter(limit, c.Burst),
 		queue:        patch.NewQueue[Write](),
 		inFlight:     map[patch.Key]struct{}{},
@@ -230,7 +228,7 @@ func (w *writer) send(ctx actor.Context, m Write, now time.Time) {
 			defer cancel()
 			bounded = limited
 		}
-		if answer.object, answer.err = w.Upstream.Patch(bounded, m.Patch, w.want); answer.err == nil {
+		if answer.object, answer.err = w.Upstream.Patch(bounded, m.Patch, m.want); answer.err == nil {
 			answer.err = isObject(answer.object, m.Patch.Upstream)
 		}
 	}()

@@ -159,6 +159,41 @@ spec:
 	})
 }
 
+// CEL rules may look at any label of the upstream object: when such a policy comes, what was read before is not enough.
+func TestAPolicyMayAskForMoreOfUpstreamObjects(t *testing.T) {
+	inWorld(t, three, func(w *world) {
+		w.upstream.put(web, 1, map[string]string{"factor": "7"})
+		for _, name := range w.targets {
+			w.ready(name, 1)
+		}
+	}, func(w *world) {
+		w.settle()
+		w.wantReady(3)
+		documents, err := policy.Parse("factor.yaml", []byte(`
+apiVersion: upstreamd.dev/v1alpha1
+kind: StatusPolicy
+metadata: {name: factor}
+spec:
+  resources: [{group: apps, resource: deployments}]
+  strategy: Merge
+  fields:
+    readyReplicas: {rule: CEL, expr: 'size(targets) * int(upstream.metadata.labels["factor"])'}
+`))
+		w.must(err)
+		builtin, err := policy.Builtin()
+		w.must(err)
+		set, err := builtin.With(documents...)
+		w.must(err)
+		w.system.SetPolicies(set)
+		w.settle()
+		w.wantReady(21)
+		w.ready("east", 2) // another decision, after an answer to a write
+		w.upstream.put(web, 1, map[string]string{"factor": "5"})
+		w.settle()
+		w.wantReady(15)
+	})
+}
+
 // What the API server does not keep as it was sent is written once, said once, and then counts as equal.
 func TestWhatTheServerDoesNotKeepIsLearned(t *testing.T) {
 	inWorld(t, three, func(w *world) {

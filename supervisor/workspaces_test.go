@@ -156,7 +156,15 @@ func (w *workspaces) forgetCalls() {
 	w.calls = nil
 }
 
-func (w *workspaces) Watch(ctx context.Context, r ref.Resource, _ ref.Want, emit ref.Emit) {
+func (w *workspaces) Watch(ctx context.Context, r ref.Resource, want ref.Want, tell ref.Emit) {
+	emit := func(e ref.Event) {
+		kept := make([]*ref.Object, len(e.Objects))
+		for i, o := range e.Objects {
+			kept[i] = wanted(o, want)
+		}
+		e.Objects = kept
+		tell(e)
+	}
 	w.mu.Lock()
 	var all []*ref.Object
 	for u, s := range w.objects {
@@ -173,7 +181,7 @@ func (w *workspaces) Watch(ctx context.Context, r ref.Resource, _ ref.Want, emit
 	delete(w.watchers, id)
 }
 
-func (w *workspaces) Get(_ context.Context, r ref.Resource, u ref.Upstream, _ ref.Want) (*ref.Object, error) {
+func (w *workspaces) Get(_ context.Context, r ref.Resource, u ref.Upstream, want ref.Want) (*ref.Object, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	s := w.objects[u]
@@ -184,7 +192,7 @@ func (w *workspaces) Get(_ context.Context, r ref.Resource, u ref.Upstream, _ re
 		w.strange--
 		return webPage(), nil
 	}
-	return w.object(u, s), nil
+	return wanted(w.object(u, s), want), nil
 }
 
 func (w *workspaces) Patch(_ context.Context, p ref.Patch, want ref.Want) (*ref.Object, error) {
@@ -213,15 +221,21 @@ func (w *workspaces) Patch(_ context.Context, p ref.Patch, want ref.Want) (*ref.
 		w.strange--
 		return webPage(), nil
 	}
-	answer := w.object(p.Upstream, s)
-	maps.DeleteFunc(answer.Labels, func(label, _ string) bool {
-		return !slices.ContainsFunc(want.Labels, func(prefix string) bool { return strings.HasPrefix(label, prefix) })
-	})
-	return answer, nil
+	return wanted(w.object(p.Upstream, s), want), nil
 }
 
 // webPage is what is made of an answer that says 200, and is no object.
 func webPage() *ref.Object { return &ref.Object{Err: errors.New("invalid character '<'")} }
+
+// wanted is what a server's client keeps of an object.
+func wanted(o *ref.Object, want ref.Want) *ref.Object {
+	kept := *o
+	kept.Labels = maps.Clone(o.Labels)
+	maps.DeleteFunc(kept.Labels, func(label, _ string) bool {
+		return !slices.ContainsFunc(want.Labels, func(key string) bool { return key == ref.All || strings.HasPrefix(label, key) })
+	})
+	return &kept
+}
 
 func (w *workspaces) Host(ref.Upstream) string { return "memory" }
 

@@ -35,8 +35,12 @@ type Manager struct {
 // FieldManager is the name under which upstreamd writes.
 const FieldManager = "upstreamd"
 
+// All, in Want's Labels or Annotations, keeps every key.
+const All = "*"
+
 // Want says what is to be kept of the objects of a list or watch. A key in Labels and Annotations that ends in "/" or "-" or "."
-// keeps every key with that prefix; any other keeps the key itself. Identity, generation and status are always kept.
+// keeps every key with that prefix, All keeps every key, any other keeps the key itself. Identity, generation and status are
+// always kept.
 type Want struct {
 	Labels, Annotations []string
 	Selector            string // server-side label selector; empty: all objects

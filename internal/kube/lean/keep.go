@@ -31,7 +31,11 @@ type keys struct {
 func newKeys(wanted []string) keys {
 	var k keys
 	for _, key := range wanted {
-		if key == "" {
+		switch key {
+		case "":
+			continue
+		case ref.All:
+			k.prefixes = append(k.prefixes, []byte{})
 			continue
 		}
 		switch key[len(key)-1] {
