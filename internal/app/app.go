@@ -36,7 +36,8 @@ type App struct {
 	pace     pace
 
 	wish       atomic.Pointer[wish] // what may change
-	reloaded   chan struct{}        // capacity 1: wish is another one
+	reloaded   chan struct{}        // capacity 1: wish, or what workspaces are called, is another one
+	rebound    chan struct{}        // capacity 1: workspaces are to be asked for their names
 	file       *configurationFile   // nil: it is not followed
 	hurry      <-chan os.Signal     // to look at file at once
 	notYet     atomic.Pointer[error]
@@ -67,6 +68,7 @@ func New(c *config.Configuration, log zerolog.Logger) (*App, error) {
 		pace: pace{resolveEvery: time.Minute, resolveSoon: time.Second, resolveLate: 15 * time.Second, policies: 2 * time.Second,
 			configuration: 2 * time.Second, survey: 30 * time.Second, again: 5 * time.Second},
 		reloaded:  make(chan struct{}, 1),
+		rebound:   make(chan struct{}, 1),
 		listening: make(chan struct{}),
 	}
 	err := errors.Join(a.makeMetrics(), a.readPolicies(), a.makeUpstream(), a.readTargets(), a.setGates())

@@ -126,7 +126,7 @@ func (f *configurationFile) look(now bool) {
 	if fixed := fixedFields(f.app.config, c); len(fixed) > 0 {
 		f.app.log.Warn().Strs("fields", fixed).Str("file", f.name).Msg("changes of these fields take effect at the next start")
 	}
-	f.app.takeWish(next, c)
+	f.app.takeWish(next)
 	f.settled = f.digest(next) // it may name other kubeconfigs
 	f.pending = f.settled
 	f.app.log.Info().Str("file", f.name).Int("sync_targets", len(next.targets)).Int("resources", len(next.resources)).Msg("the configuration was read again")
@@ -147,17 +147,7 @@ func fixedFields(running, now *config.Configuration) []string {
 }
 
 // takeWish puts a wish in force.
-func (a *App) takeWish(next *wish, c *config.Configuration) {
+func (a *App) takeWish(next *wish) {
 	a.wish.Store(next)
-	if a.config.Upstream.Unlisted() {
-		var bound []string
-		for _, t := range c.SyncTargets {
-			bound = append(bound, t.Workspaces...)
-		}
-		a.upstream.Bind(bound)
-	}
-	select {
-	case a.reloaded <- struct{}{}:
-	default:
-	}
+	nudge(a.reloaded)
 }

@@ -68,7 +68,7 @@ func (a *App) Run(ctx context.Context) (err error) {
 // session runs one actor system, until ctx ends, serving breaks, or the workspaces turn out to be others than those it was
 // started with: then it returns nil, for the next one to be started. Nothing is lost with it, since all is read again.
 func (a *App) session(ctx context.Context, broken <-chan error) error {
-	workspaces, policies := a.upstream.Names(), a.policies.current.Load()
+	workspaces, policies := a.upstream.Workspaces(), a.policies.current.Load()
 	system, err := a.startSystem(ctx, policies)
 	if err != nil {
 		return err
@@ -78,15 +78,15 @@ func (a *App) session(ctx context.Context, broken <-chan error) error {
 	a.log.Info().Int("workspaces", len(workspaces)).Msg("started")
 	again := time.NewTicker(a.pace.resolveEvery)
 	defer again.Stop()
-	for err == nil && ctx.Err() == nil && maps.Equal(workspaces, a.upstream.Names()) {
+	for err == nil && ctx.Err() == nil && slices.Equal(workspaces, a.upstream.Workspaces()) {
 		select {
 		case <-ctx.Done():
 		case err = <-broken:
 			err = fmt.Errorf("serving health and metrics: %w", err)
 		case <-again.C:
-			if err := a.upstream.Resolve(ctx); err != nil {
-				a.log.Debug().Err(err).Msg("workspaces that could not be asked for their names keep the ones they had")
-			}
+			a.resolveAgain(ctx)
+		case <-a.rebound:
+			a.resolveAgain(ctx)
 		case <-a.policies.changed:
 			if current := a.policies.current.Load(); current != policies {
 				policies = current
@@ -132,6 +132,25 @@ func (a *App) resolve(ctx context.Context) bool {
 	return false
 }
 
+// resolveAgain asks for the names of workspaces while SyncTargets are bound to them: if one is another now, the bindings are made anew.
+func (a *App) resolveAgain(ctx context.Context) {
+	before := a.upstream.Names()
+	if err := a.upstream.Resolve(ctx); err != nil {
+		a.log.Debug().Err(err).Msg("workspaces that could not be asked for their names keep the ones they had")
+	}
+	if !maps.Equal(before, a.upstream.Names()) {
+		nudge(a.reloaded)
+	}
+}
+
+// nudge says that there is something to do, if that is not said yet.
+func nudge(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
 // startSystem starts the actors. What they are to work on is the keeper's affair.
 func (a *App) startSystem(ctx context.Context, policies *policy.Set) (*supervisor.System, error) {
 	c := a.config
@@ -159,6 +178,9 @@ func (a *App) startSystem(ctx context.Context, policies *policy.Set) (*superviso
 // target is what the actors are told of a SyncTarget. Without workspaces in the configuration there is one, upstream's own; "*" stays
 // as it is.
 func (a *App) target(t config.SyncTarget) supervisor.Target {
+	if a.config.Upstream.Unlisted() && a.upstream.Bind(t.Workspaces) {
+		nudge(a.rebound)
+	}
 	workspaces := make([]ref.Workspace, 0, len(t.Workspaces))
 	for _, w := range t.Workspaces {
 		workspaces = append(workspaces, a.upstream.Name(w))

@@ -1,6 +1,11 @@
 package app
 
 import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -8,6 +13,8 @@ import (
 
 	"github.com/upstreamd/upstreamd/internal/config"
 	"github.com/upstreamd/upstreamd/internal/kube/upstream"
+	"github.com/upstreamd/upstreamd/internal/locator"
+	"github.com/upstreamd/upstreamd/internal/memapi"
 	"github.com/upstreamd/upstreamd/internal/ref"
 )
 
@@ -56,5 +63,74 @@ func TestBoundToAllStaysSo(t *testing.T) {
 	}
 	if diff := cmp.Diff([]ref.Workspace{"*"}, a.target(c.SyncTargets[0]).Workspaces); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// TestBoundByAPathThatLeadsElsewhere: in APIExport mode a workspace that was made anew under its path is followed while all else goes on.
+func TestBoundByAPathThatLeadsElsewhere(t *testing.T) {
+	kcp, kcpAddress := inMemory(t, memapi.KCP())
+	east, eastAddress := inMemory(t, memapi.Kubernetes())
+	kcp.AddWorkspace("prov1der", "root:provider")
+	kcp.AddExport("prov1der", "compute", deployments)
+
+	c := configure(t, kcpAddress, eastAddress)
+	c.Upstream.Workspaces, c.Upstream.APIExport = nil, &config.APIExport{Workspace: "root:provider", Name: "compute"}
+	c.Locators = []string{config.NamespaceLocator}
+	resolver, err := locator.New(c.Locators, locator.Target{Name: "a", Cluster: "root:infra", UID: "u"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.SyncTargets[0].UID = "u"
+
+	// consume makes a workspace under the one path, with a deployment that has a copy.
+	consume := func(workspace string, ready int) {
+		t.Helper()
+		kcp.AddWorkspace(workspace, "root:team-a")
+		kcp.Bind(workspace, "prov1der", "compute")
+		u := ref.Upstream{Workspace: ref.Workspace(workspace), Namespace: "default", Name: "web"}
+		ns, err1 := resolver.DownNamespace(u.Workspace, u.Namespace)
+		copied, err2 := resolver.DownObject(deployments, u)
+		_, err3 := kcp.Cluster(workspace).Create(deployments, object("apps/v1", "Deployment", u.Namespace, u.Name, nil, nil))
+		_, err4 := east.Cluster("").Create(namespaces, object("v1", "Namespace", "", ns.Name, ns.Labels, ns.Annotations))
+		_, err5 := east.Cluster("").Create(deployments, object("apps/v1", "Deployment", copied.Namespace, copied.Name, copied.Labels, copied.Annotations))
+		_, err6 := east.Cluster("").UpdateStatus(deployments, copied.Namespace, copied.Name, map[string]any{"replicas": ready, "readyReplicas": ready})
+		if err := errors.Join(err1, err2, err3, err4, err5, err6); err != nil {
+			t.Fatal(err)
+		}
+	}
+	shows := func(workspace string, ready int) {
+		t.Helper()
+		eventually(t, "the status is in "+workspace, func() bool {
+			o, err := kcp.Cluster(workspace).Get(deployments, "default", "web")
+			return err == nil && strings.Contains(string(o.Status), fmt.Sprintf(`"readyReplicas":%d`, ready))
+		})
+	}
+	consume("aaa", 2)
+	r := run(t, c)
+	shows("aaa", 2)
+	kcp.RemoveWorkspace("aaa")
+	consume("bbb", 3)
+	shows("bbb", 3)
+	if strings.Contains(r.log.String(), "starting anew") {
+		t.Error("everything was started anew for one binding")
+	}
+}
+
+// inMemory serves an API server in memory on a socket.
+func inMemory(t *testing.T, resources []memapi.Resource) (*memapi.Server, string) {
+	t.Helper()
+	var s *memapi.Server
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.ServeHTTP(w, r) }))
+	t.Cleanup(server.Close)
+	s = memapi.New(memapi.Options{URL: server.URL, Resources: resources})
+	t.Cleanup(s.Close)
+	return s, server.Listener.Addr().String()
+}
+
+func object(apiVersion, kind, namespace, name string, labels, annotations map[string]string) map[string]any {
+	return map[string]any{
+		"apiVersion": apiVersion, "kind": kind,
+		"metadata": map[string]any{"namespace": namespace, "name": name, "labels": labels, "annotations": annotations},
+		"spec":     map[string]any{},
 	}
 }

@@ -392,6 +392,13 @@ func TestExportNames(t *testing.T) {
 		if diff := cmp.Diff([]ref.Workspace{All}, c.Workspaces()); diff != "" {
 			t.Error(diff)
 		}
+		consumer(t, k.Server, "bbb")
+		if !c.Bind([]string{"root:bbb", "*"}) || c.Bind([]string{"root:bbb", "root:aaa"}) {
+			t.Error("root:bbb alone is new, and only once")
+		}
+		if err := c.Resolve(t.Context()); err != nil || c.Name("root:bbb") != "bbb" {
+			t.Errorf("root:bbb is %s, %v", c.Name("root:bbb"), err)
+		}
 	})
 }
 

@@ -29,8 +29,8 @@ func (c *Client) Attend() (leave func()) {
 	return func() { c.export.leave(l) }
 }
 
-// Bind has Name know further workspaces (names or paths), from the next Resolve on.
-func (c *Client) Bind(workspaces []string) {
+// Bind has Name know further workspaces (names or paths), from the next Resolve on. It says whether any of them is new.
+func (c *Client) Bind(workspaces []string) (news bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, w := range workspaces {
@@ -39,7 +39,9 @@ func (c *Client) Bind(workspaces []string) {
 		}
 		c.bound = append(c.bound, w)
 		c.names[w] = ref.Workspace(w)
+		news = true
 	}
+	return news
 }
 
 func (c *Client) alsoBound() []string {
