@@ -34,6 +34,7 @@ type keeper struct {
 
 // Why the daemon is not ready while a keeper has not got so far.
 var (
+	errBeginning    = errors.New("SyncTargets and resources are being taken up")
 	errUndiscovered = errors.New("the SyncTarget objects have not been listed yet")
 	errUnsurveyed   = errors.New("upstream has not said yet which kinds it serves")
 )
@@ -51,6 +52,7 @@ func (a *App) keep(ctx context.Context, system *supervisor.System) (stop func())
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	var running sync.WaitGroup
+	a.setUnready(errBeginning)
 	if a.config.Discovery != nil {
 		a.setUnready(errUndiscovered)
 		running.Go(func() { a.followSyncTargets(ctx, k.heard) })
