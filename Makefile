@@ -13,10 +13,12 @@ LINTER       = $(CACHE)/golangci-lint-$(shell awk '$$1 == "github.com/golangci/g
 MODULES     := . sandbox bench
 ALL_MODULES := . sandbox sandbox/servers bench tools
 COVERAGE    := bin/coverage
-HELPERS     := internal/(memapi|kube/kubetest|importtest)
+HELPERS     := internal/(memapi|kube/kubetest|sim|importtest)
 LEAST       := 80
 DEMO_FOR    ?=
 BENCH       ?= .
+SEEDS       ?= 200
+FROM        ?= 1
 
 ##@ Use
 
@@ -47,11 +49,17 @@ test: ## All tests under the race detector, real API servers included, and the c
 	product=$$(go list ./... | grep -Ev '/$(HELPERS)(/|$$)' | paste -sd,); \
 	echo "== unit and actor tests"; \
 	go test -race -cover -coverpkg="$$product" ./... -args -test.gocoverdir="$$PWD/$(COVERAGE)/unit" 2>&1 | tested; \
+	echo "== simulation"; \
+	$(MAKE) sim; \
 	echo "== integration tests on real API servers"; \
 	go -C sandbox test -race -p 1 -timeout 30m -cover -coverpkg="$$product" ./... -args -test.gocoverdir="$$PWD/$(COVERAGE)/integration" 2>&1 | tested; \
 	echo "== tests of the bench"; \
 	go -C bench test -race ./...
 	@$(MAKE) coverage
+
+.PHONY: sim
+sim: ## The whole system in virtual time under random faults: SEEDS=1000 of them from FROM=1 on, or SEED=42 with its trace
+	go test -v -count=1 -timeout 60m ./internal/sim $(if $(SEED),-run 'TestSeed$$' -args -sim.seed=$(SEED) $(if $(LOG),-sim.log),-run TestSeeds -args -sim.seeds=$(SEEDS) -sim.from=$(FROM))
 
 .PHONY: coverage
 coverage: ## The coverage that the last test left: by package, and in all

@@ -1,0 +1,161 @@
+package sim
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/upstreamd/upstreamd/internal/ref"
+)
+
+// Result is what came of a run.
+type Result struct {
+	Seed     Seed
+	Wrong    []string // empty: all was well
+	Plan     string
+	Trace    string
+	Injected map[string]int // how often each fault was
+	Healed   time.Duration  // how long it took after the last fault until everything was true
+	Virtual  time.Duration  // how long all took
+	Writes   int            // PATCH calls
+	Noops    int            // those that changed nothing
+}
+
+const (
+	// heals is the longest that it may take until everything is true: what is refused as forbidden or invalid is tried again after 10 minutes.
+	heals = 15 * time.Minute
+	quiet = 3 * time.Minute // in which nothing may be written then
+)
+
+// Run runs one seed in a bubble of virtual time. log takes what the daemons log.
+func Run(t *testing.T, seed Seed, log zerolog.Logger) Result {
+	t.Helper()
+	var result Result
+	synctest.Test(t, func(*testing.T) { result = run(seed, log) })
+	return result
+}
+
+// simulation is one run.
+type simulation struct {
+	*network
+	world    *world
+	lease    *lease
+	daemons  []string
+	wildcard bool
+	lives    []*life // by daemon; nil: it is down
+	births   []int
+}
+
+func run(seed Seed, log zerolog.Logger) Result {
+	began := time.Now()
+	r := seed.generator(3)
+	chaos := time.Duration(120+r.IntN(180)) * time.Second
+	t := &trace{begin: began}
+	j := &judge{trace: t}
+	n := &network{seed: seed, trace: t, judge: j, log: log, made: map[string]int{}}
+	w := newWorld(seed, t, j.wrote)
+	j.world, j.net = w, n
+	s := &simulation{network: n, world: w, lease: &lease{}, daemons: []string{"a", "b"}[:1+r.IntN(2)], wildcard: !w.typed && r.IntN(2) == 0}
+	n.plan = newPlan(seed, began, chaos, s.daemons, names(w.targets))
+	s.lives, s.births = make([]*life, len(s.daemons)), make([]int, len(s.daemons))
+
+	for d := range s.daemons {
+		w.within(10*time.Second, func() { s.up(d) })
+	}
+	for range r.IntN(5) {
+		s.restart(r.IntN(len(s.daemons)), r.IntN(2) == 0, time.Duration(r.Int64N(int64(chaos))), time.Duration(r.Int64N(int64(40*time.Second))))
+	}
+	w.plan(chaos)
+	w.live(chaos + 30*time.Second)
+	result := s.heal()
+	result.Seed, result.Plan = seed, n.plan.String()
+	for _, l := range s.lives {
+		l.stop(t)
+	}
+	w.close()
+	time.Sleep(time.Minute) // what is still on its way arrives nowhere
+	result.Wrong, result.Injected, result.Noops = j.verdict(), n.plan.counts(), j.noops
+	result.Virtual, result.Trace = time.Since(began), t.String()
+	return result
+}
+
+// up starts a daemon that is down.
+func (s *simulation) up(d int) {
+	if s.lives[d] != nil {
+		return
+	}
+	s.births[d]++
+	l, err := s.begin(s.world, s.daemons[d], s.births[d], s.wildcard, s.lease)
+	if err != nil {
+		panic(fmt.Sprintf("a daemon that does not start: %v", err))
+	}
+	s.lives[d] = l
+}
+
+// restart ends a daemon at a time, and starts it after a pause.
+func (s *simulation) restart(d int, kill bool, at, pause time.Duration) {
+	s.world.after(at, func() {
+		l := s.lives[d]
+		if l == nil {
+			return
+		}
+		s.lives[d] = nil
+		if kill {
+			s.plan.count("daemon killed")
+			l.kill(s.trace)
+		} else {
+			s.plan.count("daemon stopped")
+			l.stop(s.trace)
+		}
+		s.world.after(pause, func() { s.up(d) })
+	})
+}
+
+// heal waits until everything is true, and a while longer to see that nothing more is written.
+func (s *simulation) heal() Result {
+	for d := range s.daemons {
+		s.up(d)
+	}
+	s.world.live(time.Since(s.trace.begin)) // what is left to be done
+	s.world.settle()
+	healed := time.Now()
+	var wrong []string
+	for wrong = s.world.wrong(); len(wrong) > 0 && time.Since(healed) < heals; wrong = s.world.wrong() {
+		time.Sleep(time.Second)
+	}
+	for _, line := range wrong {
+		s.judge.fail("%v after everything was healed: %s", heals, line)
+	}
+	if len(wrong) > 0 {
+		s.explain()
+	}
+	took := time.Since(healed)
+	if len(wrong) == 0 {
+		time.Sleep(30 * time.Second) // what was true may be written once more, where something was in flight or held stale
+		before := s.judge.sends()
+		time.Sleep(quiet)
+		if n := s.judge.sends() - before; n > 0 {
+			s.judge.fail("%d writes although nothing happens", n)
+		}
+		for _, line := range s.world.wrong() {
+			s.judge.fail("true, and then not any more: %s", line)
+		}
+	}
+	return Result{Healed: took, Writes: s.judge.sends()}
+}
+
+// explain adds to the trace what the daemons know of what is wrong.
+func (s *simulation) explain() {
+	for _, o := range s.world.objects {
+		for _, l := range s.lives {
+			e, err := l.system.Explain(context.Background(), o.kind.resource, ref.Upstream{
+				Workspace: ref.Workspace(o.workspace), Namespace: o.namespace, Name: o.name,
+			})
+			s.trace.say("%s knows of %s: known %v, %s, %s, %q, %v", l.name, o, e.Known, e.Reason, e.Message, e.Suppressed, err)
+		}
+	}
+}
