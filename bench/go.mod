@@ -10,6 +10,7 @@ replace (
 require (
 	github.com/go-json-experiment/json v1.27.2
 	github.com/go-logr/logr v1.4.4
+	github.com/google/go-cmp v0.7.0
 	github.com/spf13/cobra v1.10.2
 	github.com/upstreamd/upstreamd v0.0.0-00010101000000-000000000000
 	github.com/upstreamd/upstreamd/sandbox v0.0.0-00010101000000-000000000000

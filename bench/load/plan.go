@@ -4,6 +4,7 @@ package load
 
 import (
 	"cmp"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -55,7 +56,7 @@ func (p *planner) steady(rate float64, over time.Duration, of func(object int) b
 		}
 	}
 	for n := range int(rate * over.Seconds()) {
-		at := time.Duration(float64(n) / rate * float64(time.Second))
+		at := time.Duration(math.Round(float64(n) * float64(time.Second) / rate))
 		c := as(Change{At: at})
 		c.At, c.Copy = at, copies[n%len(copies)]
 		p.changes = append(p.changes, c)

@@ -1,0 +1,70 @@
+package measure_test
+
+import (
+	"os"
+	"os/exec"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/upstreamd/upstreamd/bench/measure"
+)
+
+func TestABusyProcessIsToldFromAnIdleOne(t *testing.T) {
+	busy := exec.Command("sh", "-c", "while :; do :; done")
+	if err := busy.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = busy.Process.Kill(); _ = busy.Wait() }()
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		u, err := measure.Process(busy.Process.Pid)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if u.CPU >= 100*time.Millisecond && u.RSS > 0 && u.PeakRSS >= u.RSS {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("a process that never rests has used %+v", u)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	if _, err := measure.Process(1 << 30); err == nil {
+		t.Error("a process that does not exist was measured")
+	}
+}
+
+func TestLiveHeapSeesWhatIsKept(t *testing.T) {
+	before := measure.LiveHeap()
+	kept := make([]byte, 32<<20)
+	if got := measure.LiveHeap() - before; got < 31<<20 || got > 40<<20 {
+		t.Errorf("32 MiB more are seen as %d bytes", got)
+	}
+	runtime.KeepAlive(kept)
+	if self := measure.Self(); self.CPU <= 0 || self.RSS <= 0 {
+		t.Errorf("of process %d: %+v", os.Getpid(), self)
+	}
+}
+
+func TestQuantiles(t *testing.T) {
+	var sorted []time.Duration
+	for n := range 1000 {
+		sorted = append(sorted, time.Duration(n)*time.Millisecond)
+	}
+	if got := measure.Quantile(sorted, .99); got != 990*time.Millisecond {
+		t.Errorf("p99 is %v", got)
+	}
+	if got := measure.Quantile(nil, .5); got != 0 {
+		t.Errorf("p50 of nothing is %v", got)
+	}
+	points := measure.Distribution(sorted)
+	for i := 1; i < len(points); i++ {
+		if points[i].X < points[i-1].X || points[i].Y < points[i-1].Y {
+			t.Fatalf("the distribution falls at %v", points[i])
+		}
+	}
+	if last := points[len(points)-1]; last.X != 999 || last.Y != 1 {
+		t.Errorf("it ends at %v", last)
+	}
+}
