@@ -10,7 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// AllWorkspaces, alone in a SyncTarget's workspaces, binds it to all that are served.
+// AllWorkspaces alone in a SyncTarget's workspaces, binds it to all that are served.
 const AllWorkspaces = "*"
 
 // Where the statuses of an APIExport's workspaces are written.

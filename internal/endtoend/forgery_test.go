@@ -26,9 +26,9 @@ const forged = 1_000_000
 // many honest copies lie between. Nothing of a forgery arrives upstream, and everything honest does.
 func TestForgedCopies(t *testing.T) {
 	const each = 10_000
-	seed := uint64(time.Now().UnixNano()) //nolint:gosec // not before 1970
+	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
-	f := &forgery{rand: rand.New(rand.NewPCG(seed, 0)), count: map[string]int{}, want: map[ref.Upstream]int{}} //nolint:gosec // a test's choices
+	f := &forgery{rand: rand.New(rand.NewPCG(seed, 0)), count: map[string]int{}, want: map[ref.Upstream]int{}}
 	kcp := newKCP(t, memapi.Options{OnWrite: f.written})
 	for i := range tenants {
 		consume(kcp, string(tenant(i)))
@@ -191,7 +191,7 @@ var kinds = []kind{
 		ns := named(hashed(text), text)
 		return ns, ref.Downstream{Namespace: ns.Name, Name: v.upstream.Name}, own(on), nil
 	}},
-	{"another SyncTarget", func(on *target, v honestCopy) bool { return v.on != on }, func(on *target, v honestCopy, _ int) (locator.Namespace, ref.Downstream, map[string]string, map[string]string) {
+	{"another SyncTarget", func(on *target, v honestCopy) bool { return v.on != on }, func(_ *target, v honestCopy, _ int) (locator.Namespace, ref.Downstream, map[string]string, map[string]string) {
 		text := locate(v.on, v.upstream, "")
 		ns := named(hashed(text), text)
 		return ns, ref.Downstream{Namespace: ns.Name, Name: v.upstream.Name}, own(v.on), nil

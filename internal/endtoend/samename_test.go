@@ -106,7 +106,7 @@ func listings(kcp *memapi.Server) int {
 func TestShards(t *testing.T) {
 	var mu sync.Mutex
 	expire := make(chan struct{})
-	first := newKCP(t, memapi.Options{Fault: func(r *http.Request) memapi.Fault {
+	first := newKCP(t, memapi.Options{Fault: func(*http.Request) memapi.Fault {
 		mu.Lock()
 		defer mu.Unlock()
 		if expire == nil {
