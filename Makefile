@@ -98,8 +98,8 @@ bench-compare: bin/upstreamd-bench ## Two results side by side: A=bench/results/
 
 .PHONY: profile
 profile: bin/upstreamd-bench ## CPU and heap profiles of the engine under load, in bin/profiles
-	@cd bench; for s in engine-in engine-equal-work; do \
-		../bin/upstreamd-bench attempt scenarios/*-$$s.yaml upstreamd --profiles ../bin/profiles > /dev/null; \
+	@cd bench; for s in engine-in engine-equal-work start-100k; do \
+		../bin/upstreamd-bench attempt scenarios/*-$$s.yaml upstreamd --servers memory --profiles ../bin/profiles > /dev/null; \
 		for kind in cpu heap; do echo "== $$s, $$kind"; go tool pprof -top -cum -nodecount 40 ../bin/upstreamd-bench ../bin/profiles/$$s.$$kind.pprof 2>/dev/null; done; \
 	done; echo "more: go tool pprof -http=: bin/upstreamd-bench bin/profiles/…"
 

@@ -145,10 +145,8 @@ func (a *attempt) underLoad(ctx context.Context) error {
 	if s.Load.Pattern != scenario.Flood {
 		plan = load.Plan(s)
 	}
-	if a.Profile != nil {
-		if err := a.Profile(true, s.Name); err != nil {
-			return err
-		}
+	if err := a.profile(true); err != nil {
+		return err
 	}
 	from := a.snapshot()
 	var made load.Made
@@ -169,10 +167,8 @@ func (a *attempt) underLoad(ctx context.Context) error {
 		}
 	}
 	to := a.snapshot()
-	if a.Profile != nil {
-		if err := a.Profile(false, s.Name); err != nil {
-			return err
-		}
+	if err := a.profile(false); err != nil {
+		return err
 	}
 	for target := range s.Load.Silent {
 		a.arena.Silence(target, false)
@@ -244,16 +240,23 @@ func (a *attempt) again(ctx context.Context) error {
 	}
 	a.Progress("%s: published once, starting anew", a.name)
 	a.subject.stop(ctx)
+	a.subject = nil // or what it held would count as being there before
 	before := int64(0)
 	if _, here := a.arena.World(); here {
 		before = measure.LiveHeap()
 	}
 	calls := a.arena.Calls()
+	if err := a.profile(true); err != nil {
+		return err
+	}
 	took, err := a.start(ctx)
 	if err != nil {
 		return err
 	}
 	defer a.subject.stop(ctx)
+	if err := a.profile(false); err != nil {
+		return err
+	}
 	copies := float64(a.scenario.Shape.Total())
 	u := a.subject.usage()
 	heap, err := a.subject.heap()
@@ -270,6 +273,14 @@ func (a *attempt) again(ctx context.Context) error {
 	a.figure("rssBytesPerObject", float64(u.RSS)/copies)
 	a.figure("objects", copies)
 	return nil
+}
+
+// profile begins or ends profiles, if they are wanted.
+func (a *attempt) profile(begin bool) error {
+	if a.Profile == nil {
+		return nil
+	}
+	return a.Profile(begin, a.scenario.Name)
 }
 
 func (a *attempt) failed(err error) {

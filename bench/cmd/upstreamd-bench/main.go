@@ -32,7 +32,7 @@ func main() {
 
 // attemptCommand measures one subject in one scenario, in a process that nothing ran in before.
 func attemptCommand() *cobra.Command {
-	var profiles, kubeconfig string
+	var profiles, kubeconfig, servers string
 	cmd := &cobra.Command{
 		Use: "attempt SCENARIO SUBJECT", Short: "Measure one subject in one scenario; the result goes to standard output as JSON",
 		Args: cobra.ExactArgs(2),
@@ -47,6 +47,9 @@ func attemptCommand() *cobra.Command {
 			}
 			o := runner.Options{Self: self, Progress: func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }}
 			o.Kubeconfig = kubeconfig
+			if servers != "" {
+				scenarios[0].Servers = servers
+			}
 			if profiles != "" {
 				o.Profile = runner.ProfileInto(profiles)
 			}
@@ -58,6 +61,7 @@ func attemptCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&profiles, "profiles", "", "folder for CPU and heap profiles of this process under load")
+	cmd.Flags().StringVar(&servers, "servers", "", "where the servers are, instead of what the scenario says")
 	cmd.Flags().StringVar(&kubeconfig, "kubeconfig", "", "upstream, if the scenario's servers are kubeconfig")
 	return cmd
 }
