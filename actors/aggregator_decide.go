@@ -12,6 +12,7 @@ import (
 	"github.com/upstreamd/upstreamd/internal/aggregate"
 	"github.com/upstreamd/upstreamd/internal/patch"
 	"github.com/upstreamd/upstreamd/internal/ref"
+	"github.com/upstreamd/upstreamd/internal/status"
 )
 
 const (
@@ -319,9 +320,12 @@ func (a *aggregator) untrouble(e *entry) {
 
 // learn remembers which values the server does not keep as they were sent, so that they are not sent for ever.
 func (a *aggregator) learn(e *entry, m Acknowledged) {
-	got, err := parseStatus(m.Object.Status)
-	if err != nil {
-		return
+	got := e.published
+	if got == nil || e.seen.ResourceVersion != m.Object.ResourceVersion { // unreadable, or a newer one was seen meanwhile
+		var err error
+		if got, err = status.Parse(m.Object.Status); err != nil {
+			return
+		}
 	}
 	for _, path := range patch.Differences(m.Write.status, got, e.scope.typed) {
 		w := e.upstream.Workspace

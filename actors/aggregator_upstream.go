@@ -7,9 +7,9 @@ import (
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
-	"k8s.io/apimachinery/pkg/util/json"
 
 	"github.com/upstreamd/upstreamd/internal/ref"
+	"github.com/upstreamd/upstreamd/internal/status"
 )
 
 // describeRetry is the pause after the API server could not say how it serves the resource.
@@ -287,23 +287,14 @@ func (a *aggregator) see(e *entry, o *ref.Object) bool {
 			Msg("upstream object refused; it stays as it is")
 		return false
 	}
-	published, err := parseStatus(o.Status)
+	if e.knows(o) { // a watch brings each write of ours a second time: it is not worth reading
+		return false
+	}
+	published, err := status.Parse(o.Status)
 	if err != nil {
 		a.Metrics.Rejected.WithLabelValues("NotAnObject").Inc()
 		a.Log.WithLevel(a.said.level("upstream/status")).Str("upstream", e.upstream.String()).Err(err).
 			Msg("the published status is not an object; it is replaced")
 	}
 	return e.view(o, published, a.owned.of(o), time.Now())
-}
-
-// parseStatus returns nil for a status that is absent or null.
-func parseStatus(raw []byte) (map[string]any, error) {
-	if len(raw) == 0 {
-		return nil, nil
-	}
-	var out map[string]any
-	if err := json.Unmarshal(raw, &out); err != nil {
-		return nil, err
-	}
-	return out, nil
 }

@@ -157,10 +157,16 @@ func (e *entry) withdrawTarget(t ref.SyncTarget, before uint64) bool {
 	return len(e.contributions) != n
 }
 
+// knows reports whether this version of the upstream object, or a newer one, was seen: also one of another uid, as in an answer about
+// the object that this one has replaced.
+func (e *entry) knows(o *ref.Object) bool {
+	return e.seen != nil && (e.seen.ResourceVersion == o.ResourceVersion || newer(e.seen.ResourceVersion, o.ResourceVersion))
+}
+
 // view takes the upstream object as it is now. It reports whether that is news.
 func (e *entry) view(o *ref.Object, published map[string]any, owned *patch.Owned, now time.Time) bool {
-	if e.seen != nil && (e.seen.ResourceVersion == o.ResourceVersion || newer(e.seen.ResourceVersion, o.ResourceVersion)) {
-		return false // also of another uid: an answer about the object that this one has replaced
+	if e.knows(o) {
+		return false
 	}
 	if e.seen != nil && e.seen.UID != o.UID { // another object under the same name: nothing that was sent counts for it
 		e.desired, e.trouble, e.generation = nil, nil, 0

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"strconv"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -39,6 +40,20 @@ func parse(raw []byte, l Limits) (any, error) {
 		return nil, p.err
 	}
 	return v, nil
+}
+
+// Parse gives the object of one JSON text that an API server holds already, so nothing is refused for its size; nil for none or null.
+// Integers are int64, other numbers float64. Strings that most statuses hold are shared.
+func Parse(raw []byte) (map[string]any, error) {
+	v, err := parse(raw, Limits{Bytes: math.MaxInt, Depth: math.MaxInt, Conditions: math.MaxInt})
+	if err != nil || v == nil {
+		return nil, err
+	}
+	object, ok := v.(map[string]any)
+	if !ok {
+		return nil, &Refused{NotAnObject, "not a JSON object"}
+	}
+	return object, nil
 }
 
 // lookUp gives the value at a path of an object's JSON; nil if there is none.

@@ -312,3 +312,27 @@ func BenchmarkStandardDecoder(b *testing.B) {
 		}
 	}
 }
+
+func TestParseReadsAsAPIServersEncode(t *testing.T) {
+	deep := strings.Repeat(`{"a":`, 200) + "1" + strings.Repeat("}", 200)
+	for raw, want := range map[string]map[string]any{
+		"":                           nil,
+		"null":                       nil,
+		`{}`:                         {},
+		`{"a":1,"b":[1.5,"x",true]}`: {"a": int64(1), "b": []any{1.5, "x", true}},
+		`{"status":"True","n":null}`: {"status": "True", "n": nil},
+	} {
+		got, err := Parse([]byte(raw))
+		if err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s is read as %v, %v", raw, got, err)
+		}
+	}
+	if _, err := Parse([]byte(deep)); err != nil {
+		t.Errorf("what an API server holds is refused: %v", err)
+	}
+	for _, raw := range []string{`[]`, `"a"`, `{"a":`} {
+		if _, err := Parse([]byte(raw)); err == nil {
+			t.Errorf("%s was taken for an object", raw)
+		}
+	}
+}
