@@ -24,7 +24,7 @@ import (
 // Annotations of a SyncTarget object.
 const (
 	// SecretAnnotation names the Secret that holds its kubeconfig, <namespace>/<name>.
-	SecretAnnotation = "upstreamd.dev/kubeconfig-secret"
+	SecretAnnotation = "upstreamd.dev/kubeconfig-secret" //nolint:gosec // the name of an annotation //nolint:gosec // a name, no secret
 	// WorkspacesAnnotation names the workspaces that it is bound to, joined by commas.
 	WorkspacesAnnotation = "upstreamd.dev/workspaces"
 )
