@@ -154,16 +154,6 @@ func (a *aggregator) Receive(ctx actor.Context) {
 		a.dueNow(m)
 	case backlog:
 		a.workOff(ctx)
-	case TargetAdded:
-		a.targetAdded(m)
-	case TargetChanged:
-		a.targetChanged(m)
-	case TargetHealth:
-		a.targetHealth(m)
-	case TargetRemoved:
-		a.targetRemoved(m)
-	case overdue:
-		a.overdue(m)
 	case parkEnded:
 		a.parkEnded(m)
 	case PolicyChanged:
@@ -178,6 +168,24 @@ func (a *aggregator) Receive(ctx actor.Context) {
 		panic(fmt.Errorf("watching %s upstream: %v", a.resource, m.reason))
 	case *actor.Restarting, *actor.Stopping:
 		a.end()
+	default:
+		a.receiveTarget(m)
+	}
+}
+
+// receiveTarget takes what is said of SyncTargets themselves.
+func (a *aggregator) receiveTarget(message any) {
+	switch m := message.(type) {
+	case TargetAdded:
+		a.targetAdded(m)
+	case TargetChanged:
+		a.targetChanged(m)
+	case TargetHealth:
+		a.targetHealth(m)
+	case TargetRemoved:
+		a.targetRemoved(m)
+	case overdue:
+		a.overdue(m)
 	}
 }
 

@@ -249,7 +249,9 @@ func (e *entry) caughtUp(c contribution, graceOver bool) (bool, string) {
 }
 
 // sources puts together, for the placed SyncTargets in the order of their names, what is known of each.
-func (e *entry) sources(targets map[ref.SyncTarget]*targetState, byKey map[string]ref.SyncTarget, graceOver bool) (sources []aggregate.Source, ambiguous []ref.SyncTarget) {
+func (e *entry) sources(
+	targets map[ref.SyncTarget]*targetState, byKey map[string]ref.SyncTarget, graceOver bool,
+) (sources []aggregate.Source, ambiguous []ref.SyncTarget) {
 	placed, byLabel := e.placed(targets, byKey)
 	for _, name := range placed {
 		t := targets[name]

@@ -93,7 +93,7 @@ func TestMailboxGivesItsMemoryBack(t *testing.T) {
 	if got := m.UserMessageCount(); got != 5000 {
 		t.Fatalf("%d messages wait, want 5000", got)
 	}
-	for m.step() { //nolint:revive // each step handles one
+	for m.step() {
 	}
 	if m.UserMessageCount() != 0 || cap(m.user) > 4 {
 		t.Errorf("a drained mailbox holds %d messages and room for %d", m.UserMessageCount(), cap(m.user))
@@ -107,13 +107,13 @@ func TestSuspendedMailboxHandlesSystemMessagesOnly(t *testing.T) {
 	m.PostSystemMessage(&actor.SuspendMailbox{})
 	m.PostUserMessage("user")
 	m.PostSystemMessage("system")
-	for m.step() { //nolint:revive // each step handles one
+	for m.step() {
 	}
 	if got := fmt.Sprint(seen.log); got != "[system]" {
 		t.Fatalf("while suspended it handled %s", got)
 	}
 	m.PostSystemMessage(&actor.ResumeMailbox{})
-	for m.step() { //nolint:revive // each step handles one
+	for m.step() {
 	}
 	if got := fmt.Sprint(seen.log); got != "[system user]" {
 		t.Errorf("after it resumed it had handled %s", got)
@@ -127,7 +127,7 @@ func TestMailboxEscalatesAPanicAndGoesOn(t *testing.T) {
 	for _, message := range []string{"good", "bad", "better"} {
 		m.PostUserMessage(message)
 	}
-	for m.step() { //nolint:revive // each step handles one
+	for m.step() {
 	}
 	if got := fmt.Sprint(seen.log); got != "[good failed:bad better]" {
 		t.Errorf("it handled %s", got)

@@ -242,7 +242,7 @@ func digestOf(obj *ref.Object, whole bool) uint64 {
 	mix := func(n uint64) { digest = (digest ^ n) * 0x9e3779b97f4a7c15 }
 	mix(uint64(obj.Generation)) //nolint:gosec // bits, not a number
 	mix(status.Hash([]byte(obj.Annotations[locator.UpstreamGeneration])))
-	mix(uint64(obj.StatusTime.UnixNano())) //nolint:gosec // bits, not a number
+	mix(uint64(obj.StatusTime.UnixNano()))
 	if body == nil {
 		mix(1)
 	}

@@ -8,18 +8,29 @@ import (
 	"github.com/upstreamd/upstreamd/internal/status"
 )
 
-// Names of the shared vocabulary, so that programs that embed upstreamd can implement the ports.
+// The shared vocabulary, by names that programs can use that embed upstreamd and implement the ports.
 type (
-	Object        = ref.Object
-	Want          = ref.Want
-	Event         = ref.Event
-	Emit          = ref.Emit
-	Patch         = ref.Patch
-	SyncTarget    = ref.SyncTarget
-	Workspace     = ref.Workspace
-	Resource      = ref.Resource
-	UpstreamRef   = ref.Upstream
-	Extractor     = status.Extractor
+	// Object is what is kept of a Kubernetes object.
+	Object = ref.Object
+	// Want says what is to be kept of the objects of a list or watch.
+	Want = ref.Want
+	// Event is what a list or watch says.
+	Event = ref.Event
+	// Emit takes events. It does not block.
+	Emit = ref.Emit
+	// Patch is one merge patch on the status subresource.
+	Patch = ref.Patch
+	// SyncTarget names a physical cluster.
+	SyncTarget = ref.SyncTarget
+	// Workspace is the name of a logical cluster.
+	Workspace = ref.Workspace
+	// Resource is a group, version and plural resource name.
+	Resource = ref.Resource
+	// UpstreamRef names an object of one resource within all workspaces.
+	UpstreamRef = ref.Upstream
+	// Extractor takes the status out of an object.
+	Extractor = status.Extractor
+	// ExtractorFunc is a function that is an Extractor.
 	ExtractorFunc = status.ExtractorFunc
 )
 

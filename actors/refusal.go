@@ -36,7 +36,7 @@ const (
 // classify tells answers apart. Anything that is not an answer of the API server leaves the outcome unknown.
 func classify(err error) Refusal {
 	status := apierrors.APIStatus(nil)
-	if e, ok := err.(apierrors.APIStatus); ok { //nolint:errorlint // the port returns the status error itself
+	if e, ok := err.(apierrors.APIStatus); ok {
 		status = e
 	}
 	if status == nil {

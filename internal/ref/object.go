@@ -35,7 +35,7 @@ type Manager struct {
 // FieldManager is the name under which upstreamd writes.
 const FieldManager = "upstreamd"
 
-// All, in Want's Labels or Annotations, keeps every key.
+// All keeps every key, in Want's Labels or Annotations.
 const All = "*"
 
 // Want says what is to be kept of the objects of a list or watch. A key in Labels and Annotations that ends in "/" or "-" or "."
