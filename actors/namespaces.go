@@ -42,10 +42,14 @@ func NewNamespaces(c NamespacesConfig) actor.Actor {
 	return &namespacesActor{NamespacesConfig: c}
 }
 
+// NamespacesStarted tells the parent that the actor is new: who asked the one before, and had no answer yet, has to be asked for again.
+type NamespacesStarted struct{}
+
 func (n *namespacesActor) Receive(ctx actor.Context) {
 	switch m := ctx.Message().(type) {
 	case *actor.Started:
 		n.start(ctx)
+		ctx.Send(ctx.Parent(), NamespacesStarted{})
 	case SendNamespaces:
 		n.tell(ctx, ctx.Sender())
 	case poked:

@@ -182,7 +182,12 @@ func (w *watchActor) Receive(ctx actor.Context) {
 
 // begin starts the flow once it is known where the objects of each Namespace belong.
 func (w *watchActor) begin(ctx actor.Context, m Namespaces) {
-	if w.namespaces != nil {
+	if w.namespaces != nil { // said by a new actor, which tells of what there is itself: what it lacks is gone
+		for name := range w.namespaces {
+			if _, there := m.Locations[name]; !there {
+				w.namespaceChanged(ctx, NamespaceChanged{Name: name})
+			}
+		}
 		return
 	}
 	w.namespaces = m.Locations

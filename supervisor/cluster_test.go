@@ -25,6 +25,7 @@ type cluster struct {
 	next     int
 	away     bool
 	panics   int // how many of the next Watch calls panic
+	falters  int // how many of the next watches of Namespaces panic a second after they began, before they said anything
 	closed   bool
 }
 
@@ -111,6 +112,12 @@ func (c *cluster) goAway(away bool) {
 
 func (c *cluster) Watch(ctx context.Context, r ref.Resource, _ ref.Want, emit ref.Emit) {
 	c.mu.Lock()
+	if r == namespaces && c.falters > 0 {
+		c.falters--
+		c.mu.Unlock()
+		time.Sleep(time.Second)
+		panic("a bug in the edge")
+	}
 	if r != namespaces && c.panics > 0 {
 		c.panics--
 		c.mu.Unlock()

@@ -350,6 +350,18 @@ func TestAFailedWatchIsRestartedAndSaysSo(t *testing.T) {
 	})
 }
 
+// Watches wait for the Namespaces to be known. Who tells them may fail before it does.
+func TestAFailedWatchOfNamespacesKeepsNobodyWaiting(t *testing.T) {
+	inWorld(t, []actors.SyncTarget{"east"}, func(w *world) {
+		everywhere(2)(w)
+		w.clusters["east"].falters = 2
+	}, func(w *world) {
+		time.Sleep(10 * time.Second)
+		w.settle()
+		w.wantReady(2)
+	})
+}
+
 func TestObjectDeletedAndRecreatedDownstreamEndsTrue(t *testing.T) {
 	inWorld(t, []actors.SyncTarget{"east"}, everywhere(1), func(w *world) {
 		w.settle()

@@ -70,6 +70,10 @@ func (t *targetActor) Receive(ctx actor.Context) {
 		t.toWatches(ctx, m)
 	case actors.SendNamespaces:
 		ctx.RequestWithCustomSender(t.namespaces, m, ctx.Sender())
+	case actors.NamespacesStarted:
+		for _, w := range t.watches {
+			ctx.RequestWithCustomSender(t.namespaces, actors.SendNamespaces{}, w.watch)
+		}
 	case actors.NamespaceChanged:
 		t.toWatches(ctx, m)
 	case actors.PolicyChanged:
