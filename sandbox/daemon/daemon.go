@@ -57,7 +57,7 @@ func Build(ctx context.Context, folder string) (string, error) {
 		return "", fmt.Errorf("looking for the checkout: %w", err)
 	}
 	binary := filepath.Join(folder, "upstreamd")
-	build := exec.CommandContext(ctx, "go", "build", "-race", "-o", binary, "./cmd/upstreamd") //nolint:gosec // our own sources
+	build := exec.CommandContext(ctx, "go", "build", "-race", "-o", binary, "./cmd/upstreamd")
 	build.Dir = strings.TrimSpace(string(checkout))
 	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("building upstreamd: %w\n%s", err, out)

@@ -128,7 +128,7 @@ func TestBurstOfTenSyncTargets(t *testing.T) {
 		start := time.Now()
 		changes.Wait()
 		spread := time.Since(start)
-		w.wantReady(teamA, "web", int32(10*(2+round%2))) //nolint:gosec // small
+		w.wantReady(teamA, "web", int32(10*(2+round%2)))
 		w.quiet()
 		n := w.patches(before)
 		t.Logf("ten changes within %v: %d PATCH calls", spread, n)
