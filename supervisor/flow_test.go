@@ -152,6 +152,36 @@ func TestNothingIsPublishedBeforeEverySyncTargetHasListed(t *testing.T) {
 	})
 }
 
+// What a list holds and has not been told yet is waited for: the word that the list is complete goes another way, and may be quicker.
+func TestACompleteListDoesNotOvertakeWhatItHolds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &flow{t: t, upstream: newWorkspaces()}
+		system, err := supervisor.New(supervisor.Options{Upstream: f.upstream, Workers: 8})
+		f.must(err)
+		f.system = system
+		f.must(system.RegisterExtractor(deployments, actors.ExtractorFunc(func(o *actors.Object) (map[string]any, error) {
+			if o.UID == "web-in-west" {
+				time.Sleep(time.Second) // its actor answers late
+			}
+			return map[string]any{"replicas": int64(1)}, nil
+		})))
+		f.must(system.AddResource(deployments))
+		f.must(system.Start(t.Context()))
+		f.upstream.put(web, 1, nil)
+		for _, name := range []actors.SyncTarget{"east", "west"} {
+			f.must(system.AddPushTarget(supervisor.Target{Name: name, Workspaces: []actors.Workspace{"team-a"}}))
+		}
+		f.says("east", 1)
+		f.says("west", 1)
+		f.synced("east", "west")
+		f.settle()
+		if calls := f.upstream.patches(); len(calls) != 1 || f.upstream.status(web)["replicas"] != 2.0 {
+			t.Errorf("%d PATCH calls, want 1 that holds both: %v", len(calls), calls)
+		}
+		f.stop()
+	})
+}
+
 func TestContributionsWaitForTheUpstreamObject(t *testing.T) {
 	run(t, []actors.SyncTarget{"east"}, func(f *flow) {
 		f.says("east", 2)
