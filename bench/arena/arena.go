@@ -15,7 +15,7 @@ import (
 
 // Arena is upstream and the SyncTargets.
 type Arena interface {
-	Change(copy int) (changes int)
+	Change(number int) (changes int) // of a copy
 	Waiting() int                    // events of SyncTargets that nobody has read
 	OnPatch(report func(wire.Patch)) // set before anybody patches
 	Calls() wire.Calls

@@ -70,8 +70,8 @@ var namespaces = schema.GroupVersionResource{Version: "v1", Resource: "namespace
 
 func (m *memory) fill(target int) error {
 	cluster := m.targets[target].Cluster("")
-	for _, copy := range m.s.Shape.On(target) {
-		name := m.s.Shape.Downstream(m.s.Shape.Object(copy))
+	for _, number := range m.s.Shape.On(target) {
+		name := m.s.Shape.Downstream(m.s.Shape.Object(number))
 		if _, err := cluster.Get(namespaces, "", name.Namespace); err != nil {
 			if _, err := cluster.Create(namespaces, namespace(name.Namespace)); err != nil {
 				return err
@@ -161,13 +161,13 @@ func silence(silent chan struct{}) func(*http.Request) memapi.Fault {
 	}
 }
 
-func (m *memory) Change(copy int) (changes int) {
+func (m *memory) Change(number int) (changes int) {
 	m.mu.Lock()
-	m.changes[copy]++
-	changes = m.changes[copy]
+	m.changes[number]++
+	changes = m.changes[number]
 	m.mu.Unlock()
-	name := m.s.Shape.Downstream(m.s.Shape.Object(copy))
-	server := m.targets[m.s.Shape.SyncTarget(copy)]
+	name := m.s.Shape.Downstream(m.s.Shape.Object(number))
+	server := m.targets[m.s.Shape.SyncTarget(number)]
 	if _, err := server.Cluster("").UpdateStatus(deployments, name.Namespace, name.Name, m.s.Shape.AppendStatus(nil, changes)); err != nil {
 		panic(fmt.Sprintf("changing %v: %v", name, err)) // nobody else writes there
 	}

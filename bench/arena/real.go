@@ -28,9 +28,9 @@ import (
 	"github.com/upstreamd/upstreamd/bench/wire"
 )
 
-// real is an upstream that exists beside this process: a kube-apiserver, or a workspace of a kcp. The SyncTargets are wire's, on
+// existing is an upstream that exists beside this process: a kube-apiserver, or a workspace of a kcp. The SyncTargets are wire's, on
 // loopback.
-type real struct {
+type existing struct {
 	*wired
 	s      scenario.Scenario
 	server subject.Server
@@ -45,11 +45,11 @@ type real struct {
 	watches sync.WaitGroup
 }
 
-func openReal(ctx context.Context, s scenario.Scenario, server subject.Server) (*real, error) {
+func openReal(ctx context.Context, s scenario.Scenario, server subject.Server) (*existing, error) {
 	if s.Shape.Workspaces != 0 {
 		return nil, errors.New("shape.workspaces: a real upstream is used as one workspace, say 0")
 	}
-	r := &real{wired: wire.New(s.Shape), s: s, server: server, stop: func() {}}
+	r := &existing{wired: wire.New(s.Shape), s: s, server: server, stop: func() {}}
 	var err error
 	if r.config, err = server.Config(); err != nil {
 		return nil, err
@@ -69,7 +69,7 @@ func openReal(ctx context.Context, s scenario.Scenario, server subject.Server) (
 }
 
 // fill makes the upstream objects, all without a status.
-func (r *real) fill(ctx context.Context) error {
+func (r *existing) fill(ctx context.Context) error {
 	for _, name := range r.s.Shape.NamespaceNames() {
 		_, err := r.client.Resource(namespaces).Create(ctx, &unstructured.Unstructured{Object: map[string]any{
 			"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": name},
@@ -103,7 +103,7 @@ func (r *real) fill(ctx context.Context) error {
 const collection = "/apis/apps/v1/deployments"
 
 // watch reports every change of a status, from the moment it is to be seen on a watch.
-func (r *real) watch(ctx context.Context) error {
+func (r *existing) watch(ctx context.Context) error {
 	list, err := r.client.Resource(deployments).List(ctx, metav1.ListOptions{Limit: 1})
 	if err != nil {
 		return err
@@ -126,7 +126,7 @@ func (r *real) watch(ctx context.Context) error {
 	return nil
 }
 
-func (r *real) seen(line []byte, at time.Time) {
+func (r *existing) seen(line []byte, at time.Time) {
 	var e struct {
 		Type   string
 		Object struct {
@@ -145,7 +145,7 @@ func (r *real) seen(line []byte, at time.Time) {
 	}
 }
 
-func (r *real) get(ctx context.Context, path string) (*http.Response, error) {
+func (r *existing) get(ctx context.Context, path string) (*http.Response, error) {
 	client, err := rest.HTTPClientFor(r.config)
 	if err != nil {
 		return nil, err
@@ -165,16 +165,16 @@ func (r *real) get(ctx context.Context, path string) (*http.Response, error) {
 	return resp, nil
 }
 
-func (r *real) OnPatch(report func(wire.Patch)) { r.onPatch.Store(&report) }
+func (r *existing) OnPatch(report func(wire.Patch)) { r.onPatch.Store(&report) }
 
 // Calls are the changes that were seen on a watch: near enough to tell whether anything moves. See Counted.
-func (r *real) Calls() wire.Calls { return wire.Calls{Patches: int(r.patches.Load())} }
+func (r *existing) Calls() wire.Calls { return wire.Calls{Patches: int(r.patches.Load())} }
 
 // Counted are the calls that the server itself has counted, of everybody.
-func (r *real) Counted() (c wire.Calls, err error) {
+func (r *existing) Counted() (c wire.Calls, err error) {
 	resp, err := r.get(context.Background(), "/metrics")
 	if err != nil {
-		return r.Calls(), nil //nolint:nilerr // not every server lets everybody look: then what was seen has to do
+		return r.Calls(), nil // not every server lets everybody look: then what was seen has to do
 	}
 	defer resp.Body.Close()
 	lines := bufio.NewScanner(io.LimitReader(resp.Body, 64<<20))
@@ -205,7 +205,7 @@ func (r *real) Counted() (c wire.Calls, err error) {
 	return c, lines.Err()
 }
 
-func (r *real) Check() (wrong int, first error) {
+func (r *existing) Check() (wrong int, first error) {
 	shape := r.s.Shape
 	changes := make([]int, shape.Copies)
 	seen := 0
@@ -235,16 +235,16 @@ func (r *real) Check() (wrong int, first error) {
 	return wrong + shape.Objects - seen, first
 }
 
-func (r *real) Server() int { return r.pid }
+func (r *existing) Server() int { return r.pid }
 
-func (r *real) World() (world.World, bool) { return common(r.s), false }
+func (r *existing) World() (world.World, bool) { return common(r.s), false }
 
-func (r *real) Spec() subject.Spec {
+func (r *existing) Spec() subject.Spec {
 	_, targets := r.URLs()
 	return subject.Spec{World: common(r.s), UpstreamServer: r.server, TargetURLs: targets}
 }
 
-func (r *real) Close() {
+func (r *existing) Close() {
 	if r.cancel != nil {
 		r.cancel()
 	}

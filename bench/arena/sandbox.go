@@ -9,7 +9,7 @@ import (
 )
 
 // openSandbox starts a kube-apiserver and its etcd to be upstream. Clients reach it directly.
-func openSandbox(ctx context.Context, s scenario.Scenario) (*real, error) {
+func openSandbox(ctx context.Context, s scenario.Scenario) (*existing, error) {
 	const workspace = "root:bench"
 	started, err := sandbox.Start(ctx, sandbox.Options{Workspaces: []string{workspace}})
 	if err != nil {

@@ -32,19 +32,19 @@ type Name struct {
 func (s Shape) Total() int { return s.Objects * s.Copies }
 
 // Object is the number of the object that a copy was made of.
-func (s Shape) Object(copy int) int { return copy / s.Copies }
+func (s Shape) Object(number int) int { return number / s.Copies }
 
 // SyncTarget is the number of the SyncTarget that holds a copy.
-func (s Shape) SyncTarget(copy int) int {
-	return (copy/s.Copies + copy%s.Copies) % s.SyncTargets
+func (s Shape) SyncTarget(number int) int {
+	return (number/s.Copies + number%s.Copies) % s.SyncTargets
 }
 
 // On lists the copies that a SyncTarget holds.
 func (s Shape) On(target int) []int {
 	var copies []int
-	for copy := range s.Total() {
-		if s.SyncTarget(copy) == target {
-			copies = append(copies, copy)
+	for number := range s.Total() {
+		if s.SyncTarget(number) == target {
+			copies = append(copies, number)
 		}
 	}
 	return copies

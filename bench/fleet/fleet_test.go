@@ -40,12 +40,12 @@ func TestEveryCopyHasItsPlace(t *testing.T) {
 	seen := 0
 	for target := range shape.SyncTargets {
 		objects := map[int]bool{}
-		for _, copy := range shape.On(target) {
+		for _, number := range shape.On(target) {
 			seen++
-			if objects[shape.Object(copy)] {
-				t.Errorf("two copies of object %d on SyncTarget %d", shape.Object(copy), target)
+			if objects[shape.Object(number)] {
+				t.Errorf("two copies of object %d on SyncTarget %d", shape.Object(number), target)
 			}
-			objects[shape.Object(copy)] = true
+			objects[shape.Object(number)] = true
 		}
 	}
 	if seen != shape.Total() {

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// A copy that has changed n times since it was made reports n+First replicas, on a SyncTarget as in what is published: so the sum
+// First is what a copy reports of replicas before it changes; each change adds one. So the sum
 // that is published for an object says how many of its changes are in it.
 const First = 1
 
@@ -70,12 +70,16 @@ func (o Body) Append(b []byte) []byte {
 }
 
 // Controller is the managedFields entry that a cluster's own Deployment controller leaves.
-const Controller = `{"manager":"kube-controller-manager","operation":"Update","apiVersion":"apps/v1","time":"2026-01-05T08:31:12Z","fieldsType":"FieldsV1","fieldsV1":{"f:metadata":{"f:annotations":{"f:deployment.kubernetes.io/revision":{}}},"f:status":{"f:availableReplicas":{},"f:conditions":{".":{},"k:{\"type\":\"Available\"}":{".":{},"f:lastTransitionTime":{},"f:lastUpdateTime":{},"f:message":{},"f:reason":{},"f:status":{},"f:type":{}},"k:{\"type\":\"Progressing\"}":{".":{},"f:lastTransitionTime":{},"f:lastUpdateTime":{},"f:message":{},"f:reason":{},"f:status":{},"f:type":{}}},"f:observedGeneration":{},"f:readyReplicas":{},"f:replicas":{},"f:updatedReplicas":{}}},"subresource":"status"}`
+var Controller = strings.TrimSpace(controller)
+
+//go:embed controller.json
+var controller string
 
 // Manager is the managedFields entry of somebody who wrote these fields of a status, as a custom resource has it: lists count whole.
 func Manager(name string, fields []string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, `{"manager":%q,"operation":"Update","apiVersion":"apps/v1","time":"2026-01-05T08:32:00Z","fieldsType":"FieldsV1","fieldsV1":{"f:status":{".":{}`, name)
+	fmt.Fprintf(&b, `{"manager":%q,"operation":"Update","apiVersion":"apps/v1","time":"2026-01-05T08:32:00Z",`+
+		`"fieldsType":"FieldsV1","fieldsV1":{"f:status":{".":{}`, name)
 	for _, f := range fields {
 		fmt.Fprintf(&b, `,"f:%s":{}`, f)
 	}
@@ -93,13 +97,18 @@ func (s Shape) AppendStatus(b []byte, n int) []byte {
 		b = append(b, `":`...)
 		b = strconv.AppendInt(b, replicas, 10)
 	}
-	if Available(n) {
-		b = append(b, `,"conditions":[{"type":"Available","status":"True","reason":"MinimumReplicasAvailable","message":"Deployment has minimum availability."`...)
-	} else {
-		b = append(b, `,"conditions":[{"type":"Available","status":"False","reason":"MinimumReplicasUnavailable","message":"Deployment does not have minimum availability."`...)
+	available, reason, message := "True", "MinimumReplicasAvailable", "Deployment has minimum availability."
+	if !Available(n) {
+		available, reason, message = "False", "MinimumReplicasUnavailable", "Deployment does not have minimum availability."
 	}
-	b = append(b, `,"lastUpdateTime":"2026-01-05T08:31:10Z","lastTransitionTime":"2026-01-05T08:31:10Z"}`+
-		`,{"type":"Progressing","status":"True","reason":"NewReplicaSetAvailable","message":"ReplicaSet \"storefront-5d9c7b6f48\" has successfully progressed.","lastUpdateTime":"2026-01-05T`...)
+	for _, part := range []string{
+		`,"conditions":[{"type":"Available","status":"`, available, `","reason":"`, reason, `","message":"`, message,
+		`","lastUpdateTime":"2026-01-05T08:31:10Z","lastTransitionTime":"2026-01-05T08:31:10Z"},`,
+		`{"type":"Progressing","status":"True","reason":"NewReplicaSetAvailable",`,
+		`"message":"ReplicaSet \"storefront-5d9c7b6f48\" has successfully progressed.","lastUpdateTime":"2026-01-05T`,
+	} {
+		b = append(b, part...)
+	}
 	b = fmt.Appendf(b, "%02d:%02d:%02d", 9+n/3600%12, n/60%60, n%60)
 	b = append(b, `Z","lastTransitionTime":"2026-01-05T08:30:00Z"}`...)
 	b = s.appendPadding(b)

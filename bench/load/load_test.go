@@ -31,9 +31,9 @@ func TestSteadyLoadIsEvenAndTakesCopiesInTurns(t *testing.T) {
 		}
 		times[c.Copy]++
 	}
-	for copy := range s.Shape.Total() {
-		if times[copy] != 2 {
-			t.Errorf("copy %d changes %d times of 160 changes to 80 copies", copy, times[copy])
+	for number := range s.Shape.Total() {
+		if times[number] != 2 {
+			t.Errorf("copy %d changes %d times of 160 changes to 80 copies", number, times[number])
 		}
 	}
 }
@@ -88,11 +88,11 @@ type slow struct {
 	takes   time.Duration
 }
 
-func (s *slow) Change(copy int) int {
+func (s *slow) Change(number int) int {
 	time.Sleep(s.takes)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.changes = append(s.changes, copy)
+	s.changes = append(s.changes, number)
 	return 0
 }
 

@@ -50,9 +50,9 @@ type planner struct {
 // steady spreads changes evenly over the copies that are chosen, each in its turn, in an order without a pattern.
 func (p *planner) steady(rate float64, over time.Duration, of func(object int) bool, as func(Change) Change) {
 	var copies []int
-	for _, copy := range p.dice.Perm(p.shape.Total()) {
-		if of(p.shape.Object(copy)) {
-			copies = append(copies, copy)
+	for _, number := range p.dice.Perm(p.shape.Total()) {
+		if of(p.shape.Object(number)) {
+			copies = append(copies, number)
 		}
 	}
 	for n := range int(rate * over.Seconds()) {
@@ -64,13 +64,13 @@ func (p *planner) steady(rate float64, over time.Duration, of func(object int) b
 }
 
 // inTurns gives one object after the other its changes, spread over a moment.
-func (p *planner) inTurns(changes int, copy func(object, n int) int) {
+func (p *planner) inTurns(changes int, of func(object, n int) int) {
 	order := p.dice.Perm(p.shape.Objects)
 	for turn := range int(p.load.For.Duration / p.load.Every.Duration) {
 		begin := time.Duration(turn) * p.load.Every.Duration
 		for n := range changes {
 			at := begin + p.load.Within.Duration*time.Duration(n)/time.Duration(changes)
-			p.changes = append(p.changes, Change{At: at, Copy: copy(order[turn%len(order)], n), Counted: true})
+			p.changes = append(p.changes, Change{At: at, Copy: of(order[turn%len(order)], n), Counted: true})
 		}
 	}
 }

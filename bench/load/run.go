@@ -12,8 +12,8 @@ import (
 
 // World is what load is put on.
 type World interface {
-	Change(copy int) (changes int)
-	Waiting() int // events that nobody has read
+	Change(number int) (changes int) // of a copy
+	Waiting() int                    // events that nobody has read
 }
 
 // Made is what a load did.

@@ -108,7 +108,7 @@ func (p plot) ticksX(from, to float64) (out []float64) {
 // Plots writes the plots of a run into a folder: latencies and throughput of each scenario, and memory over objects. It returns the
 // names of the files.
 func (r *Run) Plots(folder string) (files []string, err error) {
-	if err := os.MkdirAll(folder, 0o755); err != nil {
+	if err := os.MkdirAll(folder, 0o750); err != nil {
 		return nil, err
 	}
 	write := func(name string, p plot) error {

@@ -53,7 +53,7 @@ func (r *Run) Write(file string) error {
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(file), 0o750); err != nil {
 		return err
 	}
 	return os.WriteFile(file, append(data, '\n'), 0o644) //nolint:gosec // to be read by anybody

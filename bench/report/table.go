@@ -88,9 +88,7 @@ func (r *Run) Markdown(w io.Writer) error {
 	p.line("Set `%s` of %s at revision %s on %s.\n", r.Set, r.Date.Format("2006-01-02 15:04 MST"), r.Revision, r.Machine)
 	baselines := r.baselines()
 	head := []string{"scenario", "figure", "aim", "upstreamd", ""}
-	for _, b := range baselines {
-		head = append(head, b)
-	}
+	head = append(head, baselines...)
 	p.cells(head)
 	p.cells(slices.Repeat([]string{"---"}, len(head)))
 	before := ""

@@ -238,6 +238,13 @@ func (a *attempt) again(ctx context.Context) error {
 	if err := a.check(); err != nil {
 		return err
 	}
+	if _, here := a.arena.World(); !here {
+		heap, err := a.subject.heap()
+		if err != nil {
+			return err
+		}
+		a.figure("heapBytesPerObjectAfterWrites", float64(heap)/float64(a.scenario.Shape.Total()))
+	}
 	a.Progress("%s: published once, starting anew", a.name)
 	a.subject.stop(ctx)
 	a.subject = nil // or what it held would count as being there before

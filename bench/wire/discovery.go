@@ -11,7 +11,8 @@ const (
 		`{"name":"namespaces","singularName":"namespace","namespaced":false,"kind":"Namespace","verbs":["get","list","watch","create","update","patch","delete"]},` +
 		`{"name":"configmaps","singularName":"configmap","namespaced":true,"kind":"ConfigMap","verbs":["get","list","watch","create","update","patch","delete"]}]}`
 	appsResources = `{"kind":"APIResourceList","apiVersion":"v1","groupVersion":"apps/v1","resources":[` +
-		`{"name":"deployments","singularName":"deployment","namespaced":true,"group":"apps","version":"v1","kind":"Deployment","verbs":["get","list","watch","create","update","patch","delete"]},` +
+		`{"name":"deployments","singularName":"deployment","namespaced":true,"group":"apps","version":"v1",` +
+		`"kind":"Deployment","verbs":["get","list","watch","create","update","patch","delete"]},` +
 		`{"name":"deployments/status","singularName":"","namespaced":true,"group":"apps","version":"v1","kind":"Deployment","verbs":["get","patch","update"]}]}`
 )
 

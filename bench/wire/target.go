@@ -170,7 +170,8 @@ func (t *target) namespaces() (names []string) {
 }
 
 func appendNamespace(b []byte, name string, number int) []byte {
-	return fmt.Appendf(b, `{"apiVersion":"v1","kind":"Namespace","metadata":{"name":%q,"uid":"%08x-0000-4000-8000-00000000000a","resourceVersion":"%d"},"status":{"phase":"Active"}}`,
+	return fmt.Appendf(b, `{"apiVersion":"v1","kind":"Namespace","metadata":{"name":%q,"uid":"%08x-0000-4000-8000-00000000000a",`+
+		`"resourceVersion":"%d"},"status":{"phase":"Active"}}`,
 		name, number, number+1)
 }
 

@@ -85,7 +85,7 @@ func (u *upstream) serve(r *http.Request, body []byte) answer {
 	}
 	namespace, resource, name, subresource := parts(path)
 	if resource == "configmaps" {
-		return u.other(r.Method, cluster+"/"+namespace+"/"+name, name, body)
+		return u.other(r.Method, cluster+"/"+namespace+"/"+name, body)
 	}
 	object, found := u.shape.Find(name)
 	if !found || resource != "deployments" || u.shape.Upstream(object) != (fleet.Name{Workspace: cluster, Namespace: namespace, Name: name}) {
@@ -127,10 +127,10 @@ func (u *upstream) patch(r *http.Request, object int, body []byte, arrived time.
 	said := Patch{Object: object, At: arrived, Code: http.StatusOK, Bytes: len(body)}
 	a := u.apply(object, p, r.URL.Query().Get("fieldManager"), &said)
 	u.count(func(c *Calls) {
-		switch {
-		case said.Code == http.StatusConflict:
+		switch said.Code {
+		case http.StatusConflict:
 			c.Conflicts++
-		case said.Code == http.StatusOK:
+		case http.StatusOK:
 			c.Patches++
 			if !said.Changed {
 				c.NoOps++
@@ -222,7 +222,8 @@ func (u *upstream) append(b []byte, e event) []byte {
 }
 
 // notYet is the owner of labels that an object has before its status was ever written.
-const notYet = `{"manager":"kubectl","operation":"Update","apiVersion":"apps/v1","time":"2026-01-05T08:30:00Z","fieldsType":"FieldsV1","fieldsV1":{"f:metadata":{"f:labels":{"f:example.com/tier":{}}}}}`
+const notYet = `{"manager":"kubectl","operation":"Update","apiVersion":"apps/v1","time":"2026-01-05T08:30:00Z",` +
+	`"fieldsType":"FieldsV1","fieldsV1":{"f:metadata":{"f:labels":{"f:example.com/tier":{}}}}}`
 
 // collection lists or watches the Deployments of a logical cluster, or of all of them.
 func (u *upstream) collection(r *http.Request, cluster string) answer {
@@ -278,7 +279,7 @@ func (u *upstream) now() uint64 {
 }
 
 // other keeps what is written of other kinds, by name.
-func (u *upstream) other(method, key, name string, body []byte) answer {
+func (u *upstream) other(method, key string, body []byte) answer {
 	switch method {
 	case http.MethodGet:
 		u.count(func(c *Calls) { c.Gets++ })
@@ -292,7 +293,7 @@ func (u *upstream) other(method, key, name string, body []byte) answer {
 			return status(http.StatusBadRequest, "BadRequest", err.Error())
 		}
 		meta, _ := fieldsOf(member(fields, "metadata"))
-		name, _ = strconv.Unquote(string(member(meta, "name")))
+		name, _ := strconv.Unquote(string(member(meta, "name")))
 		u.count(func(c *Calls) { c.Others++ })
 		u.others.Store(key+name, body)
 		return answer{code: http.StatusCreated, body: bytes.Clone(body)}

@@ -84,11 +84,11 @@ func TestClientsListAndWatchASyncTarget(t *testing.T) {
 		if e := <-events.ResultChan(); e.Type != "BOOKMARK" || e.Object.(*appsv1.Deployment).Annotations[metav1.InitialEventsAnnotationKey] != "true" {
 			t.Fatalf("the initial events end with %v", e)
 		}
-		copy := shape.On(1)[0]
-		w.Change(copy)
+		number := shape.On(1)[0]
+		w.Change(number)
 		e := <-events.ResultChan()
 		d := e.Object.(*appsv1.Deployment)
-		if e.Type != "MODIFIED" || d.Status.Replicas != fleet.First+1 || d.Name != shape.Downstream(shape.Object(copy)).Name {
+		if e.Type != "MODIFIED" || d.Status.Replicas != fleet.First+1 || d.Name != shape.Downstream(shape.Object(number)).Name {
 			t.Errorf("a change is told as %v %s with %d replicas", e.Type, d.Name, d.Status.Replicas)
 		}
 		if w.Waiting() != 0 {

@@ -26,8 +26,8 @@ func New(shape fleet.Shape) *World {
 	w.transport["upstream"] = w.upstream
 	for n, name := range shape.TargetNames() {
 		t := newTarget(shape, n)
-		for slot, copy := range t.copies {
-			w.slots[copy] = int32(slot) //nolint:gosec // a count
+		for slot, number := range t.copies {
+			w.slots[number] = int32(slot)
 		}
 		w.targets = append(w.targets, t)
 		w.transport[name] = t
@@ -85,16 +85,16 @@ func (w *World) OnPatch(report func(Patch)) { w.upstream.onPatch = report }
 func (w *World) Delay(by func(workspace int) time.Duration) { w.upstream.delay = by }
 
 // Change counts one more change of a copy, which its watchers hear of. It returns how many it has had.
-func (w *World) Change(copy int) int {
-	return w.targets[w.shape.SyncTarget(copy)].change(int(w.slots[copy]))
+func (w *World) Change(number int) int {
+	return w.targets[w.shape.SyncTarget(number)].change(int(w.slots[number]))
 }
 
 // Changes is how often a copy has changed.
-func (w *World) Changes(copy int) int {
-	t := w.targets[w.shape.SyncTarget(copy)]
+func (w *World) Changes(number int) int {
+	t := w.targets[w.shape.SyncTarget(number)]
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return int(t.changes[w.slots[copy]])
+	return int(t.changes[w.slots[number]])
 }
 
 // Silence makes a SyncTarget swallow whatever is asked of it, open watches included, until it is lifted.
