@@ -449,8 +449,10 @@ func (a *aggregator) workOff(ctx actor.Context) {
 	n := min(turn, len(a.todo))
 	for _, u := range a.todo[:n] {
 		if e := a.entries[u]; e != nil {
-			e.queued = false
-			a.consider(e)
+			if e.queued { // else something that came meanwhile had it decided
+				e.queued = false
+				a.consider(e)
+			}
 			a.release(e)
 		}
 	}

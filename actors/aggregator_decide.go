@@ -50,6 +50,7 @@ func (a *aggregator) decide(e *entry, s *scope, now time.Time) {
 			a.panicked(e, r)
 		}
 	}()
+	e.queued = false // whatever it was to be decided again for counts now
 	in, graceOver := a.input(e, now)
 	d := aggregate.Decide(a.policy, in)
 	e.reason, e.message, e.suppressed = d.Reason, d.Message, ""
