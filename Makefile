@@ -48,7 +48,7 @@ test: ## All tests under the race detector, real API servers included, and the c
 	rm -rf $(COVERAGE); mkdir -p $(COVERAGE)/unit $(COVERAGE)/integration; \
 	product=$$(go list ./... | grep -Ev '/$(HELPERS)(/|$$)' | paste -sd,); \
 	echo "== unit and actor tests"; \
-	go test -race -cover -coverpkg="$$product" ./... -args -test.gocoverdir="$$PWD/$(COVERAGE)/unit" 2>&1 | tested; \
+	go test -race -timeout 20m -cover -coverpkg="$$product" ./... -args -test.gocoverdir="$$PWD/$(COVERAGE)/unit" 2>&1 | tested; \
 	echo "== simulation"; \
 	$(MAKE) sim; \
 	echo "== integration tests on real API servers"; \
