@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -185,15 +186,20 @@ func TestTheConfigurationIsFollowed(t *testing.T) {
 	_, two := serveOn(t, "127.0.0.1:0", nil)
 	c := configure(t, address, one)
 	file := filepath.Join(t.TempDir(), "upstreamd.yaml")
+	// replace puts a file in the place of another at once, as editors and the kubelet do: nobody reads half of it.
+	replace := func(file string, content []byte) {
+		t.Helper()
+		if err := errors.Join(os.WriteFile(file+".new", content, 0o600), os.Rename(file+".new", file)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	write := func(c *config.Configuration) {
 		t.Helper()
 		content, err := yaml.Marshal(c)
-		if err == nil {
-			err = os.WriteFile(file, content, 0o600)
-		}
 		if err != nil {
 			t.Fatal(err)
 		}
+		replace(file, content)
 	}
 	write(c)
 	log := &syncBuffer{}
@@ -235,18 +241,14 @@ func TestTheConfigurationIsFollowed(t *testing.T) {
 
 	// The same file with another kubeconfig behind it, and told to hurry.
 	write(&more)
-	if err := os.WriteFile(more.SyncTargets[1].Kubeconfig, []byte("clusters: 5"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	replace(more.SyncTargets[1].Kubeconfig, []byte("clusters: 5"))
 	hurry <- syscall.SIGHUP
 	eventually(t, "the broken kubeconfig is said", said("syncTargets[1].kubeconfig"))
 	moved, err := os.ReadFile(kubeconfig(t, one))
-	if err == nil {
-		err = os.WriteFile(more.SyncTargets[1].Kubeconfig, moved, 0o600)
-	}
 	if err != nil {
 		t.Fatal(err)
 	}
+	replace(more.SyncTargets[1].Kubeconfig, moved)
 	eventually(t, "b is led elsewhere", said(`"sync_target":"b","message":"SyncTarget has other credentials or another address"`))
 	more.SyncTargets = more.SyncTargets[1:]
 	write(&more)
