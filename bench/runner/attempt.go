@@ -84,7 +84,11 @@ func (a *attempt) run(ctx context.Context) error {
 		return err
 	}
 	a.figure("firstSeconds", took.Seconds())
-	if a.scenario.Load.Pattern == scenario.Start {
+	switch {
+	case a.name == subject.Informers: // they publish nothing
+		defer a.subject.stop(ctx)
+		return a.held(0, took)
+	case a.scenario.Load.Pattern == scenario.Start:
 		return a.again(ctx)
 	}
 	defer a.subject.stop(ctx)
@@ -264,21 +268,26 @@ func (a *attempt) again(ctx context.Context) error {
 	if err := a.profile(false); err != nil {
 		return err
 	}
-	copies := float64(a.scenario.Shape.Total())
+	a.figure("startPatches", float64(a.arena.Calls().Patches-calls.Patches))
+	return a.held(before, took)
+}
+
+// held tells what a start took, and what is held after it. Before is the heap that is not the subject's.
+func (a *attempt) held(before int64, took time.Duration) error {
+	objects := float64(a.scenario.Shape.Total())
 	u := a.subject.usage()
 	heap, err := a.subject.heap()
 	if err != nil {
 		return err
 	}
 	a.figure("startSeconds", took.Seconds())
-	a.figure("startPatches", float64(a.arena.Calls().Patches-calls.Patches))
 	a.figure("startCPUSeconds", u.CPU.Seconds())
 	a.figure("heapMiB", float64(heap-before)/(1<<20))
-	a.figure("heapBytesPerObject", float64(heap-before)/copies)
+	a.figure("heapBytesPerObject", float64(heap-before)/objects)
 	a.figure("rssMiB", float64(u.RSS)/(1<<20))
 	a.figure("peakRSSMiB", float64(u.PeakRSS)/(1<<20))
-	a.figure("rssBytesPerObject", float64(u.RSS)/copies)
-	a.figure("objects", copies)
+	a.figure("rssBytesPerObject", float64(u.RSS)/objects)
+	a.figure("objects", objects)
 	return nil
 }
 

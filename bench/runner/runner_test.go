@@ -100,6 +100,13 @@ func TestASecondStartWritesNothingAndTellsItsMemory(t *testing.T) {
 	}
 }
 
+func TestInformersTellTheirMemory(t *testing.T) {
+	r := attempt(t, scenario.Scenario{Servers: scenario.Loopback, Shape: small, Load: scenario.Load{Pattern: scenario.Start}}, subject.Informers)
+	if f := r.Figures; f["heapMiB"] <= 0 || f["objects"] != 40 || f["startSeconds"] <= 0 {
+		t.Errorf("figures %v", f)
+	}
+}
+
 func TestTroubleIsMeasuredApart(t *testing.T) {
 	s := scenario.Scenario{
 		Servers: scenario.Memory, Shape: small,

@@ -129,6 +129,9 @@ func (h handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	a := h.serve(r, body)
+	if a.code == 0 { // the client went while it waited
+		panic(http.ErrAbortHandler)
+	}
 	w.Header().Set("Content-Type", "application/json")
 	if a.watch == nil {
 		w.Header().Set("Content-Length", strconv.Itoa(len(a.body)))

@@ -68,8 +68,9 @@ func (f *runFlags) run(ctx context.Context, out io.Writer) error {
 	for n, j := range jobs {
 		fmt.Fprintf(os.Stderr, "[%d/%d, %s] %s: %s\n", n+1, len(jobs), time.Since(begin).Round(time.Second), j.scenario.Title, subject.Titles[j.subject])
 		result, err := f.attempt(ctx, j)
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
+		if ctx.Err() != nil { // what was measured so far is worth keeping
+			failed = append(failed, fmt.Errorf("interrupted after %d of %d", n, len(jobs)))
+			break
 		}
 		if err != nil {
 			fmt.Fprintln(os.Stderr, "   failed:", err)
