@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -499,14 +500,27 @@ func (a *aggregator) parkedKind(e *entry, now time.Time) (reason string) {
 	return ""
 }
 
-func parkedBy(w ref.Workspace) func(*entry) bool {
-	return func(e *entry) bool { return slices.Contains(parkKeys(e), w) }
+// considerParked decides again what a park keeps from being written, in the order of names: the first is the one that tries.
+func (a *aggregator) considerParked(w ref.Workspace) {
+	var waiting []*entry
+	for _, e := range a.entries {
+		if slices.Contains(parkKeys(e), w) {
+			waiting = append(waiting, e)
+		}
+	}
+	slices.SortFunc(waiting, func(a, b *entry) int {
+		return cmp.Or(cmp.Compare(a.upstream.Workspace, b.upstream.Workspace), cmp.Compare(a.upstream.Namespace, b.upstream.Namespace),
+			cmp.Compare(a.upstream.Name, b.upstream.Name))
+	})
+	for _, e := range waiting {
+		a.postpone(e)
+	}
 }
 
 func (a *aggregator) parkEnded(m parkEnded) {
 	if p := a.parks[m.workspace]; p != nil && !time.Now().Before(p.until) {
 		p.probing = false
-		a.considerAll(parkedBy(m.workspace))
+		a.considerParked(m.workspace)
 	}
 }
 
@@ -522,7 +536,7 @@ func (a *aggregator) unparkKind(e *entry) {
 		delete(a.parks, key)
 		a.Metrics.Parked.WithLabelValues("kind").Dec()
 		a.Log.Info().Str("workspace", string(key)).Msg("status is written in this workspace again")
-		a.considerAll(parkedBy(key))
+		a.considerParked(key)
 	}
 }
 
