@@ -61,6 +61,10 @@ test: ## All tests under the race detector, real API servers included, and the c
 sim: ## The whole system in virtual time under random faults: SEEDS=1000 of them from FROM=1 on, or SEED=42 with its trace
 	go test -v -count=1 -timeout 60m ./internal/sim $(if $(SEED),-run 'TestSeed$$' -args -sim.seed=$(SEED) $(if $(LOG),-sim.log),-run TestSeeds -args -sim.seeds=$(SEEDS) -sim.from=$(FROM))
 
+.PHONY: mutate
+mutate: ## Break the product on purpose, one promise at a time, and see that a test notices (MUTATIONS="part of a name" picks)
+	go run ./internal/sim/cmd/mutate $(if $(MUTATIONS),"$(MUTATIONS)")
+
 .PHONY: coverage
 coverage: ## The coverage that the last test left: by package, and in all
 	@go tool covdata percent -i=$(COVERAGE)/unit,$(COVERAGE)/integration

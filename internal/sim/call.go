@@ -30,10 +30,15 @@ func callOf(r *http.Request) call {
 	case len(parts) > 3 && parts[0] == "apis":
 		parts = parts[3:]
 	default:
+		c.name = r.URL.Path
 		return c
 	}
 	if len(parts) > 2 && parts[0] == "namespaces" {
 		c.namespace, parts = parts[1], parts[2:]
+	}
+	if len(parts) == 0 {
+		c.name = r.URL.Path
+		return c
 	}
 	c.resource = parts[0]
 	if len(parts) > 1 {

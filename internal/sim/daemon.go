@@ -24,12 +24,12 @@ type life struct {
 	plan         *plan
 	system       *supervisor.System
 	elector      *elector
-	seen         []*seen // by target
 	dead         chan struct{}
 	end          context.CancelFunc
 	electing     sync.WaitGroup
 
 	mu       sync.Mutex
+	seen     []*seen     // by target
 	disturbs []time.Time // when its own code was made to fail
 }
 
@@ -47,6 +47,13 @@ func (l *life) awake(d draw) bool {
 		}
 		time.Sleep(rest + d.also(99).between(0, 5*time.Millisecond))
 	}
+}
+
+// told is what a life was told of a target.
+func (l *life) told(target int) *seen {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.seen[target]
 }
 
 // disturb notes that the code of this life was made to fail.
@@ -74,7 +81,6 @@ func (n *network) begin(w *world, daemon string, nth int, wildcard bool, l *leas
 	born := &life{
 		name: fmt.Sprintf("%s#%d", daemon, nth), daemon: daemon, plan: n.plan, dead: make(chan struct{}),
 	}
-	backoff := lean.Backoff{Initial: 500 * time.Millisecond, Max: 30 * time.Second}
 	scope := w.workspaces
 	if wildcard {
 		scope = []string{"*"}
@@ -91,6 +97,7 @@ func (n *network) begin(w *world, daemon string, nth int, wildcard bool, l *leas
 		Upstream: brittleUpstream{up, brittle{n, born, "upstream"}},
 		Locators: []string{"NamespaceLocator"},
 		Fence:    born.elector.fence,
+		Writer:   actors.WriterOptions{Concurrency: 64}, // enough for all: what waits for a turn comes from maps, in any order
 		Workers:  1,
 		Jitter:   func() float64 { return 0.5 },
 		Logger:   n.log,
@@ -106,17 +113,13 @@ func (n *network) begin(w *world, daemon string, nth int, wildcard bool, l *leas
 	if err := born.system.Start(ctx); err != nil {
 		return nil, err
 	}
-	for _, t := range w.targets {
-		s := newSeen()
-		born.seen = append(born.seen, s)
-		down, err := downstream.New(n.config(born, t.name, t.server.Config(), s), downstream.Options{Backoff: backoff})
-		if err != nil {
-			return nil, err
+	born.seen = make([]*seen, len(w.targets))
+	for i, t := range w.targets {
+		born.seen[i] = newSeen()
+		if t.gone {
+			continue
 		}
-		err = born.system.AddTarget(supervisor.Target{
-			Name: ref.SyncTarget(t.name), Cluster: computeWorkspace, UID: t.located.UID, Workspaces: t.located.Workspaces,
-		}, brittleDownstream{down, brittle{n, born, t.name}})
-		if err != nil {
+		if err := born.system.AddTarget(n.connect(born, t, i)); err != nil {
 			return nil, err
 		}
 	}
@@ -134,6 +137,24 @@ func (n *network) begin(w *world, daemon string, nth int, wildcard bool, l *leas
 	return born, nil
 }
 
+// backoff has no jitter: a run must be had again.
+var backoff = lean.Backoff{Initial: 500 * time.Millisecond, Max: 30 * time.Second}
+
+// connect leads a life to a target, of which it has heard nothing yet.
+func (n *network) connect(l *life, t *target, i int) (supervisor.Target, actors.Downstream) {
+	s := newSeen()
+	l.mu.Lock()
+	l.seen[i] = s
+	l.mu.Unlock()
+	down, err := downstream.New(n.config(l, t.name, t.server.Config(), s), downstream.Options{Backoff: backoff})
+	if err != nil {
+		panic(err) // our own configuration
+	}
+	return supervisor.Target{
+		Name: ref.SyncTarget(t.name), Cluster: computeWorkspace, UID: t.located.UID, Workspaces: t.located.Workspaces,
+	}, brittleDownstream{down, brittle{n, l, t.name}}
+}
+
 func (n *network) config(l *life, server string, cfg *rest.Config, s *seen) *rest.Config {
 	cfg.Transport = &way{network: n, life: l, server: server, inner: cfg.Transport, seen: s}
 	return cfg
@@ -141,7 +162,7 @@ func (n *network) config(l *life, server string, cfg *rest.Config, s *seen) *res
 
 // toLease is how a life reaches the lease now.
 func (n *network) toLease(l *life) (time.Duration, bool) {
-	d := n.seed.draw("lease/"+l.name, n.nth("lease/"+l.name))
+	d := n.seed.draw("lease/"+l.name, n.now())
 	if !l.awake(d) || n.plan.out(l.daemon, "upstream") != nil {
 		return 0, false
 	}
@@ -181,10 +202,15 @@ type brittle struct {
 	server string
 }
 
-// harm draws what happens at an event or call.
-func (b brittle) harm(c call) harm {
+// harm draws what happens at an event or call; poisonable says that it may be handed on spoilt.
+func (b brittle) harm(c call, poisonable bool) harm {
 	kind := b.life.daemon + " ↔ " + b.server + ": " + c.String()
-	h, name := b.net.plan.harm(b.life.daemon, b.server, c, func(h harm) bool { return h.panics || h.poison }, b.net.nth(kind))
+	select {
+	case <-b.life.dead:
+		return harm{}
+	default:
+	}
+	h, name := b.net.plan.harm(b.life.daemon, b.server, c, func(h harm) bool { return h.panics || h.poison && poisonable }, b.net.now())
 	if name != "" {
 		b.net.trace.say("%s: %s", kind, name)
 		b.life.disturb()
@@ -201,14 +227,15 @@ func (b brittle) watch(ctx context.Context, r ref.Resource, emit ref.Emit, run f
 		if (e.Type == ref.Changed || e.Type == ref.Deleted) && len(e.Objects) == 1 {
 			c.namespace, c.name = e.Objects[0].Namespace, e.Objects[0].Name
 		}
-		h := b.harm(c)
-		if h.panics {
-			cancel(errBug)
-		}
 		if ctx.Err() != nil {
 			return
 		}
-		if h.poison && e.Type == ref.Listed {
+		h := b.harm(c, e.Type == ref.Listed)
+		if h.panics {
+			cancel(errBug)
+			return
+		}
+		if h.poison {
 			e.Objects = append(e.Objects[:len(e.Objects):len(e.Objects)], nil)
 		}
 		emit(e)
@@ -230,7 +257,7 @@ func (b brittleUpstream) Watch(ctx context.Context, r ref.Resource, want ref.Wan
 }
 
 func (b brittleUpstream) Patch(ctx context.Context, p ref.Patch, want ref.Want) (*ref.Object, error) {
-	h := b.harm(call{verb: "patch", workspace: string(p.Upstream.Workspace), resource: p.Resource.Resource, name: p.Upstream.Name})
+	h := b.harm(call{verb: "patch", workspace: string(p.Upstream.Workspace), resource: p.Resource.Resource, name: p.Upstream.Name}, true)
 	if h.panics {
 		panic(errBug)
 	}
@@ -239,6 +266,14 @@ func (b brittleUpstream) Patch(ctx context.Context, p ref.Patch, want ref.Want) 
 		return nil, nil // what no connection returns
 	}
 	return o, err
+}
+
+// Host is asked on the writer's turn.
+func (b brittleUpstream) Host(u ref.Upstream) string {
+	if b.harm(call{verb: "host", workspace: string(u.Workspace), name: u.Name}, false).panics {
+		panic(errBug)
+	}
+	return b.Upstream.Host(u)
 }
 
 type brittleDownstream struct {
@@ -251,7 +286,7 @@ func (b brittleDownstream) Watch(ctx context.Context, r ref.Resource, want ref.W
 }
 
 func (b brittleDownstream) List(ctx context.Context, r ref.Resource, namespace string, want ref.Want) ([]*ref.Object, error) {
-	if b.harm(call{verb: "read", resource: r.Resource, namespace: namespace}).panics {
+	if b.harm(call{verb: "read", resource: r.Resource, namespace: namespace}, false).panics {
 		panic(errBug)
 	}
 	return b.Downstream.List(ctx, r, namespace, want)

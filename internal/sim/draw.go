@@ -13,8 +13,7 @@ func (s Seed) generator(purpose uint64) *rand.Rand {
 	return rand.New(rand.NewPCG(uint64(s), purpose)) //nolint:gosec // to be had again, not secret
 }
 
-// draw is a number that depends on nothing but the seed, a name, and how often that name has drawn before: goroutines that draw in another
-// order draw the same numbers.
+// draw is a number that depends on nothing but the seed, a name, and a number: goroutines that draw in another order draw the same.
 func (s Seed) draw(name string, n int) draw {
 	h := uint64(14695981039346656037)
 	for i := range len(name) {

@@ -25,20 +25,13 @@ type network struct {
 	judge *judge
 	log   zerolog.Logger // of the daemons
 
-	mu   sync.Mutex
-	made map[string]int // calls so far, by way and kind
-
 	arrival sync.Mutex // held while a write is at its server
 	writing *sent      // that write
 }
 
-// nth counts calls of one kind on one way.
-func (n *network) nth(name string) int {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.made[name]++
-	return n.made[name]
-}
+// now tells what is drawn for a call from what is drawn for the same call at another time. Calls are not counted: whether one was begun in
+// the instant in which its caller gave up may differ from run to run.
+func (n *network) now() int { return int(time.Since(n.trace.begin)) }
 
 // way leads one life of a daemon to one server.
 type way struct {
@@ -72,7 +65,7 @@ func faultOf(r *http.Request) memapi.Fault {
 func (w *way) RoundTrip(r *http.Request) (*http.Response, error) {
 	c := callOf(r)
 	kind := w.life.daemon + " → " + w.server + ": " + c.String()
-	n := w.nth(kind)
+	n := w.now()
 	d := w.seed.draw(kind, n)
 	called := time.Now()
 	var body []byte

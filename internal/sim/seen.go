@@ -137,8 +137,11 @@ func (s *seen) present(plural string, t told) {
 	}
 	r := s.resource(plural)
 	o := r.objects[t.namespace+"/"+t.name]
-	if !s.namespaces[t.namespace] {
+	switch located, known := s.namespaces[t.namespace]; {
+	case !known || o == nil && !located:
 		return // it is not known yet whose it is, and will be told again
+	case !located:
+		t.token = "" // it is nobody's any more
 	}
 	if o == nil {
 		o = &seenObject{}

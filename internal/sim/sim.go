@@ -56,7 +56,7 @@ func run(seed Seed, log zerolog.Logger) Result {
 	chaos := time.Duration(120+r.IntN(180)) * time.Second
 	t := &trace{begin: began}
 	j := &judge{trace: t}
-	n := &network{seed: seed, trace: t, judge: j, log: log, made: map[string]int{}}
+	n := &network{seed: seed, trace: t, judge: j, log: log}
 	w := newWorld(seed, t, j.wrote)
 	j.world, j.net = w, n
 	s := &simulation{network: n, world: w, lease: &lease{}, daemons: []string{"a", "b"}[:1+r.IntN(2)], wildcard: !w.typed && r.IntN(2) == 0}
@@ -69,6 +69,18 @@ func run(seed Seed, log zerolog.Logger) Result {
 	for range r.IntN(5) {
 		s.restart(r.IntN(len(s.daemons)), r.IntN(2) == 0, time.Duration(r.Int64N(int64(chaos))), time.Duration(r.Int64N(int64(40*time.Second))))
 	}
+	for range r.IntN(3) {
+		at, i := time.Duration(r.Int64N(int64(chaos))), r.IntN(len(w.targets))
+		if r.IntN(2) == 0 {
+			w.after(at, func() { s.replaceTarget(i) })
+			continue
+		}
+		back := time.Duration(r.Int64N(int64(time.Minute)))
+		w.after(at, func() {
+			s.removeTarget(i)
+			w.after(back, func() { s.addTarget(i) })
+		})
+	}
 	w.plan(chaos)
 	w.live(chaos + 30*time.Second)
 	result := s.heal()
@@ -78,6 +90,9 @@ func run(seed Seed, log zerolog.Logger) Result {
 	}
 	w.close()
 	time.Sleep(time.Minute) // what is still on its way arrives nowhere
+	if limit := 3*j.others + 20*len(w.objects); result.Writes > limit {
+		j.fail("%d PATCH calls, though there were only %d other writes", result.Writes, j.others)
+	}
 	result.Wrong, result.Injected, result.Noops = j.verdict(), n.plan.counts(), j.noops
 	result.Virtual, result.Trace = time.Since(began), t.String()
 	return result
@@ -115,12 +130,83 @@ func (s *simulation) restart(d int, kill bool, at, pause time.Duration) {
 	})
 }
 
+// removeTarget has the daemons be told that there is no such SyncTarget.
+func (s *simulation) removeTarget(i int) {
+	t := s.world.targets[i]
+	if t.gone {
+		return
+	}
+	s.plan.count("SyncTarget removed")
+	s.trace.say("%s is removed", t.name)
+	s.world.change(t, func() { t.gone = true })
+	s.tell(func(ctx context.Context, l *life) error {
+		l.mu.Lock()
+		l.seen[i] = newSeen()
+		l.mu.Unlock()
+		return l.system.RemoveTarget(ctx, t.located.Name)
+	})
+}
+
+func (s *simulation) addTarget(i int) {
+	t := s.world.targets[i]
+	if !t.gone {
+		return
+	}
+	s.trace.say("%s is added", t.name)
+	s.world.change(t, func() { t.gone = false })
+	s.tell(func(_ context.Context, l *life) error { return l.system.AddTarget(s.connect(l, t, i)) })
+}
+
+// replaceTarget puts an empty cluster in the place of a SyncTarget, under the same name.
+func (s *simulation) replaceTarget(i int) {
+	t := s.world.targets[i]
+	if t.gone {
+		return
+	}
+	s.plan.count("SyncTarget replaced under its name")
+	s.trace.say("%s is replaced", t.name)
+	all, err := t.server.Cluster("").List(namespaces)
+	if err != nil {
+		panic(err) // it is served
+	}
+	for _, ns := range all {
+		if ns.Meta.Name != namespace {
+			_ = t.server.Cluster("").Delete(namespaces, "", ns.Meta.Name)
+		}
+	}
+	s.world.change(t, func() { t.become(t.located.UID + "+") })
+	s.tell(func(ctx context.Context, l *life) error {
+		target, connection := s.connect(l, t, i)
+		return l.system.ReplaceTarget(ctx, target, connection)
+	})
+	for _, o := range s.world.objects {
+		s.world.spread(o)
+	}
+}
+
+// tell has all daemons that are up told something, which takes them no time.
+func (s *simulation) tell(what func(context.Context, *life) error) {
+	for _, l := range s.lives {
+		if l == nil {
+			continue
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		if err := what(ctx, l); err != nil {
+			s.judge.fail("%s: %v", l.name, err)
+		}
+		cancel()
+	}
+}
+
 // heal waits until everything is true, and a while longer to see that nothing more is written.
 func (s *simulation) heal() Result {
 	for d := range s.daemons {
 		s.up(d)
 	}
-	s.world.live(time.Since(s.trace.begin)) // what is left to be done
+	for i := range s.world.targets {
+		s.addTarget(i)
+	}
+	s.world.steps = nil // what would still be done is not
 	s.world.settle()
 	healed := time.Now()
 	var wrong []string

@@ -23,6 +23,7 @@ var (
 	first = flag.Uint64("sim.from", 1, "the first seed")
 	count = flag.Int("sim.seeds", manySeeds, "how many seeds are run")
 	only  = flag.Uint64("sim.seed", 0, "the one seed to run, with its trace")
+	fast  = flag.Bool("sim.failfast", false, "stop at the first seed that fails")
 	logs  = flag.Bool("sim.log", false, "with -sim.seed: what the daemons log, too")
 )
 
@@ -49,7 +50,11 @@ func TestSeeds(t *testing.T) {
 			injected[name] += n
 		}
 		if len(r.Wrong) > 0 {
-			t.Errorf("seed %d; to have it again: make sim SEED=%d\n%s", seed, seed, lines(r.Wrong[:min(len(r.Wrong), 5)]))
+			t.Fail()
+			say(os.Stderr, "seed %d fails; to have it again: make sim SEED=%d\n%s", seed, seed, lines(r.Wrong[:min(len(r.Wrong), 5)]))
+			if *fast {
+				return
+			}
 		}
 	}
 	took := time.Since(began)

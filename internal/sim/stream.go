@@ -54,9 +54,6 @@ func (w *way) follow(ctx context.Context, cancel context.CancelCauseFunc, body i
 		if breaks != nil {
 			breaks.Stop()
 		}
-		if ctx.Err() == nil {
-			w.trace.say("%s: ends", kind)
-		}
 		_ = in.CloseWithError(err)
 		cancel(nil)
 	}()

@@ -2,7 +2,10 @@ package sim
 
 import (
 	"slices"
+	"strconv"
 	"time"
+
+	"github.com/upstreamd/upstreamd/internal/ref"
 )
 
 // act is something that people or programs do to an object.
@@ -71,6 +74,7 @@ var acts = []act{
 			w.spread(o)
 		})
 	}},
+	{2, "delete a workspace", func(w *world, o *object) { w.dissolve(o.workspace) }},
 	{3, "delete a namespace", func(w *world, o *object) {
 		w.oneCopy(o, func(i int) {
 			_ = w.targets[i].server.Cluster("").Delete(namespaces, "", w.downNamespace(o, i))
@@ -86,6 +90,18 @@ var acts = []act{
 			}
 		})
 	}},
+	{6, "forget the past", func(w *world, _ *object) {
+		// Whoever was cut off has to list everything again.
+		for _, t := range w.targets {
+			if w.rand.IntN(2) == 0 {
+				t.server.Compact()
+			}
+		}
+		if w.rand.IntN(2) == 0 {
+			w.upstream.Compact()
+		}
+	}},
+	{5, "forged copy", func(w *world, o *object) { w.forge(o) }},
 	{8, "hostile writer", func(w *world, o *object) {
 		for range 1 + w.rand.IntN(4) {
 			w.within(30*time.Second, func() { w.hostile(o) })
@@ -133,4 +149,60 @@ func (w *world) plan(chaos time.Duration) {
 			}
 		}
 	}
+}
+
+// forge has a tenant of a SyncTarget claim an object: one that is not placed there, below the Namespace that it would have there; or one
+// that is, below a Namespace with another name.
+func (w *world) forge(o *object) {
+	i := w.rand.IntN(len(w.targets))
+	ns, err := w.targets[i].resolver.DownNamespace(ref.Workspace(o.workspace), o.namespace)
+	if err != nil {
+		panic(err) // our own names
+	}
+	if slices.Contains(o.assigned, i) || !o.labelled {
+		ns.Name = "kcp-aaaabbbb" + strconv.Itoa(1000+w.rand.IntN(9000))
+	}
+	at := w.targets[i].server.Cluster("").As("tenant")
+	_, _ = at.Create(namespaces, map[string]any{"metadata": map[string]any{"name": ns.Name, "labels": ns.Labels, "annotations": ns.Annotations}})
+	_, err = at.Create(o.kind.resource, map[string]any{
+		"apiVersion": o.kind.apiVersion, "kind": o.kind.name, "spec": o.kind.spec,
+		"metadata": map[string]any{"name": o.name, "namespace": ns.Name, "labels": ns.Labels},
+	})
+	if err == nil {
+		_, err = at.UpdateStatus(o.kind.resource, ns.Name, o.name, o.kind.report(i, 9, 1, false))
+	}
+	w.trace.say("target %d: forged copy of %s in %s: %v", i, o, ns.Name, err)
+}
+
+// dissolve deletes a workspace, and makes it anew after a while.
+func (w *world) dissolve(workspace string) {
+	w.upstream.RemoveWorkspace(workspace)
+	w.trace.say("workspace %s is deleted", workspace)
+	of := func(do func(*object)) {
+		for _, o := range w.objects {
+			if o.workspace == workspace {
+				do(o)
+			}
+		}
+	}
+	of(func(o *object) {
+		o.exists = false
+		w.spread(o)
+	})
+	w.within(30*time.Second, func() {
+		w.restore(workspace)
+		of(func(o *object) {
+			w.create(o)
+			w.spread(o)
+		})
+	})
+}
+
+// restore makes a workspace, if there is none.
+func (w *world) restore(workspace string) {
+	if _, err := w.upstream.Cluster(workspace).Get(namespaces, "", namespace); err == nil {
+		return
+	}
+	w.upstream.AddWorkspace(workspace, "root:"+workspace)
+	w.trace.say("workspace %s is made", workspace)
 }

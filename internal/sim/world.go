@@ -52,6 +52,8 @@ type target struct {
 	located  locator.Target
 	resolver *locator.Resolver
 	bound    []string
+	gone     bool      // daemons are told that there is no such SyncTarget
+	changed  time.Time // when it went, came, or became another one last
 }
 
 // object is what users have upstream, and what they want with it.
@@ -80,29 +82,35 @@ func newWorld(seed Seed, t *trace, onWrite func(memapi.Write)) *world {
 		w.upstream.AddWorkspace(name, "root:"+name)
 	}
 	for i := range 2 + r.IntN(maxTargets-1) {
-		w.addTarget(i)
+		w.addTarget(i, onWrite)
 	}
 	w.makeObjects()
 	return w
 }
 
-func (w *world) addTarget(i int) {
+func (w *world) addTarget(i int, onWrite func(memapi.Write)) {
 	t := &target{name: "target-" + strconv.Itoa(i)}
-	t.server = memapi.New(memapi.Options{Name: t.name, Fault: faultOf})
+	t.server = memapi.New(memapi.Options{Name: t.name, Fault: faultOf, OnWrite: onWrite})
 	for _, ws := range w.workspaces {
 		if w.rand.IntN(2) == 0 {
 			t.bound = append(t.bound, ws)
 		}
 	}
-	t.located = locator.Target{Name: ref.SyncTarget(t.name), Cluster: computeWorkspace, UID: "uid-" + t.name}
+	t.located = locator.Target{Name: ref.SyncTarget(t.name), Cluster: computeWorkspace}
 	for _, ws := range t.bound {
 		t.located.Workspaces = append(t.located.Workspaces, ref.Workspace(ws))
 	}
+	t.become("uid-" + t.name)
+	w.targets = append(w.targets, t)
+}
+
+// become makes a SyncTarget another one of the same name.
+func (t *target) become(uid string) {
+	t.located.UID = uid
 	var err error
 	if t.resolver, err = locator.New([]string{locator.NamespaceLocator}, t.located); err != nil {
 		panic(err) // our own names
 	}
-	w.targets = append(w.targets, t)
 }
 
 func (w *world) makeObjects() {
@@ -138,7 +146,7 @@ func (w *world) someTargets(o *object) []int {
 func (w *world) bound(workspace string) []int {
 	var bound []int
 	for i, t := range w.targets {
-		if slices.Contains(t.bound, workspace) {
+		if slices.Contains(t.bound, workspace) && !t.gone {
 			bound = append(bound, i)
 		}
 	}
@@ -169,6 +177,21 @@ func (w *world) placedBy(o *memapi.Object) []int {
 		return w.bound(o.Cluster)
 	}
 	return placed
+}
+
+// change makes a SyncTarget go, come or become another.
+func (w *world) change(t *target, how func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	how()
+	t.changed = time.Now()
+}
+
+// changing reports whether a SyncTarget came, went or became another one a moment before.
+func (w *world) changing(at time.Time) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.ContainsFunc(w.targets, func(t *target) bool { return t.changed.Add(30 * time.Second).After(at) })
 }
 
 func (w *world) find(k *kind, c call) *object {
@@ -393,6 +416,9 @@ func (w *world) spread(o *object) {
 
 // settle has everything be as it is wanted, at once.
 func (w *world) settle() {
+	for _, ws := range w.workspaces {
+		w.restore(ws)
+	}
 	for _, o := range w.objects {
 		if !o.exists {
 			w.create(o)
