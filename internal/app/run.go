@@ -57,7 +57,7 @@ func (a *App) Run(ctx context.Context) (err error) {
 		if !a.resolve(ctx) {
 			break
 		}
-		err = a.session(ctx, broken)
+		err = a.operate(ctx, broken)
 	}
 	if cause := context.Cause(ctx); cause != nil {
 		a.log.Info().AnErr("cause", cause).Msg("stopped")
@@ -65,9 +65,9 @@ func (a *App) Run(ctx context.Context) (err error) {
 	return err
 }
 
-// session runs one actor system, until ctx ends, serving breaks, or the workspaces turn out to be others than those it was
+// operate runs one actor system, until ctx ends, serving breaks, or the workspaces turn out to be others than those it was
 // started with: then it returns nil, for the next one to be started. Nothing is lost with it, since all is read again.
-func (a *App) session(ctx context.Context, broken <-chan error) error {
+func (a *App) operate(ctx context.Context, broken <-chan error) error {
 	workspaces, policies := a.upstream.Workspaces(), a.policies.current.Load()
 	system, err := a.startSystem(ctx, policies)
 	if err != nil {
