@@ -18,6 +18,7 @@ const (
 const (
 	NamespaceLocator = "NamespaceLocator" // kcp's annotation on the downstream Namespace
 	Prefix           = "Prefix"           // namespaces named kcp-<workspace>-<namespace>
+	SyncAgent        = "SyncAgent"        // api-syncagent's labels and annotations on the object itself
 )
 
 // Configuration is the whole file. Fields may join it; those that are here keep their names.

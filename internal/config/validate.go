@@ -142,7 +142,7 @@ func (r Resource) validate(path *field.Path) field.ErrorList {
 }
 
 func (c *Configuration) validateLocators(path *field.Path) field.ErrorList {
-	known := []string{NamespaceLocator, Prefix}
+	known := []string{NamespaceLocator, Prefix, SyncAgent}
 	if len(c.Locators) == 0 {
 		return field.ErrorList{field.Required(path, "name at least one of "+strings.Join(known, ", ")+", or leave the field out for both")}
 	}
