@@ -36,7 +36,7 @@ type upstream struct {
 	shape   fleet.Shape
 	feeds   feeds
 	onPatch func(Patch)
-	delay   func(workspace int) time.Duration
+	delay   atomic.Pointer[func(workspace int) time.Duration]
 
 	locks   [64]sync.Mutex // of objects, by number
 	objects []published
@@ -111,8 +111,8 @@ func parts(path string) (namespace, resource, name, subresource string) {
 }
 
 func (u *upstream) patch(r *http.Request, object int, body []byte, arrived time.Time) answer {
-	if u.delay != nil {
-		if d := u.delay(u.shape.WorkspaceOf(object)); d > 0 {
+	if by := u.delay.Load(); by != nil {
+		if d := (*by)(u.shape.WorkspaceOf(object)); d > 0 {
 			select {
 			case <-time.After(d):
 			case <-r.Context().Done():

@@ -81,8 +81,8 @@ func (w *World) SyncTarget(number int) *rest.Config {
 // OnPatch has every status patch reported, from many goroutines at once. It is set before anybody patches.
 func (w *World) OnPatch(report func(Patch)) { w.upstream.onPatch = report }
 
-// Delay makes status patches in workspaces slow. It is set before anybody patches.
-func (w *World) Delay(by func(workspace int) time.Duration) { w.upstream.delay = by }
+// Delay makes status patches in workspaces slow, from now on.
+func (w *World) Delay(by func(workspace int) time.Duration) { w.upstream.delay.Store(&by) }
 
 // Change counts one more change of a copy, which its watchers hear of. It returns how many it has had.
 func (w *World) Change(number int) int {
