@@ -66,7 +66,7 @@ func (m mutation) run() (seen string, err error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	command := exec.CommandContext(ctx, "go", append([]string{"test", "-count=1", "-overlay=" + overlay}, m.by...)...)
+	command := exec.CommandContext(ctx, "go", append([]string{"test", "-count=1", "-overlay=" + overlay}, m.by...)...) //nolint:gosec // arguments of our own
 	output, err := command.CombinedOutput()
 	failed := (*exec.ExitError)(nil)
 	switch text := string(output); {
@@ -95,7 +95,7 @@ func (m mutation) overlay(folder string) (string, error) {
 		return "", fmt.Errorf("%s holds what is to be broken %d times, not once", m.file, n)
 	}
 	broken := filepath.Join(folder, filepath.Base(path))
-	if err := os.WriteFile(broken, []byte(strings.Replace(string(source), m.old, m.new, 1)), 0o600); err != nil {
+	if err := os.WriteFile(broken, []byte(strings.Replace(string(source), m.old, m.new, 1)), 0o600); err != nil { //nolint:gosec // a folder of our own
 		return "", err
 	}
 	description, err := json.Marshal(map[string]any{"Replace": map[string]string{path: broken}})

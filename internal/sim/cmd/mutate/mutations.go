@@ -73,7 +73,8 @@ var mutations = []mutation{
 	},
 	{
 		"a stale SyncTarget's contributions are withdrawn", "actors/aggregator.go",
-		"	t.stale, t.since = m.Stale, m.Since\n", "	t.stale, t.since = m.Stale, m.Since\n	for _, e := range a.entries {\n		e.withdrawTarget(m.Target, ^uint64(0))\n	}\n",
+		"	t.stale, t.since = m.Stale, m.Since\n",
+		"	t.stale, t.since = m.Stale, m.Since\n	for _, e := range a.entries {\n		e.withdrawTarget(m.Target, ^uint64(0))\n	}\n",
 		seeds(1, 20),
 	},
 	{
@@ -83,7 +84,8 @@ var mutations = []mutation{
 	},
 	{
 		"placement does not matter", "actors/entry.go",
-		"	if !byLabel {\n		for name, t := range targets {\n			if t.Bound(e.upstream.Workspace) &&", "	if names = nil; true {\n		for name, t := range targets {\n			if",
+		"	if !byLabel {\n		for name, t := range targets {\n			if t.Bound(e.upstream.Workspace) &&",
+		"	if names = nil; true {\n		for name, t := range targets {\n			if",
 		seeds(1, 20),
 	},
 	{
