@@ -52,7 +52,7 @@ test: ## All tests under the race detector, real API servers included, and the c
 	echo "== simulation"; \
 	$(MAKE) sim; \
 	echo "== integration tests on real API servers"; \
-	go -C sandbox test -race -p 1 -timeout 30m -cover -coverpkg="$$product" ./... -args -test.gocoverdir="$$PWD/$(COVERAGE)/integration" 2>&1 | tested; \
+	go -C sandbox test -race -p 1 -timeout 45m -cover -coverpkg="$$product" ./... -args -test.gocoverdir="$$PWD/$(COVERAGE)/integration" 2>&1 | tested; \
 	echo "== tests of the bench"; \
 	go -C bench test -race ./...
 	@$(MAKE) coverage
