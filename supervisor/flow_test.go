@@ -397,6 +397,21 @@ func TestAnAnswerThatIsNoObjectTeachesNothing(t *testing.T) {
 	}
 }
 
+// Only a 404 that names the object says that it is gone.
+func TestA404FromSomethingInFrontEndsNoObject(t *testing.T) {
+	run(t, []actors.SyncTarget{"east"}, func(f *flow) {
+		f.upstream.put(web, 1, nil)
+		f.upstream.strange, f.upstream.astray = 1, 1
+		f.upstream.lag = time.Hour
+		f.says("east", 1)
+		f.synced("east")
+		time.Sleep(time.Minute)
+		f.says("east", 2)
+		f.settle()
+		f.wantReady(2)
+	})
+}
+
 func TestTheServersPauseIsKept(t *testing.T) {
 	for _, code := range []int{http.StatusTooManyRequests, http.StatusServiceUnavailable} {
 		t.Run(http.StatusText(code), func(t *testing.T) {

@@ -35,6 +35,7 @@ type workspaces struct {
 	lag      time.Duration    // of watches
 	answer   func(call) error // nil, or an answer in the place of the real one
 	strange  int              // how many of the next answers to writes, and then to reads, are no objects
+	astray   int              // how many of the next reads something in front of the server answers: 404
 	typed    bool
 	prune    string // a field of status that the server drops
 }
@@ -185,6 +186,10 @@ func (w *workspaces) Get(_ context.Context, r ref.Resource, u ref.Upstream, want
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	s := w.objects[u]
+	if w.astray > 0 {
+		w.astray--
+		return nil, apierrors.NewGenericServerResponse(http.StatusNotFound, http.MethodGet, r.GroupResource(), "", "not here", 0, true)
+	}
 	if s == nil {
 		return nil, apierrors.NewNotFound(r.GroupResource(), u.Name)
 	}

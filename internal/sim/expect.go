@@ -3,6 +3,7 @@ package sim
 import (
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // What is to be published in the end is calculated here from the SyncTargets' stores, without any code of the product.
@@ -47,8 +48,28 @@ func checkDeployment(want []copied, got []byte) error {
 		if is.condition(kind).LastTransitionTime == "" {
 			return fmt.Errorf("%s has no time: %s", kind, got)
 		}
+		if err := checkMessage(want, is.condition(kind)); err != nil {
+			return fmt.Errorf("%w: %s", err, got)
+		}
 	}
 	return checkSummary(len(want), is, got)
+}
+
+// checkMessage wants a condition to say what each SyncTarget says that decides it, and if there are several, who that is.
+func checkMessage(want []copied, is parsedCondition) error {
+	var deciding []copied
+	for _, c := range want {
+		if parse(c.status).condition(is.Type).Status == is.Status {
+			deciding = append(deciding, c)
+		}
+	}
+	for _, c := range deciding {
+		said := parse(c.status).condition(is.Type).Message
+		if !strings.Contains(is.Message, said) || len(deciding) > 1 && !strings.Contains(is.Message, targetName(c.target)) {
+			return fmt.Errorf("SyncTarget %d says %q of %s, published is %q", c.target, said, is.Type, is.Message)
+		}
+	}
+	return nil
 }
 
 func checkSummary(placed int, is parsed, got []byte) error {
@@ -83,7 +104,7 @@ func checkPod(want []copied, got []byte) error {
 	for _, c := range want {
 		p := parse(c.status)
 		if p.PodIP == is.PodIP {
-			if is.Phase != p.Phase || is.condition("Ready").Status != p.condition("Ready").Status {
+			if is.Phase != p.Phase || is.condition("Ready").Status != p.condition("Ready").Status || is.condition("Ready").Message != p.condition("Ready").Message {
 				return fmt.Errorf("one SyncTarget reports %s, published is %s", c.status, got)
 			}
 			return checkSummary(len(want), is, got)

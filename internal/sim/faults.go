@@ -41,6 +41,7 @@ func watches(c call) bool { return c.verb == "watch" }
 func patches(c call) bool { return c.verb == "patch" }
 func all(call) bool       { return true }
 func streams(c call) bool { return c.streaming }
+func reads(c call) bool   { return c.verb != "patch" }
 
 // status answers instead of doing anything.
 func status(code int, after time.Duration) func(draw) harm {
@@ -72,6 +73,8 @@ var faults = []fault{
 	}},
 	{"internal error (500)", anywhere, 0.5, all, status(http.StatusInternalServerError, 0)},
 	{"unavailable (503)", anywhere, 0.6, all, status(http.StatusServiceUnavailable, 0)},
+	{"gateway timeout (504)", anywhere, 0.5, all, status(http.StatusGatewayTimeout, 0)},
+	{"not found, says something in front (404)", anywhere, 0.5, reads, status(http.StatusNotFound, 0)},
 	{"unauthorized (401)", anywhere, 1, all, status(http.StatusUnauthorized, 0)},
 	{"forbidden for one kind (403)", anywhere, 1, func(c call) bool { return c.resource == "deployments" }, status(http.StatusForbidden, 0)},
 	{"slow answer", anywhere, 0.3, all, func(d draw) harm { return harm{server: memapi.Fault{Hold: d.between(3*time.Second, 12*time.Second)}} }},

@@ -2,5 +2,7 @@
 
 package sim
 
-// manySeeds are run where no number is asked for.
-const manySeeds = 50
+const (
+	manySeeds = 50 // are run where no number is asked for
+	replays   = 3  // seeds that are run three times
+)

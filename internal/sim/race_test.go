@@ -2,5 +2,8 @@
 
 package sim
 
-// manySeeds are run where no number is asked for: the race detector makes them slow.
-const manySeeds = 30
+// The race detector makes seeds slow.
+const (
+	manySeeds = 30 // are run where no number is asked for
+	replays   = 1  // seeds that are run three times
+)

@@ -81,9 +81,25 @@ func TestSeed(t *testing.T) {
 	}
 }
 
+// Seeds that have found something. What it was stands in docs/decisions, and has a test of its own where it was mended; "make mutate" puts
+// most of it back and sees them fail.
+var found = map[Seed]string{
+	1:  "the answer to a write said nothing of placement",
+	3:  "a copy that was replaced unseen was missed in between",
+	10: "what was parked waited for ever for the one write that tried",
+}
+
+func TestSeedsThatFoundSomething(t *testing.T) {
+	for seed, what := range found {
+		if r := Run(t, seed, zerolog.Nop()); len(r.Wrong) > 0 {
+			t.Errorf("seed %d, which once found that %s:\n%s", seed, what, lines(r.Wrong[:min(len(r.Wrong), 5)]))
+		}
+	}
+}
+
 // The same seed gives the same run.
 func TestReplay(t *testing.T) {
-	for seed := Seed(1); seed <= 3; seed++ {
+	for seed := Seed(1); seed <= replays; seed++ {
 		one := Run(t, seed, zerolog.Nop())
 		for range 2 {
 			if again := Run(t, seed, zerolog.Nop()); again.Trace != one.Trace {

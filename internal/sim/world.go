@@ -89,7 +89,7 @@ func newWorld(seed Seed, t *trace, onWrite func(memapi.Write)) *world {
 }
 
 func (w *world) addTarget(i int, onWrite func(memapi.Write)) {
-	t := &target{name: "target-" + strconv.Itoa(i)}
+	t := &target{name: targetName(i)}
 	t.server = memapi.New(memapi.Options{Name: t.name, Fault: faultOf, OnWrite: onWrite})
 	for _, ws := range w.workspaces {
 		if w.rand.IntN(2) == 0 {
@@ -103,6 +103,8 @@ func (w *world) addTarget(i int, onWrite func(memapi.Write)) {
 	t.become("uid-" + t.name)
 	w.targets = append(w.targets, t)
 }
+
+func targetName(i int) string { return "target-" + strconv.Itoa(i) }
 
 // become makes a SyncTarget another one of the same name.
 func (t *target) become(uid string) {

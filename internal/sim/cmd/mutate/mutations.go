@@ -91,7 +91,7 @@ var mutations = []mutation{
 	{
 		"what a list lacks is not withdrawn", "actors/aggregator.go",
 		"		e.withdrawTarget(m.Target, m.Epoch)\n", "",
-		seeds(1, 60),
+		test("supervisor", "TestWhatARelistLacksIsGone"),
 	},
 	{
 		"a silent watch is never given up", "internal/kube/lean/source.go",
@@ -106,12 +106,22 @@ var mutations = []mutation{
 	{
 		"an answer that is no object is believed", "actors/writer.go",
 		"answer.err = isObject(answer.object, m.Patch.Upstream)", "_ = isObject",
-		seeds(1, 40),
+		test("supervisor", "TestAnAnswerThatIsNoObjectTeachesNothing"),
 	},
 	{
 		"what is parked waits for ever for the one write that tries", "actors/aggregator_decide.go",
 		"			a.parkFor(key, p, minKindPark)\n", "			p.until = now.Add(1000 * time.Hour)\n",
 		seeds(1, 60),
+	},
+	{
+		"watches that wait for Namespaces are forgotten when who was asked fails", "actors/namespaces.go",
+		"		ctx.Send(ctx.Parent(), NamespacesStarted{})\n", "",
+		test("supervisor", "TestAFailedWatchOfNamespacesKeepsNobodyWaiting"),
+	},
+	{
+		"a copy that was replaced unseen is withdrawn first", "actors/watch.go",
+		"w.drop(ctx, source, known, known.at, known.upstream != upstream)", "w.drop(ctx, source, known, known.at, true)",
+		seeds(1, 100),
 	},
 	{
 		"an actor that is about to end is restarted", "actors/mailbox.go",
