@@ -18,6 +18,8 @@ LEAST       := 80
 DEMO_FOR    ?=
 BENCH       ?= .
 SEEDS       ?= 200
+FUZZTIME    ?= 30s
+FUZZ        ?=
 FROM        ?= 1
 
 ##@ Use
@@ -64,6 +66,10 @@ sim: ## The whole system in virtual time under random faults: SEEDS=1000 of them
 .PHONY: mutate
 mutate: ## Break the product on purpose, one promise at a time, and see that a test notices (MUTATIONS="part of a name" picks)
 	go run ./internal/sim/cmd/mutate $(if $(MUTATIONS),"$(MUTATIONS)")
+
+.PHONY: fuzz
+fuzz: ## Every fuzz target in turn, FUZZTIME=60s each (FUZZ=Decode picks some by name); what fails is kept in testdata/fuzz
+	@tools/fuzz.sh $(FUZZTIME) "$(FUZZ)" $(MODULES)
 
 .PHONY: coverage
 coverage: ## The coverage that the last test left: by package, and in all

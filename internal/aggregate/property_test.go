@@ -25,11 +25,21 @@ var (
 
 // TestAnyDecision takes any policy through any history of what SyncTargets say, and checks after every step what holds for every decision.
 func TestAnyDecision(t *testing.T) {
+	rapid.Check(t, anyDecision(t))
+}
+
+// FuzzDecide does the same, led by what the fuzzer finds to lead to new code.
+func FuzzDecide(f *testing.F) {
+	f.Fuzz(rapid.MakeFuzz(anyDecision(f)))
+}
+
+func anyDecision(tb testing.TB) func(t *rapid.T) {
+	tb.Helper()
 	builtin, err := policy.Builtin()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	rapid.Check(t, func(t *rapid.T) {
+	return func(t *rapid.T) {
 		c := &policytest.Case{Policy: drawPolicy(t, builtin), Typed: rapid.Bool().Draw(t, "typed")}
 		c.Foreign = []string{"foreign", "conditions.Foreign"}
 		theirs := map[string]any{"foreign": "theirs", "conditions": []any{map[string]any{"type": "Foreign", "status": "True"}}}
@@ -60,7 +70,7 @@ func TestAnyDecision(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-	})
+	}
 }
 
 func condition(status map[string]any, kind string) any {
