@@ -187,9 +187,20 @@ func TestErrors(t *testing.T) {
 		{name: "address without port", add: "serving: {address: localhost}", want: []string{`serving.address: Invalid value: "localhost": must be host:port`}},
 		{
 			name: "address for all", add: `serving: {address: ":80800"}`,
-			want: []string{`serving.address: Invalid value: ":80800": the port must be a number up to 65535`, `serving.address: Invalid value: ":80800": what is served asks nobody`},
+			want: []string{`serving.address: Invalid value: ":80800": the port must be a number up to 65535`, `serving.address: Invalid value: ":80800": whoever reaches it could read`},
 		},
-		{name: "address of a neighbour", add: `serving: {address: "192.0.2.1:80"}`, want: []string{`serving.address: Invalid value: "192.0.2.1:80": what is served asks nobody`}},
+		{name: "address of a neighbour", add: `serving: {address: "192.0.2.1:80"}`, want: []string{`serving.address: Invalid value: "192.0.2.1:80": whoever reaches it could read`}},
+		{name: "TLS alone", add: `serving: {address: "192.0.2.1:80", tls: {}}`, want: []string{`serving.address: Invalid value: "192.0.2.1:80": whoever reaches it could read`}},
+		{
+			name: "tokens in the clear", add: `serving: {address: "192.0.2.1:80", reviews: {inCluster: true}}`,
+			want: []string{`serving.address: Invalid value: "192.0.2.1:80": whoever reaches it could read`, `serving.tls: Required value: tokens must not travel in the clear`},
+		},
+		{name: "tokens in the clear, on loopback", add: `serving: {reviews: {inCluster: true}}`, want: []string{`serving.tls: Required value: tokens must not travel in the clear`}},
+		{name: "certificate without key", add: `serving: {tls: {certFile: a}}`, want: []string{`serving.tls.keyFile: Required value: name the key of certFile`}},
+		{name: "key without certificate", add: `serving: {tls: {keyFile: a}}`, want: []string{`serving.tls.certFile: Required value: name the certificate of keyFile`}},
+		{name: "nobody to ask", add: `serving: {tls: {}, reviews: {}}`, want: []string{`serving.reviews.kubeconfig: Required value: name the file`}},
+		{name: "two to ask", add: `serving: {tls: {}, reviews: {kubeconfig: a, inCluster: true}}`, want: []string{`serving.reviews.inCluster: Forbidden: kubeconfig names a server already`}},
+		{name: "context of nothing", add: `serving: {tls: {}, reviews: {context: a, inCluster: true}}`, want: []string{`serving.reviews.context: Forbidden: is of a kubeconfig`}},
 		{name: "endless end", add: "shutdown: {timeout: 1h}", want: []string{`shutdown.timeout: Invalid value: "1h0m0s": must be between 1ms and 10m0s`}},
 		{name: "unknown gate", add: "featureGates: {AllAlfa: true}", want: []string{`featureGates[AllAlfa]: Forbidden: there is no such feature gate; did you mean "AllAlpha"?`}},
 	}
@@ -256,6 +267,22 @@ func TestAPlainHubNeedsNoWorkspaces(t *testing.T) {
 	}
 	if got.SyncTargets[1].Context != "b" || got.SyncTargets[1].Kubeconfig != "/all" {
 		t.Errorf("got %+v", got.SyncTargets[1])
+	}
+}
+
+func TestWhatIsServedOffLoopback(t *testing.T) {
+	got, err := config.Parse("c.yaml", []byte(least+`serving: {address: "0.0.0.0:8443", tls: {certFile: tls.crt, keyFile: tls.key}, reviews: {kubeconfig: hub}}`), "/etc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := config.Serving{
+		Address: "0.0.0.0:8443", TLS: &config.ServingTLS{CertFile: "/etc/tls.crt", KeyFile: "/etc/tls.key"}, Reviews: &config.Reviews{Kubeconfig: "/etc/hub"},
+	}
+	if diff := cmp.Diff(want, got.Serving); diff != "" {
+		t.Errorf("-want +got\n%s", diff)
+	}
+	if got.Serving.Loopback() || !config.Defaults().Serving.Loopback() {
+		t.Error("0.0.0.0 is reached by others, the default is not")
 	}
 }
 

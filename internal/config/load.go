@@ -96,7 +96,13 @@ func parse(data []byte, dir string) (*Configuration, field.ErrorList) {
 
 // resolve makes paths absolute.
 func (c *Configuration) resolve(dir string) {
-	paths := []*string{&c.Upstream.Kubeconfig, &c.Policies.Directory}
+	paths := []*string{&c.Upstream.Kubeconfig, &c.Policies.Directory, &c.LeaderElection.Kubeconfig}
+	if t := c.Serving.TLS; t != nil {
+		paths = append(paths, &t.CertFile, &t.KeyFile)
+	}
+	if r := c.Serving.Reviews; r != nil {
+		paths = append(paths, &r.Kubeconfig)
+	}
 	for i := range c.SyncTargets {
 		paths = append(paths, &c.SyncTargets[i].Kubeconfig)
 	}
@@ -139,14 +145,24 @@ func missing(c *Configuration, told field.ErrorList) field.ErrorList {
 		case wantDir && !info.IsDir():
 			errs = append(errs, field.Invalid(path, name, "is a file: name the folder that holds the policies"))
 		case !wantDir && !info.Mode().IsRegular():
-			errs = append(errs, field.Invalid(path, name, "is not a file: name the kubeconfig file itself"))
+			errs = append(errs, field.Invalid(path, name, "is not a file: name the file itself"))
 		}
 	}
 	check(field.NewPath("upstream", "kubeconfig"), c.Upstream.Kubeconfig, false)
 	for i, t := range c.SyncTargets {
 		check(field.NewPath("syncTargets").Index(i).Child("kubeconfig"), t.Kubeconfig, false)
 	}
+	if c.LeaderElection.Enabled {
+		check(field.NewPath("leaderElection", "kubeconfig"), c.LeaderElection.Kubeconfig, false)
+	}
 	check(field.NewPath("policies", "directory"), c.Policies.Directory, true)
+	if t := c.Serving.TLS; t != nil {
+		check(field.NewPath("serving", "tls", "certFile"), t.CertFile, false)
+		check(field.NewPath("serving", "tls", "keyFile"), t.KeyFile, false)
+	}
+	if r := c.Serving.Reviews; r != nil {
+		check(field.NewPath("serving", "reviews", "kubeconfig"), r.Kubeconfig, false)
+	}
 	return unlessTold(told, errs)
 }
 

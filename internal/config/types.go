@@ -23,20 +23,21 @@ const (
 
 // Configuration is the whole file. Fields may join it; those that are here keep their names.
 type Configuration struct {
-	APIVersion   string          `json:"apiVersion"`
-	Kind         string          `json:"kind"`
-	Upstream     Upstream        `json:"upstream"`
-	SyncTargets  []SyncTarget    `json:"syncTargets"`
-	Discovery    *Discovery      `json:"syncTargetDiscovery,omitempty"` // SyncTargets beside those
-	Resources    []Resource      `json:"resources"`
-	Locators     []string        `json:"locators"` // tried in this order
-	Debounce     Debounce        `json:"debounce"`
-	Writer       Writer          `json:"writer"`
-	Staleness    Staleness       `json:"staleness"`
-	Policies     Policies        `json:"policies"`
-	Serving      Serving         `json:"serving"`
-	Shutdown     Shutdown        `json:"shutdown"`
-	FeatureGates map[string]bool `json:"featureGates"`
+	APIVersion     string          `json:"apiVersion"`
+	Kind           string          `json:"kind"`
+	Upstream       Upstream        `json:"upstream"`
+	SyncTargets    []SyncTarget    `json:"syncTargets"`
+	Discovery      *Discovery      `json:"syncTargetDiscovery,omitempty"` // SyncTargets beside those
+	Resources      []Resource      `json:"resources"`
+	Locators       []string        `json:"locators"` // tried in this order
+	Debounce       Debounce        `json:"debounce"`
+	Writer         Writer          `json:"writer"`
+	Staleness      Staleness       `json:"staleness"`
+	Policies       Policies        `json:"policies"`
+	Serving        Serving         `json:"serving"`
+	Shutdown       Shutdown        `json:"shutdown"`
+	LeaderElection LeaderElection  `json:"leaderElection"`
+	FeatureGates   map[string]bool `json:"featureGates"`
 }
 
 // Upstream is the API server that statuses are published to. At most one of APIExport, Wildcard and Workspaces says which workspaces
@@ -100,9 +101,26 @@ type Policies struct {
 	Directory string `json:"directory"` // relative to the configuration file; empty: only the built-in ones
 }
 
-// Serving is the address of /livez, /readyz and /metrics.
+// Serving is where /livez, /readyz and /metrics are, and who may read them. Off loopback it needs TLS and Reviews.
 type Serving struct {
-	Address string `json:"address"` // host:port on loopback; port 0: a free one; empty: nothing is served
+	Address   string      `json:"address"`             // host:port; port 0: a free one; empty: nothing is served
+	TLS       *ServingTLS `json:"tls,omitempty"`       // nil: plain HTTP
+	Reviews   *Reviews    `json:"reviews,omitempty"`   // nil: whoever reaches the address may read
+	Profiling bool        `json:"profiling,omitempty"` // /debug/pprof/, for those who may read the metrics
+}
+
+// ServingTLS is the certificate that is shown. Without files one is made at each start, signed by itself.
+type ServingTLS struct {
+	CertFile string `json:"certFile,omitempty"` // PEM, relative to the configuration file; read again when it changes
+	KeyFile  string `json:"keyFile,omitempty"`
+}
+
+// Reviews names the Kubernetes API server that is asked who somebody is (TokenReview) and what they may do (SubjectAccessReview).
+// Health is not asked about.
+type Reviews struct {
+	Kubeconfig string `json:"kubeconfig,omitempty"` // relative to the configuration file
+	Context    string `json:"context,omitempty"`    // of the kubeconfig; empty: its current one
+	InCluster  bool   `json:"inCluster,omitempty"`  // in its place: the cluster that this process runs in, as its service account
 }
 
 // Shutdown bounds the end.
@@ -113,14 +131,15 @@ type Shutdown struct {
 // Defaults is a configuration in which only what has no sensible default is missing.
 func Defaults() *Configuration {
 	return &Configuration{
-		APIVersion: APIVersion,
-		Kind:       Kind,
-		Locators:   []string{NamespaceLocator, Prefix},
-		Debounce:   Debounce{Quiet: seconds(.2), MaxWait: seconds(2)},
-		Writer:     Writer{Concurrency: 16},
-		Staleness:  Staleness{Grace: seconds(40), Probe: seconds(10), Deadline: seconds(60)},
-		Serving:    Serving{Address: "127.0.0.1:8080"},
-		Shutdown:   Shutdown{Timeout: seconds(10)},
+		APIVersion:     APIVersion,
+		Kind:           Kind,
+		Locators:       []string{NamespaceLocator, Prefix},
+		Debounce:       Debounce{Quiet: seconds(.2), MaxWait: seconds(2)},
+		Writer:         Writer{Concurrency: 16},
+		Staleness:      Staleness{Grace: seconds(40), Probe: seconds(10), Deadline: seconds(60)},
+		Serving:        Serving{Address: "127.0.0.1:8080"},
+		Shutdown:       Shutdown{Timeout: seconds(10)},
+		LeaderElection: LeaderElection{Name: "upstreamd", LeaseDuration: seconds(15), RenewDeadline: seconds(10), RetryPeriod: seconds(2)},
 	}
 }
 

@@ -3,10 +3,7 @@ package config
 import (
 	"fmt"
 	"math"
-	"net"
-	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -29,6 +26,7 @@ func (c *Configuration) Validate() field.ErrorList {
 	errs = append(errs, c.Staleness.validate(field.NewPath("staleness"))...)
 	errs = append(errs, c.Serving.validate(field.NewPath("serving"))...)
 	errs = append(errs, between(field.NewPath("shutdown", "timeout"), c.Shutdown.Timeout, time.Millisecond, 10*time.Minute)...)
+	errs = append(errs, c.validateLeaderElection(field.NewPath("leaderElection"))...)
 	errs = append(errs, validateGates(field.NewPath("featureGates"), Features(), c.FeatureGates)...)
 	return errs
 }
@@ -191,26 +189,6 @@ func (s Staleness) validate(path *field.Path) field.ErrorList {
 	if len(errs) == 0 && s.Grace.Duration < 2*s.Probe.Duration {
 		errs = append(errs, field.Invalid(path.Child("grace"), s.Grace.Duration.String(),
 			fmt.Sprintf("must be at least twice the probe's interval (%s), else one lost probe makes a SyncTarget stale", 2*s.Probe.Duration)))
-	}
-	return errs
-}
-
-func (s Serving) validate(path *field.Path) field.ErrorList {
-	if s.Address == "" {
-		return nil
-	}
-	path = path.Child("address")
-	host, port, err := net.SplitHostPort(s.Address)
-	if err != nil {
-		return field.ErrorList{field.Invalid(path, s.Address, "must be host:port, such as 127.0.0.1:8080")}
-	}
-	var errs field.ErrorList
-	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
-		errs = append(errs, field.Invalid(path, s.Address, "the port must be a number up to 65535; 0 takes a free one"))
-	}
-	ip, err := netip.ParseAddr(host)
-	if host != "localhost" && (err != nil || !ip.IsLoopback()) {
-		errs = append(errs, field.Invalid(path, s.Address, "what is served asks nobody who they are: it stays on loopback (127.0.0.1, [::1] or localhost)"))
 	}
 	return errs
 }
