@@ -223,6 +223,9 @@ type Refused struct {
 
 // ---- root → writer
 
+// MayWrite tells the writer that the right to write has begun: what waits for it goes on at once.
+type MayWrite struct{}
+
 // Drain asks the writer to send what waits and to answer with Drained when nothing is left.
 type Drain struct{}
 

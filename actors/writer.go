@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"runtime/debug"
 	"time"
 
@@ -55,8 +56,9 @@ type writer struct {
 
 // host is a server that asked for a pause, or does not answer.
 type host struct {
-	until time.Time
-	pause time.Duration
+	until  time.Time
+	pause  time.Duration
+	fenced bool // it is not the server that is waited for, but the right to write
 }
 
 // woken is the writer's timer.
@@ -109,6 +111,9 @@ func (w *writer) Receive(ctx actor.Context) {
 	case woken:
 		w.wake = nil
 		w.pump(ctx)
+	case MayWrite:
+		maps.DeleteFunc(w.hosts, func(_ string, h *host) bool { return h.fenced })
+		w.pump(ctx)
 	case Drain:
 		w.drained = ctx.Sender()
 		w.pump(ctx)
@@ -138,6 +143,9 @@ func (w *writer) put(m Write) {
 // pump sends what may be sent now, and arms the timer for what may be sent later.
 func (w *writer) pump(ctx actor.Context) {
 	now := time.Now()
+	if w.drained != nil && !w.mayWrite() {
+		w.queue = patch.NewQueue[Write]() // whoever has the right decides on the same, and writes it
+	}
 	for len(w.inFlight) < w.Concurrency && w.queue.Len() > 0 {
 		if wait := w.tokenIn(now); wait > 0 {
 			w.wakeIn(ctx, wait)
@@ -157,6 +165,16 @@ func (w *writer) pump(ctx actor.Context) {
 		ctx.Send(w.drained, Drained{})
 		w.drained = nil
 	}
+}
+
+// mayWrite tells whether there is the right to write now.
+func (w *writer) mayWrite() bool {
+	if w.Fence == nil {
+		return true
+	}
+	_, cancel, ok := w.Fence(w.calls)
+	cancel()
+	return ok
 }
 
 // tokenIn is how long the bucket takes to hold a token.
@@ -310,6 +328,9 @@ func (w *writer) pause(name string, class Refusal, err error) {
 		d = min(time.Duration(seconds)*time.Second, maxHostPause)
 	}
 	h.until = now.Add(d)
+	if h.fenced = class == Fenced; h.fenced {
+		return // who stands by says so once, not for each host
+	}
 	w.Log.WithLevel(w.said.level("pause/"+name)).Str("host", name).Str("reason", string(class)).Dur("pause", d).Err(err).
 		Msg("the API server asks for a pause; what waits is kept")
 }

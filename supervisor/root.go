@@ -104,6 +104,8 @@ func (r *rootActor) Receive(ctx actor.Context) {
 	case actors.PolicyChanged:
 		r.toAggregators(ctx, m)
 		r.toTargets(ctx, m)
+	case actors.MayWrite:
+		ctx.Send(r.writer, m)
 	case stop:
 		r.stop(ctx, m)
 	case actors.Flushed:

@@ -356,6 +356,13 @@ func (s *System) SetPolicies(set *policy.Set) {
 	s.tell(actors.PolicyChanged{Policies: set})
 }
 
+// MayWrite tells that the right to write has begun, by [Options.Fence]: what waits for it is written now, rather than when it is tried again.
+func (s *System) MayWrite() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tell(actors.MayWrite{})
+}
+
 // Ready reports whether the System runs and every resource was listed upstream at least once.
 func (s *System) Ready() bool {
 	s.mu.Lock()
