@@ -34,6 +34,7 @@ type App struct {
 	upstream *upstream.Client
 	gates    featuregate.FeatureGate // asked by what is not stable yet
 	pace     pace
+	gate     gate // before what is served
 
 	wish       atomic.Pointer[wish] // what may change
 	reloaded   chan struct{}        // capacity 1: wish, or what workspaces are called, is another one
@@ -71,7 +72,7 @@ func New(c *config.Configuration, log zerolog.Logger) (*App, error) {
 		rebound:   make(chan struct{}, 1),
 		listening: make(chan struct{}),
 	}
-	err := errors.Join(a.makeMetrics(), a.readPolicies(), a.makeUpstream(), a.readTargets(), a.setGates())
+	err := errors.Join(a.makeMetrics(), a.readPolicies(), a.makeUpstream(), a.readTargets(), a.makeGate(), a.setGates())
 	if err != nil {
 		return nil, err
 	}

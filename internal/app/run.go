@@ -26,13 +26,13 @@ func (a *App) Run(ctx context.Context) (err error) {
 	var serving *server
 	var broken <-chan error // nil: nothing is served
 	if address := a.config.Serving.Address; address != "" {
-		if serving, err = listen(ctx, address, endpoints(a.registry, a.unready), Bridge(a.log, "http")); err != nil {
+		if serving, err = listen(ctx, address, endpoints(a.registry, a.unready, a.gate), a.gate, Bridge(a.log, "http")); err != nil {
 			return err
 		}
 		a.address = serving.listener.Addr()
 		serving.start()
 		broken = serving.done
-		a.log.Info().Stringer("address", a.address).Msg("serving health and metrics")
+		a.log.Info().Stringer("address", a.address).Str("certificate", a.gate.fingerprint()).Bool("reviews", a.gate.reviewer != nil).Msg("serving health and metrics")
 	}
 	close(a.listening)
 	defer func() {
@@ -53,12 +53,14 @@ func (a *App) Run(ctx context.Context) (err error) {
 	}
 	defer follower.Wait()
 	defer stopFollowing()
+	resign := a.elect()
 	for ctx.Err() == nil && err == nil {
 		if !a.resolve(ctx) {
 			break
 		}
 		err = a.operate(ctx, broken)
 	}
+	resign(err == nil)
 	if cause := context.Cause(ctx); cause != nil {
 		a.log.Info().AnErr("cause", cause).Msg("stopped")
 	}
@@ -75,6 +77,7 @@ func (a *App) operate(ctx context.Context, broken <-chan error) error {
 	}
 	letGo := a.keep(ctx, system)
 	a.system.Store(system)
+	a.mayWrite()
 	a.log.Info().Int("workspaces", len(workspaces)).Msg("started")
 	again := time.NewTicker(a.pace.resolveEvery)
 	defer again.Stop()
@@ -162,6 +165,7 @@ func (a *App) startSystem(ctx context.Context, policies *policy.Set) (*superviso
 		Writer:    actors.WriterOptions{QPS: c.Writer.QPS, Burst: c.Writer.Burst, Concurrency: c.Writer.Concurrency},
 		Staleness: supervisor.Staleness{Grace: c.Staleness.Grace.Duration, Probe: c.Staleness.Probe.Duration, Deadline: c.Staleness.Deadline.Duration},
 
+		Fence:        a.fence(),
 		Logger:       a.component("actors"),
 		SystemLogger: Bridge(a.log, "protoactor"),
 		Metrics:      a.metrics,
@@ -202,6 +206,8 @@ func (a *App) unready() error {
 		return *a.notYet.Load()
 	case !system.Ready():
 		return errors.New("upstream has not been listed yet")
+	case a.election != nil:
+		return a.election.Err()
 	default:
 		return nil
 	}

@@ -49,6 +49,10 @@ var layers = map[string]struct {
 		[]string{"internal/ref", "internal/patch", "internal/metrics", "internal/kube/client", "internal/kube/lean", "internal/kube/discovery"},
 		"clients know objects and patches, not who uses them",
 	},
+	"internal/serving": {
+		[]string{"internal/kube/client"},
+		"who may read what is served has nothing to do with what that is",
+	},
 	"actors":       {slices.Concat(pure, []string{"internal/metrics"}), "actors reach clusters through their own ports, and do not know who supervises them"},
 	"supervisor":   {slices.Concat(pure, []string{"internal/metrics", "actors"}), "the actor system starts inside other programs and tests, with no cluster or configuration file"},
 	"internal/app": {[]string{"internal/...", "actors", "supervisor"}, "app wires everything, and only commands start it"},

@@ -1,0 +1,126 @@
+package serving
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/hex"
+	"fmt"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+	"k8s.io/client-go/util/cert"
+)
+
+const (
+	lookEvery = time.Second         // files of certificates are read at most as often, when somebody connects
+	renewLast = 30 * 24 * time.Hour // a certificate of our own is replaced so long before its end; it is good for a year
+)
+
+// Certificate is what is shown to whoever connects. It is safe for concurrent use.
+type Certificate struct {
+	log  zerolog.Logger
+	next func() (*tls.Certificate, error) // the one to show from now on; nil: there is no other
+
+	mu     sync.Mutex
+	shown  *tls.Certificate
+	looked time.Time
+	said   string // the last failure, which is said once
+}
+
+// FromFiles reads a certificate and its key, both PEM, and reads them again when they change. What does not fit together (one file was
+// replaced, the other not yet) leaves the last pair in force.
+func FromFiles(certFile, keyFile string, log zerolog.Logger) (*Certificate, error) {
+	var certificate, key []byte
+	return newCertificate(log, func() (*tls.Certificate, error) {
+		readCertificate, err := os.ReadFile(certFile)
+		if err != nil {
+			return nil, err
+		}
+		readKey, err := os.ReadFile(keyFile)
+		if err != nil {
+			return nil, err
+		}
+		if bytes.Equal(readCertificate, certificate) && bytes.Equal(readKey, key) {
+			return nil, nil
+		}
+		pair, err := tls.X509KeyPair(readCertificate, readKey)
+		if err != nil {
+			return nil, fmt.Errorf("%s and %s: %w", certFile, keyFile, err)
+		}
+		certificate, key = readCertificate, readKey
+		return &pair, nil
+	})
+}
+
+// SelfSigned makes a certificate for a host's name or address, which nobody trusts unless told to. It makes another one before that ends.
+func SelfSigned(host string, log zerolog.Logger) (*Certificate, error) {
+	var ends time.Time
+	return newCertificate(log, func() (*tls.Certificate, error) {
+		if time.Until(ends) > renewLast {
+			return nil, nil
+		}
+		certificate, key, err := cert.GenerateSelfSignedCertKey(host, []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback}, []string{"localhost"})
+		if err != nil {
+			return nil, err
+		}
+		pair, err := tls.X509KeyPair(certificate, key)
+		if err != nil {
+			return nil, err
+		}
+		ends = pair.Leaf.NotAfter
+		return &pair, nil
+	})
+}
+
+func newCertificate(log zerolog.Logger, next func() (*tls.Certificate, error)) (*Certificate, error) {
+	first, err := next()
+	if err != nil {
+		return nil, fmt.Errorf("serving certificate: %w", err)
+	}
+	return &Certificate{log: log, next: next, shown: first, looked: time.Now()}, nil
+}
+
+// TLS is the configuration of a server that shows the certificate.
+func (c *Certificate) TLS() *tls.Config {
+	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: c.get}
+}
+
+// Leaf is the certificate that is shown now.
+func (c *Certificate) Leaf() *x509.Certificate {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.shown.Leaf
+}
+
+// Fingerprint is the SHA-256 of a certificate, by which people can tell it.
+func Fingerprint(c *x509.Certificate) string {
+	sum := sha256.Sum256(c.Raw)
+	return hex.EncodeToString(sum[:])
+}
+
+func (c *Certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if time.Since(c.looked) >= lookEvery {
+		c.looked = time.Now()
+		c.look()
+	}
+	return c.shown, nil
+}
+
+func (c *Certificate) look() {
+	replaced, err := c.next()
+	switch {
+	case err != nil && err.Error() != c.said:
+		c.said = err.Error()
+		c.log.Warn().Err(err).Msg("the serving certificate cannot be replaced; the last one stays in force")
+	case err == nil && replaced != nil:
+		c.said, c.shown = "", replaced
+		c.log.Info().Str("fingerprint", Fingerprint(replaced.Leaf)).Time("not_after", replaced.Leaf.NotAfter).Msg("the serving certificate was replaced")
+	}
+}

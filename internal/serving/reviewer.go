@@ -1,0 +1,178 @@
+package serving
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/rs/zerolog"
+	"golang.org/x/time/rate"
+	authenticationv1 "k8s.io/api/authentication/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/cache"
+
+	"github.com/upstreamd/upstreamd/internal/kube/client"
+)
+
+const (
+	keepVerdict   = 10 * time.Second // how long somebody who lost a right may still come in
+	keptVerdicts  = 1024
+	reviewTimeout = 5 * time.Second
+	reviewsPerSec = 20      // strangers must not have the API server asked without end
+	maxToken      = 8 << 10 // bytes
+	maxReview     = 1 << 20 // bytes of an answer
+)
+
+// verdict is what came out of a review.
+type verdict int
+
+const (
+	allowed   verdict = iota
+	stranger          // the token is nobody's
+	forbidden         // somebody's who may not
+)
+
+// Reviewer asks a Kubernetes API server who somebody is (TokenReview) and whether they may read a path (SubjectAccessReview on
+// nonResourceURLs). Whom it cannot ask about stays outside. It is safe for concurrent use.
+type Reviewer struct {
+	conn  *client.Conn
+	log   zerolog.Logger
+	limit *rate.Limiter
+	kept  *cache.LRUExpireCache // verdicts, by the hash of token, verb and path
+	fails atomic.Bool           // said so, and not answered since
+}
+
+// NewReviewer makes a Reviewer that asks over conn.
+func NewReviewer(conn *client.Conn, log zerolog.Logger) *Reviewer {
+	return &Reviewer{conn: conn, log: log, limit: rate.NewLimiter(reviewsPerSec, 2*reviewsPerSec), kept: cache.NewLRUExpireCache(keptVerdicts)}
+}
+
+// Close cuts its connections. Nobody comes in afterwards.
+func (r *Reviewer) Close() { r.conn.Close() }
+
+// Guard answers only requests with a bearer token whose owner may do the request's method, as a verb, on its path.
+func (r *Reviewer) Guard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		token := bearer(req)
+		if token == "" {
+			refuse(w, http.StatusUnauthorized, "a bearer token is needed")
+			return
+		}
+		v, err := r.review(req.Context(), token, strings.ToLower(req.Method), req.URL.Path)
+		if req.Context().Err() == nil { // else whoever asked is gone, which says nothing of the API server
+			r.say(err)
+		}
+		switch {
+		case err != nil:
+			refuse(w, http.StatusServiceUnavailable, "who you are cannot be found out now")
+		case v == stranger:
+			refuse(w, http.StatusUnauthorized, "this token is nobody's")
+		case v == forbidden:
+			refuse(w, http.StatusForbidden, "you may not read this")
+		default:
+			next.ServeHTTP(w, req)
+		}
+	})
+}
+
+func refuse(w http.ResponseWriter, code int, why string) {
+	if code == http.StatusUnauthorized {
+		w.Header().Set("WWW-Authenticate", "Bearer")
+	}
+	http.Error(w, why, code)
+}
+
+// bearer is the token of a request; empty if it has none that could be one.
+func bearer(req *http.Request) string {
+	scheme, token, _ := strings.Cut(req.Header.Get("Authorization"), " ")
+	token = strings.TrimSpace(token)
+	if !strings.EqualFold(scheme, "Bearer") || len(token) > maxToken {
+		return ""
+	}
+	return token
+}
+
+// say logs the first failure in a row, and the answer that ends it.
+func (r *Reviewer) say(err error) {
+	switch {
+	case err != nil && !r.fails.Swap(true):
+		r.log.Warn().Err(err).Msg("nobody can be let in to metrics: the API server that says who may is not to be asked")
+	case err == nil && r.fails.Swap(false):
+		r.log.Info().Msg("the API server says again who may read metrics")
+	}
+}
+
+func (r *Reviewer) review(ctx context.Context, token, verb, path string) (verdict, error) {
+	key := sha256.Sum256([]byte(token + "\x00" + verb + "\x00" + path)) // tokens do not stay in memory
+	if kept, ok := r.kept.Get(key); ok {
+		if v, ok := kept.(verdict); ok {
+			return v, nil
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, reviewTimeout)
+	defer cancel()
+	if err := r.limit.Wait(ctx); err != nil {
+		return stranger, fmt.Errorf("too many at once: %w", err)
+	}
+	v, err := r.ask(ctx, token, verb, path)
+	if err == nil {
+		r.kept.Add(key, v, keepVerdict)
+	}
+	return v, err
+}
+
+func (r *Reviewer) ask(ctx context.Context, token, verb, path string) (verdict, error) {
+	who := authenticationv1.TokenReview{
+		TypeMeta: metav1.TypeMeta{APIVersion: "authentication.k8s.io/v1", Kind: "TokenReview"},
+		Spec:     authenticationv1.TokenReviewSpec{Token: token},
+	}
+	if err := r.create(ctx, "/apis/authentication.k8s.io/v1/tokenreviews", &who); err != nil {
+		return stranger, fmt.Errorf("TokenReview: %w", err)
+	}
+	user := who.Status.User
+	if !who.Status.Authenticated || user.Username == "" {
+		return stranger, nil
+	}
+	may := authorizationv1.SubjectAccessReview{
+		TypeMeta: metav1.TypeMeta{APIVersion: "authorization.k8s.io/v1", Kind: "SubjectAccessReview"},
+		Spec: authorizationv1.SubjectAccessReviewSpec{
+			User: user.Username, UID: user.UID, Groups: user.Groups, Extra: map[string]authorizationv1.ExtraValue{},
+			NonResourceAttributes: &authorizationv1.NonResourceAttributes{Path: path, Verb: verb},
+		},
+	}
+	for name, values := range user.Extra {
+		may.Spec.Extra[name] = authorizationv1.ExtraValue(values)
+	}
+	if err := r.create(ctx, "/apis/authorization.k8s.io/v1/subjectaccessreviews", &may); err != nil {
+		return stranger, fmt.Errorf("SubjectAccessReview: %w", err)
+	}
+	if !may.Status.Allowed || may.Status.Denied {
+		return forbidden, nil
+	}
+	return allowed, nil
+}
+
+// create posts a review and takes the answer in its place.
+func (r *Reviewer) create(ctx context.Context, path string, review any) error {
+	body, err := json.Marshal(review)
+	if err != nil {
+		return err
+	}
+	resp, err := r.conn.Do(ctx, client.Request{Method: http.MethodPost, Path: path, Body: body, ContentType: "application/json"})
+	if err != nil {
+		return err
+	}
+	defer client.Drain(resp.Body)
+	if err := json.NewDecoder(io.LimitReader(resp.Body, maxReview)).Decode(review); err != nil {
+		return errors.New("the answer is no review") // it may quote the token
+	}
+	return nil
+}
