@@ -89,6 +89,8 @@ func newTransport(tc *transport.Config, lines *lines) (*http.Transport, error) {
 		MaxIdleConnsPerHost: idlePerHost,
 		IdleConnTimeout:     90 * time.Second,
 		DisableCompression:  true,
+
+		MaxResponseHeaderBytes: 256 << 10,
 	}, nil
 }
 

@@ -24,8 +24,8 @@ type Options struct {
 	Logger       zerolog.Logger
 	UserAgent    string
 	Now          func() time.Time // default time.Now; for LastHeard
-	BodyLimit    int64            // bytes of one object or watch event; default 4 MiB
-	ListLimit    int64            // bytes of one page of a list; default 1 GiB
+	Limits       lean.Limits      // of each kind; zero values are those of DefaultLimits
+	Quarantine   lean.Backoff     // after a limit was exceeded; default 1 min to 10 min
 	PageSize     int              // objects per page of a list; default 500
 	Backoff      lean.Backoff     // between attempts of one watch; default 0.5 s to 30 s
 	WatchIdle    time.Duration    // a watch without an event or bookmark for so long is opened anew; default 150 s
@@ -75,6 +75,10 @@ func Unconnected(reason error, opts Options) *Client {
 }
 
 func newClient(opts Options) *Client {
+	opts.Limits = limitsOf(opts.Limits)
+	if opts.Quarantine == (lean.Backoff{}) {
+		opts.Quarantine = lean.Backoff{Initial: time.Minute, Max: 10 * time.Minute, Jitter: .1}
+	}
 	if opts.ProbeTimeout <= 0 {
 		opts.ProbeTimeout = 5 * time.Second
 	}
@@ -82,8 +86,9 @@ func newClient(opts Options) *Client {
 		options: client.Options{UserAgent: opts.UserAgent, Now: opts.Now},
 		timeout: opts.ProbeTimeout,
 		settings: lean.Settings{
-			Limits:     lean.Limits{Object: opts.BodyLimit, List: opts.ListLimit},
+			Limits:     opts.Limits,
 			Backoff:    opts.Backoff,
+			Quarantine: opts.Quarantine,
 			PageSize:   opts.PageSize,
 			WatchIdle:  opts.WatchIdle,
 			ListIdle:   opts.ListIdle,

@@ -16,35 +16,21 @@ import (
 	"github.com/upstreamd/upstreamd/internal/ref"
 )
 
-// Limits bounds what is read of one answer, in bytes.
-type Limits struct {
-	Object int64 // one object, or one watch event; default 4 MiB
-	List   int64 // one page of a list; default 1 GiB (watch caches ignore page sizes)
-}
-
-func (l Limits) withDefaults() Limits {
-	if l.Object <= 0 {
-		l.Object = 4 << 20
-	}
-	if l.List <= 0 {
-		l.List = 1 << 30
-	}
-	return l
-}
-
 // Decoder reads objects, lists or watch events from the JSON body of an answer. It is not safe for concurrent use.
 type Decoder struct {
 	limits Limits
 	meter  *meter
 	scan   scanner
 	broken int // lines in a row that could not be read
+	census *census
 }
 
 // NewDecoder reads from body what want asks for.
 func NewDecoder(body io.Reader, want ref.Want, limits Limits) *Decoder {
-	m := &meter{in: body, total: math.MaxInt64}
+	limits = limits.withDefaults()
+	m := &meter{in: body, total: math.MaxInt64, object: limits.Object, most: limits.List}
 	return &Decoder{
-		limits: limits.withDefaults(),
+		limits: limits,
 		meter:  m,
 		scan:   scanner{Decoder: newTokens(m), keep: newKeep(want)},
 	}
@@ -70,14 +56,19 @@ type Page struct {
 	Objects         []*ref.Object
 	ResourceVersion string
 	Continue        string // token for the next page; empty on the last one
+
+	size int64 // bytes that were read of it
 }
 
 // List reads a body that holds a list. A page that can't be read to its end is an error: half a list would look like deletions.
-func (d *Decoder) List() (Page, error) {
+func (d *Decoder) List() (Page, error) { return d.list(d.limits.List) }
+
+// list is List for what may be read of a list after the pages before.
+func (d *Decoder) list(left int64) (Page, error) {
 	var page Page
 	var isList bool
 	d.scan.strs = strs{}
-	d.meter.total = d.limits.List
+	d.meter.total = left
 	d.allow(d.limits.Object)
 	err := d.guard(func() error {
 		return d.scan.members("list", func(name []byte) error {
@@ -103,7 +94,7 @@ func (d *Decoder) List() (Page, error) {
 						return fmt.Errorf("%s: %w", identity(o), err)
 					}
 					page.Objects = append(page.Objects, o)
-					return nil
+					return d.census.add(o)
 				})
 			default:
 				return d.scan.SkipValue()
@@ -116,6 +107,7 @@ func (d *Decoder) List() (Page, error) {
 	case !isList:
 		return Page{}, errors.New("read list: the answer is not a list")
 	}
+	page.size = left - d.meter.total
 	return page, nil
 }
 

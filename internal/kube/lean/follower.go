@@ -31,6 +31,8 @@ type follower struct {
 	paged  bool           // the server has no streaming lists
 	absent bool           // it was told that the resource is not served
 	last   *stream        // the watch that was opened last
+	census *census        // of the list that counts, and the watches after it; last writes it while it is read
+	again  bool           // list before going on: a watch went over a limit
 	work   sync.WaitGroup // goroutines that read streams
 
 	mu      sync.Mutex // guards what follows: a list may be under way when the reflector stops
@@ -49,6 +51,8 @@ var (
 	errStopped = apierrors.NewResourceExpired("stopped")
 	// errPaged makes the reflector list before it watches.
 	errPaged = apierrors.NewBadRequest("the server has no streaming lists")
+	// errOverLimit makes the reflector list: from where a watch went over a limit, it would do so again, whatever went since.
+	errOverLimit = apierrors.NewResourceExpired("a limit was exceeded")
 	// errShort says that a server ended a watch at once and without a word.
 	errShort = errors.New("watch closed at once, without an event")
 )
@@ -139,10 +143,13 @@ func (f *follower) settle(ctx context.Context) {
 		return
 	}
 	healthy := last.lived >= healthyAfter
-	if healthy {
-		f.pace.succeeded()
-	}
+	f.pace.lived(last.lived)
+	f.again = overLimit(last.err) && !last.listing
 	switch {
+	case overLimit(last.err):
+		// Perhaps it does not know streaming lists, and never marks their end.
+		f.paged = f.paged || errors.Is(last.err, errTooLong)
+		f.failed(last.err)
 	case errors.Is(last.err, errNotStreaming):
 		f.paged = true
 		f.source.settings.Logger.Info().Str("path", f.source.path).Msg("server has no streaming lists, asking for pages")
@@ -161,7 +168,7 @@ func (f *follower) settle(ctx context.Context) {
 func (f *follower) ListWithContext(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
 	var page Page
 	err := f.attempt(ctx, func() (err error) {
-		page, err = f.source.List(ctx, options.ResourceVersion)
+		page, f.census, err = f.source.list(ctx, options.ResourceVersion)
 		return err
 	}, func(error) bool { return false })
 	if err != nil {
@@ -175,8 +182,12 @@ func (f *follower) WatchWithContext(ctx context.Context, options metav1.ListOpti
 	streaming := options.SendInitialEvents != nil && *options.SendInitialEvents
 	var opened *stream
 	err := f.attempt(ctx, func() (err error) {
-		if streaming && f.paged {
+		switch {
+		case streaming && f.paged:
 			return errPaged
+		case !streaming && f.again:
+			f.again = false
+			return errOverLimit
 		}
 		opened, err = f.open(ctx, options, streaming)
 		return err

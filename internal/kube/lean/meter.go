@@ -2,13 +2,10 @@ package lean
 
 import (
 	"bytes"
-	"errors"
-	"fmt"
 	"io"
-)
 
-// ErrTooLarge says that an event, an object or a list holds more bytes than is allowed.
-var ErrTooLarge = errors.New("too large")
+	"github.com/upstreamd/upstreamd/internal/ref"
+)
 
 // meter hands bytes on to the decoder up to a limit, and remembers why reading ended. The limit is an offset in what was handed on
 // since the last rewind, so that it can be moved from one event to the next although the decoder reads ahead.
@@ -17,7 +14,9 @@ type meter struct {
 	n     int64 // handed on since the last rewind
 	limit int64
 	total int64 // still allowed over the whole body; counts down
-	err   error // why reading ended, other than io.EOF
+
+	object, most int64 // what the limits were, for errors
+	err          error // why reading ended, other than io.EOF
 }
 
 func (m *meter) Read(p []byte) (int, error) {
@@ -25,8 +24,12 @@ func (m *meter) Read(p []byte) (int, error) {
 		return 0, m.err
 	}
 	room := min(m.limit-m.n, m.total)
-	if room <= 0 {
-		m.err = ErrTooLarge
+	switch {
+	case m.total <= 0:
+		m.err = tooLarge(ref.LimitListSize, m.most)
+		return 0, m.err
+	case room <= 0:
+		m.err = tooLarge(ref.LimitObjectSize, m.object)
 		return 0, m.err
 	}
 	n, err := m.in.Read(p[:min(int64(len(p)), room)])
@@ -58,5 +61,5 @@ func (m *meter) skipLine(unread []byte, limit int64) error {
 		}
 		skipped += int64(n)
 	}
-	return fmt.Errorf("%w: no end of line within %d bytes", ErrTooLarge, limit)
+	return tooLarge(ref.LimitObjectSize, limit)
 }

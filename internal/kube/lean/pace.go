@@ -15,6 +15,15 @@ type Backoff struct {
 	Jitter       float64
 }
 
+// after is the wait after so many failures before this one.
+func (b Backoff) after(failures int) time.Duration {
+	wait := min(b.Initial<<min(failures, 16), b.Max)
+	if b.Jitter > 0 {
+		wait += time.Duration(rand.Float64() * b.Jitter * float64(wait)) //nolint:gosec // no secret
+	}
+	return wait
+}
+
 // defaultBackoff is what a zero Backoff means.
 var defaultBackoff = Backoff{Initial: 500 * time.Millisecond, Max: 30 * time.Second, Jitter: 0.5}
 
@@ -30,20 +39,35 @@ type pace struct {
 	backoff  Backoff
 	failures int           // in a row
 	due      time.Duration // to be waited before the next attempt
+
+	quarantine  Backoff
+	quarantines int           // in a row
+	quarantined time.Duration // the last one
 }
 
 func (p *pace) failed(err error) {
-	p.due = min(p.backoff.Initial<<min(p.failures, 16), p.backoff.Max)
-	if p.backoff.Jitter > 0 {
-		p.due += time.Duration(rand.Float64() * p.backoff.Jitter * float64(p.due)) //nolint:gosec // no secret
+	if overLimit(err) {
+		p.due = p.quarantine.after(p.quarantines)
+		p.quarantined = p.due
+		p.quarantines++
+		return
 	}
+	p.due = p.backoff.after(p.failures)
 	p.failures++
 	if seconds, ok := apierrors.SuggestsClientDelay(err); ok {
 		p.due = max(p.due, min(time.Duration(seconds)*time.Second, maxRetryAfter))
 	}
 }
 
-func (p *pace) succeeded() { p.failures, p.due = 0, 0 }
+// lived notes that a watch was open for so long.
+func (p *pace) lived(d time.Duration) {
+	if d >= healthyAfter {
+		p.failures, p.due = 0, 0
+	}
+	if d > p.quarantined {
+		p.quarantines, p.quarantined = 0, 0
+	}
+}
 
 // wait waits for what is due, or until sooner or ctx ends that.
 func (p *pace) wait(ctx context.Context, sooner <-chan struct{}) error {
@@ -58,7 +82,7 @@ func (p *pace) wait(ctx context.Context, sooner <-chan struct{}) error {
 	case <-timer.C:
 		return nil
 	case <-sooner:
-		p.failures = 0
+		p.failures, p.quarantines = 0, 0
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()

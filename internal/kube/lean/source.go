@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -26,11 +27,14 @@ var ErrSilent = errors.New("no sign of life")
 
 // Settings of a Source; zero values are the defaults.
 type Settings struct {
-	Limits    Limits
-	Backoff   Backoff
-	PageSize  int           // objects per page of a list; default 500
-	WatchIdle time.Duration // default 150 s; API servers send a bookmark about once a minute
-	ListIdle  time.Duration // default 60 s
+	Limits  Limits
+	Backoff Backoff
+	// Quarantine is the wait after a server went over a limit. It begins anew once a watch lived for longer than the last wait.
+	// Default: Backoff.
+	Quarantine Backoff
+	PageSize   int           // objects per page of a list; default 500
+	WatchIdle  time.Duration // default 150 s; API servers send a bookmark about once a minute
+	ListIdle   time.Duration // default 60 s
 	// StreamIdle is how long a streaming list may pause before its end is marked. Servers before 1.27 do not know streaming lists and
 	// never mark it; they are asked for pages then. Default 15 s.
 	StreamIdle time.Duration
@@ -44,6 +48,9 @@ func (s Settings) withDefaults() Settings {
 	s.Limits = s.Limits.withDefaults()
 	if s.Backoff == (Backoff{}) {
 		s.Backoff = defaultBackoff
+	}
+	if s.Quarantine == (Backoff{}) {
+		s.Quarantine = s.Backoff
 	}
 	s.PageSize = cmp.Or(s.PageSize, 500)
 	s.WatchIdle = cmp.Or(s.WatchIdle, 150*time.Second)
@@ -73,33 +80,50 @@ func NewSource(conn *client.Conn, path string, want ref.Want, settings Settings,
 // List reads everything, page by page. version is the resourceVersion to list at: "" is a consistent read, "0" whatever the server
 // has in its cache, any other at least that.
 func (s *Source) List(ctx context.Context, version string) (Page, error) {
+	all, _, err := s.list(ctx, version)
+	return all, err
+}
+
+// list is List, and the census of what is there.
+func (s *Source) list(ctx context.Context, version string) (Page, *census, error) {
+	l := s.settings.Limits
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	if l.ListTime > 0 {
+		defer time.AfterFunc(l.ListTime, func() { cancel(l.tooLong()) }).Stop()
+	}
 	var all Page
+	counted := newCensus(l)
 	query := url.Values{"limit": {strconv.Itoa(s.settings.PageSize)}}
 	if version != "" {
 		query.Set("resourceVersion", version)
 	}
-	for {
-		page, err := s.page(ctx, query)
+	for pages := 1; ; pages++ {
+		if l.Pages > 0 && pages > l.Pages {
+			return Page{}, nil, tooLarge(ref.LimitPages, int64(l.Pages))
+		}
+		page, err := s.page(ctx, query, l.List-all.size, counted)
 		if err != nil && all.Continue != "" && apierrors.IsResourceExpired(err) {
 			// The pages outlived the server's memory of their resourceVersion: once more, in one piece.
-			all, query = Page{}, url.Values{}
-			page, err = s.page(ctx, query)
+			all, counted, query = Page{}, newCensus(l), url.Values{}
+			page, err = s.page(ctx, query, l.List, counted)
 		}
 		if err != nil {
-			return Page{}, err
+			return Page{}, nil, err
 		}
+		all.size += page.size
 		all.Objects = append(all.Objects, page.Objects...)
 		all.Continue = page.Continue
 		all.ResourceVersion = cmp.Or(all.ResourceVersion, page.ResourceVersion)
 		if page.Continue == "" {
-			return all, nil
+			return all, counted, nil
 		}
 		query.Del("resourceVersion") // it is in the token
 		query.Set("continue", page.Continue)
 	}
 }
 
-func (s *Source) page(ctx context.Context, query url.Values) (Page, error) {
+func (s *Source) page(ctx context.Context, query url.Values, left int64, counted *census) (Page, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	idle := newWatchdog(s.settings.ListIdle, cancel)
@@ -108,25 +132,35 @@ func (s *Source) page(ctx context.Context, query url.Values) (Page, error) {
 	if err != nil {
 		return Page{}, err
 	}
-	defer client.Drain(resp.Body)
-	page, err := NewDecoder(idle.reader(resp.Body), s.want, s.settings.Limits).List()
+	decoder := NewDecoder(idle.reader(resp.Body), s.want, s.settings.Limits)
+	decoder.census = counted
+	page, err := decoder.list(left)
+	if err != nil {
+		_ = resp.Body.Close() // however much is left of it
+		return Page{}, client.Cause(ctx, err)
+	}
+	client.Drain(resp.Body)
 	for _, o := range page.Objects {
 		s.place(o)
 	}
-	return page, client.Cause(ctx, err)
+	return page, nil
 }
 
 func (s *Source) open(ctx context.Context, query url.Values) (*http.Response, error) {
 	if s.want.Selector != "" {
 		query.Set("labelSelector", s.want.Selector)
 	}
-	return s.conn.Do(ctx, client.Request{Path: s.path, Query: query})
+	resp, err := s.conn.Do(ctx, client.Request{Path: s.path, Query: query})
+	if errors.Is(err, client.ErrCompressed) {
+		err = fmt.Errorf("%w: %w", err, &ref.OverLimit{Limit: ref.LimitCompressed})
+	}
+	return resp, err
 }
 
 // Watch lists and watches until ctx ends. Everything is told to emit, by one goroutine at a time; nothing is told after Watch has
 // returned. Failures are tried again for ever, at the pace of Settings.Backoff.
 func (s *Source) Watch(ctx context.Context, emit ref.Emit) {
-	f := &follower{source: s, emit: emit, pace: pace{backoff: s.settings.Backoff}}
+	f := &follower{source: s, emit: emit, pace: pace{backoff: s.settings.Backoff, quarantine: s.settings.Quarantine}}
 	defer f.stop()
 	// What the reflector has to say is said by Failed events.
 	quiet := logr.Discard()

@@ -212,11 +212,11 @@ func TestWatchSays(t *testing.T) {
 		"too large without a name": {
 			script: []http.HandlerFunc{
 				kt.Watch(kt.Event("ADDED", a1), kt.InitialEnd(3), kt.Pause, `{"type":"MODIFIED","object":{"x":"`+strings.Repeat("x", 5000)+`"}}`),
-				kt.Watch(kt.Event("MODIFIED", a2)),
+				kt.Watch(kt.Event("ADDED", a2), kt.InitialEnd(9)),
 			},
 			settings: Settings{Limits: Limits{Object: 1000}},
-			expect:   []string{"Listed ns/a@1", "Failed watch broken: too large", "Changed ns/a@2"},
-			asked:    []string{"", "resourceVersion=3"},
+			expect:   []string{"Listed ns/a@1", "Failed watch broken: too large", "Listed ns/a@2"},
+			asked:    []string{"", "sendInitialEvents"},
 		},
 		"a watch without a sign of life is opened anew": {
 			script: []http.HandlerFunc{kt.Watch(kt.Event("ADDED", a1), kt.InitialEnd(3)), kt.Watch(kt.Event("MODIFIED", a2))},

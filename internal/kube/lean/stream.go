@@ -20,11 +20,13 @@ var errNotStreaming = errors.New("the end of the streaming list was not marked")
 // stream is one open watch. A goroutine of its own reads it; what that found out may be read once done is closed.
 type stream struct {
 	events  int
+	listing bool // the end of a streaming list was not reached
 	lived   time.Duration
 	err     error // why it ended; nil: the server closed it, or it was stopped
 	done    chan struct{}
 	results chan watch.Event
 	cancel  context.CancelCauseFunc
+	census  *census
 }
 
 var errUnneeded = errors.New("watch stopped")
@@ -43,7 +45,10 @@ func (f *follower) open(parent context.Context, options metav1.ListOptions, stre
 		cancel(nil)
 		return nil, err
 	}
-	s := &stream{done: make(chan struct{}), results: make(chan watch.Event, 64), cancel: cancel}
+	if streaming {
+		f.census = newCensus(f.source.settings.Limits)
+	}
+	s := &stream{done: make(chan struct{}), results: make(chan watch.Event, 64), cancel: cancel, census: f.census, listing: streaming}
 	f.work.Go(func() {
 		defer close(s.done)
 		defer close(s.results)
@@ -59,6 +64,8 @@ func (f *follower) open(parent context.Context, options metav1.ListOptions, stre
 
 // read hands on events until the stream ends, and returns why it did.
 func (s *stream) read(ctx context.Context, source *Source, decoder *Decoder, idle *watchdog, version string, streaming bool) error {
+	listed := s.bound(source.settings.Limits, streaming)
+	defer listed()
 	for {
 		if streaming {
 			idle.reset(source.settings.StreamIdle)
@@ -92,13 +99,40 @@ func (s *stream) read(ctx context.Context, source *Source, decoder *Decoder, idl
 		if o.Err != nil {
 			source.settings.Logger.Debug().Err(o.Err).Str("path", source.path).Str("object", identity(o)).Msg("object can't be read")
 		}
+		if unknown, err := s.count(e.Type, o); err != nil {
+			return fmt.Errorf("watch given up: %w", err)
+		} else if unknown {
+			continue
+		}
 		i := newItem(o, version)
 		if e.InitialEnd {
-			i.initialEnd, streaming = true, false
+			i.initialEnd, streaming, s.listing = true, false, false
+			listed()
 		}
 		if !s.send(ctx, watch.Event{Type: e.Type, Object: i}) {
 			return reason(ctx, ctx.Err(), streaming)
 		}
+	}
+}
+
+// bound gives a streaming list up when it takes too long. listed says that it is there.
+func (s *stream) bound(l Limits, streaming bool) (listed func()) {
+	if !streaming || l.ListTime <= 0 {
+		return func() {}
+	}
+	timer := time.AfterFunc(l.ListTime, func() { s.cancel(l.tooLong()) })
+	return func() { timer.Stop() }
+}
+
+// count keeps the census. unknown is the end of an object that never was.
+func (s *stream) count(t watch.EventType, o *ref.Object) (unknown bool, err error) {
+	switch t {
+	case watch.Added, watch.Modified:
+		return false, s.census.add(o)
+	case watch.Deleted:
+		return !s.census.remove(o), nil
+	default:
+		return false, nil
 	}
 }
 
@@ -113,14 +147,17 @@ func (s *stream) send(ctx context.Context, e watch.Event) bool {
 
 // reason makes of the error that ended the reading what there is to say; nil where all is in order.
 func reason(ctx context.Context, read error, streaming bool) error {
-	silent := errors.Is(context.Cause(ctx), ErrSilent)
+	cause := context.Cause(ctx)
+	silent := errors.Is(cause, ErrSilent)
 	stopped := ctx.Err() != nil
 	closed := read == io.EOF //nolint:errorlint // Decoder returns io.EOF itself; wrapped it means something else
 	switch {
+	case overLimit(cause):
+		return fmt.Errorf("list given up: %w", cause)
 	case silent && streaming:
 		return errNotStreaming
 	case silent:
-		return fmt.Errorf("watch given up: %w", context.Cause(ctx))
+		return fmt.Errorf("watch given up: %w", cause)
 	case stopped, closed:
 		return nil //nolint:nilerr // being stopped is no failure
 	}

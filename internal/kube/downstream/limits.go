@@ -1,0 +1,32 @@
+package downstream
+
+import (
+	"cmp"
+	"time"
+
+	"github.com/upstreamd/upstreamd/internal/kube/lean"
+)
+
+// DefaultLimits are what one SyncTarget may send of one kind. The largest clusters that Kubernetes is made for hold 150,000 Pods.
+func DefaultLimits() lean.Limits {
+	return lean.Limits{
+		Object:   4 << 20, // what etcd takes is 1.5 MiB
+		List:     4 << 30,
+		Objects:  200_000,
+		Kept:     512 << 20,
+		Pages:    5_000, // of 500 objects; some may be empty
+		ListTime: 10 * time.Minute,
+	}
+}
+
+func limitsOf(l lean.Limits) lean.Limits {
+	d := DefaultLimits()
+	return lean.Limits{
+		Object:   cmp.Or(l.Object, d.Object),
+		List:     cmp.Or(l.List, d.List),
+		Objects:  cmp.Or(l.Objects, d.Objects),
+		Kept:     cmp.Or(l.Kept, d.Kept),
+		Pages:    cmp.Or(l.Pages, d.Pages),
+		ListTime: cmp.Or(l.ListTime, d.ListTime),
+	}
+}

@@ -1,0 +1,80 @@
+package lean
+
+import (
+	"hash/maphash"
+	"math"
+
+	"github.com/upstreamd/upstreamd/internal/ref"
+)
+
+// census knows which objects a server says that there are, from a list on, and how many bytes have to be kept of each: what comes
+// over a connection must not take any amount of memory downstream of it. An object costs about 20 bytes here, for names are kept as
+// hashes; whoever makes the objects cannot know the seed, so cannot make two fall together. nil counts nothing.
+type census struct {
+	objects, kept int64 // at most; 0: any number
+	seed          maphash.Seed
+	sizes         map[uint64]uint32
+	total         int64 // of sizes
+}
+
+// newCensus is nil if the limits ask for none.
+func newCensus(l Limits) *census {
+	if l.Objects <= 0 && l.Kept <= 0 {
+		return nil
+	}
+	return &census{objects: l.Objects, kept: l.Kept, seed: maphash.MakeSeed(), sizes: map[uint64]uint32{}}
+}
+
+// add takes an object that is there, new or changed. An error says that it is one too many; then it is not taken.
+func (c *census) add(o *ref.Object) error {
+	if c == nil {
+		return nil
+	}
+	key, size := c.key(o), size(o)
+	before, known := c.sizes[key]
+	if !known && c.objects > 0 && int64(len(c.sizes)) >= c.objects {
+		return tooLarge(ref.LimitObjects, c.objects)
+	}
+	total := c.total - int64(before) + int64(size)
+	if c.kept > 0 && total > c.kept {
+		return tooLarge(ref.LimitKept, c.kept)
+	}
+	c.sizes[key], c.total = size, total
+	return nil
+}
+
+// remove takes an object out, and reports whether it was there: deletions of what never was would be kept, too, until they are read.
+func (c *census) remove(o *ref.Object) bool {
+	if c == nil {
+		return true
+	}
+	key := c.key(o)
+	before, known := c.sizes[key]
+	c.total -= int64(before)
+	delete(c.sizes, key)
+	return known
+}
+
+func (c *census) key(o *ref.Object) uint64 {
+	var h maphash.Hash
+	h.SetSeed(c.seed)
+	for _, part := range []string{string(o.Workspace), o.Namespace, o.Name} {
+		_, _ = h.WriteString(part)
+		_ = h.WriteByte(0) // does not stand in names
+	}
+	return h.Sum64()
+}
+
+// size is what an object keeps of what the server sent, but for its names.
+func size(o *ref.Object) uint32 {
+	n := len(o.Status) + len(o.Raw)
+	for _, m := range []map[string]string{o.Labels, o.Annotations} {
+		for key, value := range m {
+			n += len(key) + len(value)
+		}
+	}
+	for _, m := range o.Managers {
+		n += len(m.Fields)
+	}
+	return uint32(min(n, math.MaxUint32)) //nolint:gosec // bounded by min
+}

@@ -1,0 +1,227 @@
+package lean
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	kt "github.com/upstreamd/upstreamd/internal/kube/kubetest"
+	"github.com/upstreamd/upstreamd/internal/ref"
+)
+
+// bulk is the JSON of objects o0, o1, …, each with a status of so many bytes.
+func bulk(from, to, status int) []string {
+	var objects []string
+	for i := from; i < to; i++ {
+		objects = append(objects, fmt.Sprintf(`{"metadata":{"name":"o%d","resourceVersion":"%d"},"status":"%s"}`, i, i+1, strings.Repeat("x", status-2)))
+	}
+	return objects
+}
+
+func eventsOf(kind string, objects ...string) []string {
+	var all []string
+	for _, o := range objects {
+		all = append(all, kt.Event(kind, o))
+	}
+	return all
+}
+
+// streamed answers a streaming list, then goes on with events.
+func streamed(objects []string, then ...string) http.HandlerFunc {
+	return kt.Watch(append(append(eventsOf("ADDED", objects...), kt.InitialEnd(100)), then...)...)
+}
+
+// inPages answers in pages of one object each.
+func inPages(objects []string) []http.HandlerFunc {
+	steps := []http.HandlerFunc{kt.NoStreamingLists}
+	for i, o := range objects {
+		next := fmt.Sprint(i)
+		if i == len(objects)-1 {
+			next = ""
+		}
+		steps = append(steps, kt.List("100", next, o))
+	}
+	return append(steps, kt.Watch())
+}
+
+// trickle answers slowly with parts that never come to an end.
+func trickle(head, part string, every time.Duration) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, head)
+		for r.Context().Err() == nil {
+			if _, err := io.WriteString(w, part); err != nil {
+				return
+			}
+			w.(http.Flusher).Flush()
+			kt.Sleep(r, every)
+		}
+	}
+}
+
+// TestLimits takes a server up to each limit, which is in order, and beyond it: then what was known stays, and it is tried again,
+// with a whole list, after the quarantine.
+func TestLimits(t *testing.T) {
+	const small = 10
+	size := len(fmt.Sprintf(`{"kind":"List","apiVersion":"v1","metadata":{"resourceVersion":"100","continue":""},"items":[%s]}`, bulk(0, 1, small)[0]))
+	for name, tc := range map[string]struct {
+		limits Limits
+		script []http.HandlerFunc
+		over   ref.Limit // "": none
+		listed int       // objects in the first list; -1: there is none
+		later  int       // changes after it
+	}{
+		"objects, streamed, at the limit":     {limits: Limits{Objects: 3}, script: []http.HandlerFunc{streamed(bulk(0, 3, small))}, listed: 3},
+		"objects, streamed, one more":         {limits: Limits{Objects: 3}, script: []http.HandlerFunc{streamed(bulk(0, 4, small))}, listed: -1, over: ref.LimitObjects},
+		"objects, in one page, at the limit":  {limits: Limits{Objects: 3}, script: []http.HandlerFunc{kt.NoStreamingLists, kt.List("9", "", bulk(0, 3, small)...), kt.Watch()}, listed: 3},
+		"objects, in one page, one more":      {limits: Limits{Objects: 3}, script: []http.HandlerFunc{kt.NoStreamingLists, kt.List("9", "", bulk(0, 4, small)...)}, listed: -1, over: ref.LimitObjects},
+		"objects, page by page, at the limit": {limits: Limits{Objects: 3}, script: inPages(bulk(0, 3, small)), listed: 3},
+		"objects, page by page, one more":     {limits: Limits{Objects: 3}, script: inPages(bulk(0, 4, small)), listed: -1, over: ref.LimitObjects},
+		"objects, added later, at the limit":  {limits: Limits{Objects: 3}, script: []http.HandlerFunc{streamed(bulk(0, 2, small), eventsOf("ADDED", bulk(2, 3, small)...)...)}, listed: 2, later: 1},
+		"objects, added later, one more":      {limits: Limits{Objects: 3}, script: []http.HandlerFunc{streamed(bulk(0, 2, small), eventsOf("ADDED", bulk(2, 4, small)...)...)}, listed: 2, later: 1, over: ref.LimitObjects},
+		"objects, called changes, one more":   {limits: Limits{Objects: 3}, script: []http.HandlerFunc{streamed(bulk(0, 2, small), eventsOf("MODIFIED", bulk(2, 4, small)...)...)}, listed: 2, later: 1, over: ref.LimitObjects},
+		"objects, for some that went": {limits: Limits{Objects: 3}, listed: 3, later: 6, script: []http.HandlerFunc{streamed(bulk(0, 3, small),
+			append(append(eventsOf("DELETED", bulk(0, 3, small)...), eventsOf("ADDED", bulk(3, 5, small)...)...), eventsOf("MODIFIED", bulk(4, 5, small)...)...)...)}},
+		"objects, for some that never were": {limits: Limits{Objects: 2}, listed: 2, over: ref.LimitObjects, script: []http.HandlerFunc{streamed(bulk(0, 2, small),
+			append(eventsOf("DELETED", bulk(7, 9, small)...), eventsOf("ADDED", bulk(3, 4, small)...)...)...)}},
+		"kept, at the limit":                   {limits: Limits{Kept: 300}, script: []http.HandlerFunc{streamed(bulk(0, 3, 100))}, listed: 3},
+		"kept, one byte more":                  {limits: Limits{Kept: 299}, script: []http.HandlerFunc{streamed(bulk(0, 3, 100))}, listed: -1, over: ref.LimitKept},
+		"kept, grown to the limit":             {limits: Limits{Kept: 120}, script: []http.HandlerFunc{streamed(bulk(0, 1, 100), eventsOf("MODIFIED", bulk(0, 1, 120)...)...)}, listed: 1, later: 1},
+		"kept, grown beyond the limit":         {limits: Limits{Kept: 119}, script: []http.HandlerFunc{streamed(bulk(0, 1, 100), eventsOf("MODIFIED", bulk(0, 1, 120)...)...)}, listed: 1, over: ref.LimitKept},
+		"pages, at the limit":                  {limits: Limits{Pages: 3}, script: inPages(bulk(0, 3, small)), listed: 3},
+		"pages, one more":                      {limits: Limits{Pages: 3}, script: inPages(bulk(0, 4, small)), listed: -1, over: ref.LimitPages},
+		"pages without end":                    {limits: Limits{Pages: 1000}, script: []http.HandlerFunc{kt.NoStreamingLists, kt.List("9", "more")}, listed: -1, over: ref.LimitPages},
+		"list, at the limit":                   {limits: Limits{List: int64(size)}, script: []http.HandlerFunc{kt.NoStreamingLists, kt.List("100", "", bulk(0, 1, small)...), kt.Watch()}, listed: 1},
+		"list, one byte more":                  {limits: Limits{List: int64(size) - 1}, script: []http.HandlerFunc{kt.NoStreamingLists, kt.List("100", "", bulk(0, 1, small)...)}, listed: -1, over: ref.LimitListSize},
+		"list, all pages, at the limit":        {limits: Limits{List: 3*int64(size) + 2}, script: inPages(bulk(0, 3, small)), listed: 3},
+		"list, all pages, one byte more":       {limits: Limits{List: 3*int64(size) + 1}, script: inPages(bulk(0, 3, small)), listed: -1, over: ref.LimitListSize},
+		"a list without end":                   {limits: Limits{List: 1 << 20}, script: []http.HandlerFunc{kt.NoStreamingLists, endlessly(`{"items":[`, `{"metadata":{"name":"a"}},`)}, listed: -1, over: ref.LimitListSize},
+		"an object without end":                {limits: Limits{Object: 1 << 16}, script: []http.HandlerFunc{kt.NoStreamingLists, endlessly(`{"items":[{"a":"`, "xxxxxxxx")}, listed: -1, over: ref.LimitObjectSize},
+		"a line without end":                   {limits: Limits{Object: 1 << 16}, script: []http.HandlerFunc{endlessly(`{"type":"ADDED","object":{"a":"`, "xxxxxxxx")}, listed: -1, over: ref.LimitObjectSize},
+		"a named line without end":             {limits: Limits{Object: 1 << 16}, script: []http.HandlerFunc{endlessly(`{"type":"ADDED","object":{"metadata":{"name":"a"},"a":"`, "xxxxxxxx")}, listed: -1, over: ref.LimitObjectSize},
+		"a page that takes for ever":           {limits: Limits{ListTime: 5 * time.Minute}, script: []http.HandlerFunc{kt.NoStreamingLists, trickle(`{"items":[`, `{"metadata":{"name":"a"}},`, 30*time.Second)}, listed: -1, over: ref.LimitListTime},
+		"a streaming list that takes for ever": {limits: Limits{ListTime: 5 * time.Minute}, script: []http.HandlerFunc{trickle("", kt.Event("ADDED", a1)+"\n", 10*time.Second)}, listed: -1, over: ref.LimitListTime},
+		"a list within its time":               {limits: Limits{ListTime: 5 * time.Minute}, script: []http.HandlerFunc{trickle(kt.Event("ADDED", a1)+"\n"+kt.InitialEnd(4)+"\n", kt.Bookmark(5)+"\n", 10*time.Second)}, listed: 1},
+		"compressed":                           {script: []http.HandlerFunc{func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Content-Encoding", "gzip") }}, listed: -1, over: ref.LimitCompressed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				quarantine := Backoff{Initial: 10 * time.Minute, Max: time.Hour}
+				r, _ := source(t, kt.NewScript(tc.script...), ref.Want{}, Settings{Limits: tc.limits, Quarantine: quarantine, WatchIdle: time.Hour})
+				time.Sleep(9 * time.Minute)
+				synctest.Wait()
+				checkSaid(t, r.Events(), tc.over, tc.listed, tc.later)
+			})
+		})
+	}
+}
+
+// endlessly answers as fast as it is read.
+func endlessly(head, part string) http.HandlerFunc {
+	part = strings.Repeat(part, 1000)
+	return func(w http.ResponseWriter, r *http.Request) {
+		_, err := io.WriteString(w, head)
+		for err == nil && r.Context().Err() == nil {
+			_, err = io.WriteString(w, part)
+		}
+	}
+}
+
+func checkSaid(t *testing.T, said []ref.Event, over ref.Limit, listed, later int) {
+	t.Helper()
+	got := struct {
+		Over          ref.Limit
+		Listed, Later int
+	}{Listed: -1}
+	want := got
+	want.Over, want.Listed, want.Later = over, listed, later
+	for _, e := range said {
+		switch e.Type {
+		case ref.Listed:
+			got.Listed = len(e.Objects)
+		case ref.Failed:
+			limit := (*ref.OverLimit)(nil)
+			if !errors.As(e.Err, &limit) || got.Over != "" {
+				t.Fatalf("failed: %v", e.Err)
+			}
+			got.Over = limit.Limit
+		default:
+			got.Later++
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
+// TestQuarantine: the pauses grow, nothing is asked during one, what was known stays, and a list, not a watch from where it went wrong,
+// follows.
+func TestQuarantine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		var mu sync.Mutex
+		var asked []string
+		tooMany := bulk(0, 4, 10)
+		steps := []http.HandlerFunc{
+			streamed(tooMany[:2], kt.Pause, kt.Event("ADDED", tooMany[2]), kt.Event("ADDED", tooMany[3])),
+			streamed(tooMany), streamed(tooMany), streamed(tooMany), streamed(tooMany[:1]),
+		}
+		script := kt.NewScript(steps...)
+		h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			mu.Lock()
+			asked = append(asked, fmt.Sprintf("%v %v", time.Since(began).Round(time.Second), r.URL.Query().Get("sendInitialEvents")))
+			mu.Unlock()
+			script.ServeHTTP(w, r)
+		})
+		r, _ := source(t, h, ref.Want{}, Settings{Limits: Limits{Objects: 3}, Quarantine: Backoff{Initial: time.Minute, Max: 3 * time.Minute}, WatchIdle: time.Hour})
+		time.Sleep(20 * time.Minute)
+		synctest.Wait()
+		mu.Lock()
+		defer mu.Unlock()
+		if diff := cmp.Diff([]string{"0s true", "1m3s true", "3m3s true", "6m3s true", "9m3s true"}, asked); diff != "" {
+			t.Errorf("asked (-want +got)\n%s", diff)
+		}
+		var said []string
+		for _, e := range r.Events() {
+			said = append(said, strings.Fields(kt.Short(e))[0])
+		}
+		if diff := cmp.Diff([]string{"Listed", "Changed", "Failed", "Failed", "Failed", "Failed", "Listed"}, said); diff != "" {
+			t.Errorf("said (-want +got)\n%s", diff)
+		}
+	})
+}
+
+// TestQuarantineIsForgotten: whoever was in order for longer than the last pause begins with the first one again.
+func TestQuarantineIsForgotten(t *testing.T) {
+	p := pace{quarantine: Backoff{Initial: time.Minute, Max: 10 * time.Minute}}
+	over := tooLarge(ref.LimitObjects, 1)
+	for _, step := range []struct {
+		lived, want time.Duration
+	}{{0, time.Minute}, {time.Second, 2 * time.Minute}, {2 * time.Minute, 4 * time.Minute}, {4*time.Minute + 1, time.Minute}, {0, 2 * time.Minute}} {
+		p.lived(step.lived)
+		p.failed(over)
+		if p.due != step.want {
+			t.Errorf("after %v of life: a pause of %v, want %v", step.lived, p.due, step.want)
+		}
+	}
+}
+
+// TestAListAsideIsLimitedToo: what is read of one namespace.
+func TestAListAsideIsLimitedToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, conn := source(t, kt.NewScript(kt.List("9", "", bulk(0, 4, 10)...)), ref.Want{}, Settings{})
+		s := NewSource(conn, "/apis/apps/v1/namespaces/ns/deployments", ref.Want{}, Settings{Limits: Limits{Objects: 3}}, nil)
+		_, err := s.List(context.Background(), "")
+		if over := (*ref.OverLimit)(nil); !errors.As(err, &over) || over.Limit != ref.LimitObjects || !errors.Is(err, ErrTooLarge) {
+			t.Errorf("got %v", err)
+		}
+	})
+}
