@@ -1,0 +1,120 @@
+package lease
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/client-go/tools/leaderelection/resourcelock"
+)
+
+var errNotAsked = errors.New("the Lease has not been asked for yet")
+
+// lock is client-go's lock on a Lease that notes how long what it grants lasts. That is counted from when a renewal was sent off: others count
+// from when they saw it, which is later, and wait longer. So when they may take the Lease, the right has ended here for some time already,
+// for as much as the lease's duration is longer than its term.
+type lock struct {
+	*resourcelock.LeaseLock
+	term    time.Duration
+	elected func()
+	log     zerolog.Logger
+
+	mu     sync.Mutex
+	until  time.Time // when the right to write ends
+	ended  bool      // it does not begin again
+	holder string
+	asked  bool
+	err    error // of the last call, if that did not reach the Lease
+}
+
+// Get sees who holds the Lease.
+func (l *lock) Get(ctx context.Context) (*resourcelock.LeaderElectionRecord, []byte, error) {
+	record, raw, err := l.LeaseLock.Get(ctx)
+	if !apierrors.IsNotFound(err) { // it will be made
+		l.reached(ctx, err)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.holder = record.HolderIdentity; l.holder != l.Identity() {
+		l.until = time.Time{}
+	}
+	return record, raw, nil
+}
+
+// Create makes the Lease, and takes it.
+func (l *lock) Create(ctx context.Context, record resourcelock.LeaderElectionRecord) error {
+	began := time.Now()
+	err := l.LeaseLock.Create(ctx, record)
+	l.reached(ctx, err)
+	return l.granted(record, began, err)
+}
+
+// Update takes or renews the Lease, or gives it back.
+func (l *lock) Update(ctx context.Context, record resourcelock.LeaderElectionRecord) error {
+	began := time.Now()
+	err := l.LeaseLock.Update(ctx, record)
+	if !apierrors.IsNotFound(err) { // it was deleted, and will be made anew
+		l.reached(ctx, err)
+	}
+	return l.granted(record, began, err)
+}
+
+func (l *lock) granted(record resourcelock.LeaderElectionRecord, began time.Time, err error) error {
+	if err != nil {
+		return err
+	}
+	l.mu.Lock()
+	before := passed(l.until)
+	l.holder = record.HolderIdentity
+	if l.holder == l.Identity() && !l.ended {
+		l.until = began.Add(l.term)
+	}
+	begins := before && !passed(l.until)
+	l.mu.Unlock()
+	if begins {
+		l.log.Info().Msg("leading: statuses are written from here now")
+		l.elected()
+	}
+	return nil
+}
+
+// end takes the right to write away for good.
+func (l *lock) end() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.until, l.ended = time.Time{}, true
+}
+
+func (l *lock) holds() time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.until
+}
+
+// reached notes whether a call reached the Lease, and says so when that changes. An answer that another call follows says nothing of that, nor
+// does the end of a call that nobody waits for any more.
+func (l *lock) reached(ctx context.Context, err error) {
+	if apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) || errors.Is(context.Cause(ctx), context.Canceled) {
+		return
+	}
+	if err != nil {
+		err = fmt.Errorf("the Lease %s cannot be had: %w", l.Describe(), err)
+	}
+	l.mu.Lock()
+	before := l.err
+	l.asked, l.err = true, err
+	l.mu.Unlock()
+	switch {
+	case err != nil && before == nil:
+		l.log.Warn().Err(err).Msg("leader election does not go on, and is tried again")
+	case err == nil && before != nil:
+		l.log.Info().Msg("leader election goes on")
+	}
+}
