@@ -18,6 +18,7 @@ import (
 	"github.com/upstreamd/upstreamd/internal/config"
 	"github.com/upstreamd/upstreamd/internal/kube/client"
 	"github.com/upstreamd/upstreamd/internal/kube/downstream"
+	"github.com/upstreamd/upstreamd/internal/kube/lease"
 	"github.com/upstreamd/upstreamd/internal/kube/upstream"
 	"github.com/upstreamd/upstreamd/internal/metrics"
 	"github.com/upstreamd/upstreamd/supervisor"
@@ -32,6 +33,7 @@ type App struct {
 	metrics  *metrics.Metrics
 	policies *policyFolder
 	upstream *upstream.Client
+	election *lease.Election         // nil: there is none, and this daemon always writes
 	gates    featuregate.FeatureGate // asked by what is not stable yet
 	pace     pace
 	gate     gate // before what is served
@@ -72,7 +74,7 @@ func New(c *config.Configuration, log zerolog.Logger) (*App, error) {
 		rebound:   make(chan struct{}, 1),
 		listening: make(chan struct{}),
 	}
-	err := errors.Join(a.makeMetrics(), a.readPolicies(), a.makeUpstream(), a.readTargets(), a.makeGate(), a.setGates())
+	err := errors.Join(a.makeMetrics(), a.readPolicies(), a.makeUpstream(), a.makeElection(), a.readTargets(), a.makeGate(), a.setGates())
 	if err != nil {
 		return nil, err
 	}

@@ -46,8 +46,8 @@ func TestLeaderElection(t *testing.T) {
 		{name: "context of nothing", on: onAHub, leaderElection: `{enabled: true, context: c, namespace: ns}`, want: []string{`leaderElection.context: Forbidden: does nothing without kubeconfig`}},
 		{name: "no names", on: onAHub, leaderElection: `{enabled: true, name: ""}`, want: []string{`leaderElection.namespace: Required value`, `leaderElection.name: Required value`}},
 		{
-			name: "bad names", on: onAHub, leaderElection: `{enabled: true, namespace: N, name: "a b"}`,
-			want: []string{`leaderElection.namespace: Invalid value: "N"`, `leaderElection.name: Invalid value: "a b"`},
+			name: "bad names", on: onAHub, leaderElection: `{enabled: true, namespace: A-b, name: "a b"}`,
+			want: []string{`leaderElection.namespace: Invalid value: "A-b"`, `leaderElection.name: Invalid value: "a b"`},
 		},
 		{
 			name: "out of bounds", on: onAHub, leaderElection: `{enabled: true, namespace: ns, leaseDuration: 1s, renewDeadline: 0s, retryPeriod: 1ms}`,

@@ -42,7 +42,7 @@ type Election struct {
 func New(cfg *rest.Config, o Options) (*Election, error) {
 	cfg = rest.CopyConfig(cfg)
 	cfg.UserAgent, cfg.ContentType = o.UserAgent, runtime.ContentTypeJSON // as all other calls: not every server takes protobuf
-	cfg.Timeout = max(o.Renew/2, time.Second) // one call that hangs must not end a term
+	cfg.Timeout = max(o.Renew/2, time.Second)                             // one call that hangs must not end a term
 	client, err := kubernetes.NewForConfig(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("client for the Lease: %w", err)

@@ -1,0 +1,140 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/apimachinery/pkg/util/uuid"
+	"k8s.io/client-go/rest"
+
+	"github.com/upstreamd/upstreamd/internal/kube/client"
+	"github.com/upstreamd/upstreamd/internal/kube/lease"
+	"github.com/upstreamd/upstreamd/internal/ref"
+)
+
+// makeElection makes the daemon's part in the leader election, if it is to take part in one, and the gauge that says whether it leads.
+func (a *App) makeElection() error {
+	if a.config.LeaderElection.Enabled {
+		var err error
+		if a.election, err = a.newElection(); err != nil {
+			return err
+		}
+	}
+	leading := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Namespace: "upstreamd", Name: "leader", Help: "1 while this daemon has the right to write statuses, else 0: it stands by.",
+	}, func() float64 {
+		if a.leading() {
+			return 1
+		}
+		return 0
+	})
+	if err := a.registry.Register(leading); err != nil {
+		return fmt.Errorf("registering the metric of the leader election: %w", err)
+	}
+	return nil
+}
+
+func (a *App) newElection() (*lease.Election, error) {
+	c := a.config.LeaderElection
+	cfg, err := a.leaseConfig()
+	if err != nil {
+		return nil, err
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		return nil, fmt.Errorf("leaderElection: %w", err)
+	}
+	election, err := lease.New(cfg, lease.Options{
+		Namespace: c.Namespace, Name: c.Name, Identity: host + "_" + string(uuid.NewUUID()),
+		Duration: c.LeaseDuration.Duration, Renew: c.RenewDeadline.Duration, Retry: c.RetryPeriod.Duration,
+		Elected: a.mayWrite, UserAgent: a.agent, Logger: a.component("leader"),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("leaderElection: %w", err)
+	}
+	return election, nil
+}
+
+// leaseConfig leads to the API server that holds the Lease.
+func (a *App) leaseConfig() (*rest.Config, error) {
+	c := a.config.LeaderElection
+	if c.InCluster {
+		cfg, err := rest.InClusterConfig()
+		if err != nil {
+			return nil, fmt.Errorf("leaderElection.inCluster: %w", err)
+		}
+		return cfg, nil
+	}
+	file, context := c.Kubeconfig, c.Context
+	if file == "" {
+		file, context = a.config.Upstream.Kubeconfig, a.config.Upstream.Context
+	}
+	cfg, err := client.FromKubeconfig(file, context)
+	if err != nil {
+		return nil, fmt.Errorf("leaderElection.kubeconfig: %w", err)
+	}
+	return cfg, nil
+}
+
+// elect takes part in the election until the returned function ends that, which is called when nothing is written any more. If all was
+// written, the Lease is given back; else what was cut short may still arrive, and the Lease is left to run out.
+func (a *App) elect() (resign func(written bool)) {
+	if a.election == nil {
+		return func(bool) {}
+	}
+	ctx, cancel := context.WithCancel(context.Background()) // beyond the end of what Run runs under: the last writes need the Lease
+	var taking sync.WaitGroup
+	taking.Go(func() { a.election.Run(ctx) })
+	return func(written bool) {
+		cancel()
+		taking.Wait()
+		if !written {
+			a.log.Info().Dur("lease_duration", a.config.LeaderElection.LeaseDuration.Duration).Msg("the Lease is left to run out, since not everything was written")
+			return
+		}
+		end, cancel := context.WithTimeout(context.Background(), releaseTimeout)
+		defer cancel()
+		if err := a.election.Release(end); err != nil {
+			a.log.Warn().Err(err).Msg("the Lease is left to run out")
+		}
+	}
+}
+
+// releaseTimeout bounds giving the Lease back: who waits for it gets it without that too, only later.
+const releaseTimeout = 2 * time.Second
+
+// fence is asked by each write; nil: there is nobody else.
+func (a *App) fence() ref.Fence {
+	if a.election == nil {
+		return nil
+	}
+	return a.election.Fence
+}
+
+// leading says whether this daemon may write.
+func (a *App) leading() bool { return a.election == nil || a.election.Leading() }
+
+// mayWrite has what waited for the right to write leave at once.
+func (a *App) mayWrite() {
+	if system := a.system.Load(); system != nil && a.election != nil && a.leading() {
+		system.MayWrite()
+	}
+}
+
+// role is what /readyz says of a daemon that is ready.
+func (a *App) role() string {
+	switch {
+	case a.election == nil:
+		return "ok"
+	case a.election.Leading():
+		return "ok: leading"
+	case a.election.Leader() == "":
+		return "ok: standing by, nobody leads"
+	default:
+		return "ok: standing by, " + a.election.Leader() + " leads"
+	}
+}
