@@ -184,7 +184,7 @@ func (a *aggregator) upstreamGone(name ref.Workspace, o *ref.Object) {
 		return
 	}
 	e := a.entries[ref.Upstream{Workspace: o.Workspace, Namespace: o.Namespace, Name: o.Name}]
-	if e == nil || e.seen == nil || e.scope != s || e.seen.UID == o.UID && newer(e.seen.ResourceVersion, o.ResourceVersion) {
+	if e == nil || e.seen == nil || e.scope != s || newer(e.seen.ResourceVersion, o.ResourceVersion) { // a watch that lags tells of one before it
 		return
 	}
 	a.goneUpstream(e)

@@ -357,6 +357,30 @@ func TestConflictIsDecidedAgainFromTheNewerObject(t *testing.T) {
 	})
 }
 
+// A watch that lags behind tells that an object went, when an answer has already told of the one that took its place.
+func TestALateDeletionDoesNotEndASuccessor(t *testing.T) {
+	run(t, []actors.SyncTarget{"east"}, func(f *flow) {
+		f.upstream.put(web, 1, nil)
+		f.says("east", 1)
+		f.synced("east")
+		f.settle()
+		f.upstream.lag = 10 * time.Second
+		f.upstream.remove(web)
+		time.Sleep(500 * time.Millisecond)
+		f.upstream.put(web, 1, nil)
+		time.Sleep(500 * time.Millisecond)
+		f.says("east", 2) // refused, as the object is another one; read, and written
+		f.settle()
+		f.wantReady(2)
+		before := len(f.upstream.patches())
+		time.Sleep(30 * time.Second)
+		f.wantReady(2)
+		if n := len(f.upstream.patches()) - before; n > 0 {
+			t.Errorf("%d more PATCH calls for what the watch told late", n)
+		}
+	})
+}
+
 func TestALostAnswerIsNotReplayed(t *testing.T) {
 	run(t, []actors.SyncTarget{"east"}, func(f *flow) {
 		f.upstream.put(web, 1, nil)
