@@ -26,7 +26,7 @@ func (a *App) Run(ctx context.Context) (err error) {
 	var serving *server
 	var broken <-chan error // nil: nothing is served
 	if address := a.config.Serving.Address; address != "" {
-		if serving, err = listen(ctx, address, endpoints(a.registry, a.unready, a.gate), a.gate, Bridge(a.log, "http")); err != nil {
+		if serving, err = listen(ctx, address, endpoints(a.registry, a.unready, a.role, a.gate), a.gate, Bridge(a.log, "http")); err != nil {
 			return err
 		}
 		a.address = serving.listener.Addr()

@@ -152,18 +152,20 @@ func (s *server) stop(ctx context.Context) error {
 	return nil
 }
 
-// endpoints is what is served. unready says why the daemon is not ready, or nil. Health is open to all who reach it, since kubelet has
+// endpoints is what is served. unready says why the daemon is not ready, or nil; role what it does if it is. Health is open to all who reach it, since kubelet has
 // no token; the rest is for those whom the gate lets in.
-func endpoints(metrics prometheus.Gatherer, unready func() error, g gate) http.Handler {
+func endpoints(metrics prometheus.Gatherer, unready func() error, role func() string, g gate) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, "ok") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
 		switch err := unready(); {
+		case err == nil && g.local:
+			answer(w, http.StatusOK, role())
 		case err == nil:
 			answer(w, http.StatusOK, "ok")
 		case g.local:
 			answer(w, http.StatusServiceUnavailable, "not ready: "+err.Error())
-		default: // the reason may name servers
+		default: // the reason may name servers, as a role does hosts
 			answer(w, http.StatusServiceUnavailable, "not ready; the log says why")
 		}
 	})

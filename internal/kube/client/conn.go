@@ -173,11 +173,27 @@ func (c *Conn) request(ctx context.Context, r Request) *http.Request {
 	if r.Body != nil {
 		header.Set("Content-Type", r.ContentType)
 		req.ContentLength = int64(len(r.Body))
-		req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(r.Body)), nil }
+		req.GetBody = func() (io.ReadCloser, error) { return timely{ctx, bytes.NewReader(r.Body)}, nil }
 		req.Body, _ = req.GetBody()
 	}
 	return req.WithContext(ctx)
 }
+
+// timely is a body that is not sent after its call's deadline. A process that was frozen in the middle of a call goes on where it was, and may
+// do so before the timer of the deadline fires.
+type timely struct {
+	ctx  context.Context //nolint:containedctx // it is the body of one call
+	body *bytes.Reader
+}
+
+func (t timely) Read(p []byte) (int, error) {
+	if deadline, ok := t.ctx.Deadline(); ok && !time.Now().Before(deadline) {
+		return 0, context.DeadlineExceeded
+	}
+	return t.body.Read(p)
+}
+
+func (timely) Close() error { return nil }
 
 // Drain reads the little that may be left of a body and closes it, so that its connection can be used again.
 func Drain(body io.ReadCloser) {

@@ -262,3 +262,33 @@ func TestResourcePath(t *testing.T) {
 		}
 	}
 }
+
+// TestNothingIsSentAfterTheDeadline has a transport that does not heed the end of a call before it sends, as that of a process that was frozen.
+func TestNothingIsSentAfterTheDeadline(t *testing.T) {
+	for _, frozen := range []bool{true, false} {
+		sent, timeout := "", time.Minute
+		c := dial(t, &rest.Config{Host: "http://frozen.example", Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+			if frozen {
+				<-r.Context().Done()
+			}
+			body, err := io.ReadAll(r.Body)
+			if sent = string(body); err != nil {
+				return nil, err
+			}
+			return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody, Request: r}, nil
+		})})
+		if frozen {
+			timeout = time.Millisecond
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), timeout)
+		_, err := c.Do(ctx, Request{Method: http.MethodPatch, Path: "/x", Body: []byte("{}"), ContentType: "application/json"})
+		cancel()
+		if frozen != errors.Is(err, context.DeadlineExceeded) || frozen != (sent == "") {
+			t.Errorf("frozen %v: sent %q, error %v", frozen, sent, err)
+		}
+	}
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
