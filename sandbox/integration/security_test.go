@@ -70,6 +70,7 @@ func TestDaemonWithTheShippedRolesOnly(t *testing.T) {
 		Address: "0.0.0.0:0", Profiling: true, Reviews: &config.Reviews{Kubeconfig: kubeconfig(t, host)},
 		TLS: &config.ServingTLS{CertFile: shown.certFile, KeyFile: shown.keyFile},
 	}
+	w.config.LeaderElection.Enabled, w.config.LeaderElection.Kubeconfig, w.config.LeaderElection.Namespace = true, kubeconfig(t, host), "upstreamd"
 	w.startUnready()
 	_, port, err := net.SplitHostPort(w.daemon.Address)
 	w.must(err)
@@ -271,14 +272,8 @@ func testDeniedDownstream(t *testing.T, who *rest.Config) {
 func testDeniedHost(t *testing.T, who *rest.Config) {
 	c, ctx := client(t, who), t.Context()
 	leases := c.CoordinationV1().Leases("upstreamd")
-	lease := leaseNamed("upstreamd")
-	if _, err := leases.Create(ctx, lease, metav1.CreateOptions{}); err != nil {
-		t.Errorf("its Lease: %v", err)
-	}
-	if lease, err := leases.Get(ctx, "upstreamd", metav1.GetOptions{}); err != nil {
-		t.Errorf("its Lease: %v", err)
-	} else if _, err := leases.Update(ctx, lease, metav1.UpdateOptions{}); err != nil {
-		t.Errorf("its Lease: %v", err)
+	if lease, err := leases.Get(ctx, "upstreamd", metav1.GetOptions{}); err != nil || lease.Spec.HolderIdentity == nil || *lease.Spec.HolderIdentity == "" {
+		t.Errorf("the daemon does not hold its Lease: %v", err)
 	}
 	wantDenied(t,
 		denial{"read another's Lease", func() error { _, err := leases.Get(ctx, "another", metav1.GetOptions{}); return err }},
