@@ -69,6 +69,7 @@ type targetState struct {
 	listed    bool
 	stale     bool
 	since     time.Time // when it was heard of last, if it is stale
+	over      ref.Limit // the limit that it went over, if it is stale for that
 	overdue   bool
 	doubtful  uint64 // epoch of a list from which so much vanished that a second one must say so too; 0: none
 }
@@ -361,10 +362,10 @@ func (a *aggregator) targetChanged(m TargetChanged) {
 
 func (a *aggregator) targetHealth(m TargetHealth) {
 	t := a.targets[m.Target]
-	if t == nil || t.stale == m.Stale {
+	if t == nil || t.stale == m.Stale && t.over == m.Over {
 		return
 	}
-	t.stale, t.since = m.Stale, m.Since
+	t.stale, t.since, t.over = m.Stale, m.Since, m.Over
 	a.considerTarget(t)
 }
 

@@ -258,7 +258,7 @@ func (e *entry) sources(
 		s := aggregate.Source{Target: name, State: aggregate.Unknown, Stale: t == nil || t.stale, Unschedulable: t != nil && t.Unschedulable}
 		said := e.of(name)
 		if t != nil {
-			s.Since = t.since
+			s.Since, s.Over = t.since, t.over
 		} else {
 			s.Since = e.generationSince // nobody knows it: not since it was placed there
 		}

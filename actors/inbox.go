@@ -68,6 +68,9 @@ func (b *inbox) emit(e ref.Event) {
 
 // list keeps a list, or the end of a scope, and forgets what came before it in its scope: it is newer than all of it.
 func (b *inbox) list(e ref.Event, now time.Time) {
+	if e.Scope == "" {
+		b.failed = nil // overcome
+	}
 	keep := b.order[:0]
 	for _, k := range b.order {
 		if b.changes[k].event.Scope == e.Scope {

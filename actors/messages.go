@@ -130,6 +130,15 @@ type Listed struct {
 // Relist asks a watch to list again, because so much vanished that it needs a second look.
 type Relist struct{}
 
+// ---- watch, namespaces → target
+
+// Quarantined says that the SyncTarget went over a limit with one kind, and is not asked for it for a while; or, without Over, that a
+// complete list of it is here. Without a Resource it is about the Namespaces, and so about all kinds.
+type Quarantined struct {
+	Resource ref.Resource
+	Over     *ref.OverLimit
+}
+
 // ---- target, root → aggregator
 
 // TargetAdded says that a SyncTarget may contribute, from an epoch on.
@@ -151,11 +160,12 @@ type Scheduling struct {
 	Evicted       bool // it is to hold none any more: it counts as one on which nothing is placed
 }
 
-// TargetHealth says whether a SyncTarget was heard of within the grace period.
+// TargetHealth says whether what is known of a SyncTarget is up to date: it was heard of within the grace period, and keeps to its limits.
 type TargetHealth struct {
 	Target ref.SyncTarget
 	Stale  bool
 	Since  time.Time // when it was heard of last, if it is stale
+	Over   ref.Limit // the limit that it went over, if it is stale for that; else empty
 }
 
 // TargetRemoved withdraws all that a SyncTarget contributed.

@@ -31,6 +31,7 @@ type namespacesActor struct {
 	locations map[string]*locator.Location // nil until listed
 	waiting   []*actor.PID                 // who asked before
 	failing   bool
+	over      quarantine
 }
 
 // namespaceResource is the resource of Namespaces.
@@ -39,7 +40,9 @@ var namespaceResource = ref.Resource{Version: "v1", Resource: "namespaces"}
 // NewNamespaces makes the actor.
 func NewNamespaces(c NamespacesConfig) actor.Actor {
 	c.Log = c.Log.With().Str("sync_target", string(c.Target)).Str("resource", ref.ResourceString(namespaceResource)).Logger()
-	return &namespacesActor{NamespacesConfig: c}
+	over := newQuarantine(c.Target, namespaceResource, c.Metrics, c.Log)
+	over.resource = ref.Resource{} // all kinds depend on them
+	return &namespacesActor{NamespacesConfig: c, over: over}
 }
 
 // NamespacesStarted tells the parent that the actor is new: who asked the one before, and had no answer yet, has to be asked for again.
@@ -64,6 +67,7 @@ func (n *namespacesActor) Receive(ctx actor.Context) {
 		if n.stop != nil {
 			n.stop()
 		}
+		n.over.forget()
 	}
 }
 
@@ -93,14 +97,19 @@ func (n *namespacesActor) drain(ctx actor.Context, m poked) {
 	b := n.inbox.take(turn)
 	if b.failed != nil {
 		n.Metrics.WatchErrors.WithLabelValues(string(n.Target), ref.ResourceString(namespaceResource)).Inc()
-		if !n.failing {
-			n.Log.Warn().Err(b.failed).Msg("list or watch of namespaces failed; it is tried again")
+		if !n.over.failed(ctx, b.failed) {
+			if !n.failing {
+				n.Log.Warn().Err(b.failed).Msg("list or watch of namespaces failed; it is tried again")
+			}
+			n.failing = true
 		}
-		n.failing = true
 	}
 	if b.list != nil {
 		n.failing = false
 		n.listed(ctx, b.list.event.Objects)
+		if b.failed == nil {
+			n.over.complete(ctx)
+		}
 	}
 	for _, c := range b.changes {
 		o := c.event.Objects[0]

@@ -49,6 +49,7 @@ type watchActor struct {
 	said    *once
 	events  map[ref.EventType]prometheus.Counter
 	failing bool
+	over    quarantine
 	ended   bool // stopping or restarting
 
 	inbox      *inbox
@@ -100,6 +101,7 @@ func NewWatch(c WatchConfig) actor.Actor {
 	c.Log = c.Log.With().Str("sync_target", string(c.Target)).Str("resource", resource).Logger()
 	w := &watchActor{
 		WatchConfig: c,
+		over:        newQuarantine(c.Target, c.Resource, c.Metrics, c.Log),
 		said:        newOnce(),
 		shared:      &namespaceTable{},
 		parked:      map[string]struct{}{},
@@ -230,6 +232,7 @@ func (w *watchActor) end() {
 		w.stop()
 	}
 	w.ended = true
+	w.over.forget()
 	clear(w.objects)
 	w.count()
 }
@@ -250,7 +253,7 @@ func (w *watchActor) drain(ctx actor.Context, m poked) {
 		return
 	}
 	b := w.inbox.take(turn)
-	w.health(b.failed, b.list != nil || len(b.changes) > 0)
+	w.health(ctx, b.failed, b.list != nil || len(b.changes) > 0)
 	if b.merged > 0 {
 		w.Metrics.Coalesced.WithLabelValues(ref.ResourceString(w.Resource), "watch").Add(float64(b.merged))
 	}
@@ -274,9 +277,12 @@ func (w *watchActor) drain(ctx actor.Context, m poked) {
 }
 
 // health says once that lists or watches fail, and once that they work again.
-func (w *watchActor) health(err error, working bool) {
+func (w *watchActor) health(ctx actor.Context, err error, working bool) {
 	if err != nil {
 		w.Metrics.WatchErrors.WithLabelValues(string(w.Target), ref.ResourceString(w.Resource)).Inc()
+		if w.over.failed(ctx, err) {
+			return
+		}
 		if !w.failing {
 			w.Log.Warn().Err(err).Msg("list or watch failed; it is tried again, the last known state stays")
 		}
@@ -318,6 +324,7 @@ func (w *watchActor) continueListing(ctx actor.Context) {
 		}
 	}
 	w.tellListed(ctx)
+	w.over.complete(ctx)
 	w.count()
 	ctx.Send(ctx.Self(), poked{w.inbox})
 }
@@ -489,7 +496,7 @@ func (w *watchActor) readDone(ctx actor.Context, m readDone) {
 	w.reads--
 	switch {
 	case m.err != nil:
-		w.health(fmt.Errorf("reading a namespace again: %w", m.err), false)
+		w.health(ctx, fmt.Errorf("reading a namespace again: %w", m.err), false)
 		w.relist(ctx) // nothing else would bring these objects
 	case m.epoch == w.epoch:
 		for _, o := range m.objects {

@@ -4,9 +4,10 @@ import (
 	"time"
 
 	"github.com/upstreamd/upstreamd/actors"
+	"github.com/upstreamd/upstreamd/internal/ref"
 )
 
-// Event is what Subscribe hands out: Published, Failure or Health.
+// Event is what Subscribe hands out: Published, Failure, Health or Quarantine.
 type Event interface{ event() }
 
 // Published says that a status was written, and acknowledged by the API server.
@@ -26,9 +27,18 @@ type Health struct {
 	Stale  bool
 }
 
-func (Published) event() {}
-func (Failure) event()   {}
-func (Health) event()    {}
+// Quarantine says that a SyncTarget went over a limit with a kind, so that what it said of that is stale, or (Over empty) that it is up to
+// date again. Without a Resource it is about the Namespaces, and so about all kinds.
+type Quarantine struct {
+	Target   actors.SyncTarget
+	Resource actors.Resource
+	Over     ref.Limit
+}
+
+func (Published) event()  {}
+func (Failure) event()    {}
+func (Health) event()     {}
+func (Quarantine) event() {}
 
 // Subscribe calls fn for every event from now on, on the goroutine that it happens on: fn must not block. The returned function
 // ends the subscription.

@@ -23,6 +23,7 @@ type targetActor struct {
 	namespaces *actor.PID
 	watches    map[ref.Resource]watched
 	vitals     *vitals
+	excesses   excesses
 	timer      *time.Timer
 	probing    context.CancelFunc
 	ended      bool // stopping or restarting
@@ -80,6 +81,8 @@ func (t *targetActor) Receive(ctx actor.Context) {
 		t.toWatches(ctx, m)
 	case actors.Resend:
 		t.resend(ctx, m)
+	case actors.Quarantined:
+		t.quarantined(ctx, m)
 	case tick:
 		t.probe(ctx)
 	case probed:
@@ -91,6 +94,7 @@ func (t *targetActor) Receive(ctx actor.Context) {
 
 func (t *targetActor) begin(ctx actor.Context) {
 	t.watches = map[ref.Resource]watched{}
+	t.excesses = excesses{}
 	t.vitals = newVitals(t.system.options.Staleness.Grace, time.Now())
 	t.namespaces = t.system.spawn(ctx, namespacesName, func() actor.Actor {
 		return actors.NewNamespaces(actors.NamespacesConfig{
@@ -128,14 +132,13 @@ func (t *targetActor) watch(ctx actor.Context, m watchResource) {
 		})
 	})
 	t.watches[m.resource] = watched{watch: pid, aggregator: m.aggregator, number: m.number}
-	if t.vitals.stale {
-		ctx.Send(m.aggregator, actors.TargetHealth{Target: t.registration.name, Stale: true, Since: t.vitals.heard})
-	}
+	ctx.Send(m.aggregator, t.health(m.resource)) // an actor before this one may have said otherwise
 }
 
 func (t *targetActor) unwatch(ctx actor.Context, r ref.Resource) {
 	if pid := t.watches[r].watch; pid != nil {
 		delete(t.watches, r)
+		delete(t.excesses, r)
 		ctx.Stop(pid)
 	}
 }
@@ -153,9 +156,7 @@ func (t *targetActor) resend(ctx actor.Context, m actors.Resend) {
 		return
 	}
 	ctx.Send(w.watch, m)
-	if t.vitals.stale {
-		ctx.Send(w.aggregator, actors.TargetHealth{Target: t.registration.name, Stale: true, Since: t.vitals.heard})
-	}
+	ctx.Send(w.aggregator, t.health(m.Resource))
 }
 
 func (t *targetActor) tickIn(ctx actor.Context, d time.Duration) {
@@ -183,6 +184,7 @@ func (t *targetActor) probe(ctx actor.Context) {
 
 func (t *targetActor) probed(ctx actor.Context, m probed) {
 	t.tickIn(ctx, t.system.options.Staleness.Probe)
+	t.forgive(ctx)
 	name := t.registration.name
 	if !t.vitals.observe(time.Now(), t.registration.source.LastHeard(), m.err) {
 		return
@@ -195,8 +197,8 @@ func (t *targetActor) probed(ctx actor.Context, m probed) {
 		t.system.options.Metrics.Stale.WithLabelValues(string(name)).Set(0)
 		t.log.Info().Msg("SyncTarget is fresh again")
 	}
-	for _, w := range t.watches {
-		ctx.Send(w.aggregator, actors.TargetHealth{Target: name, Stale: stale, Since: t.vitals.heard})
+	for r, w := range t.watches {
+		ctx.Send(w.aggregator, t.health(r))
 	}
 	ctx.ActorSystem().EventStream.Publish(Health{Target: name, Stale: stale})
 }

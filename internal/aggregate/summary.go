@@ -42,6 +42,8 @@ func (s *Source) problem() string {
 	switch {
 	case s.State == Unknown:
 		return "unknown"
+	case s.Stale && s.Over != "":
+		return "stale (over limit " + string(s.Over) + ")"
 	case s.Stale:
 		return "stale"
 	case s.State == Absent:

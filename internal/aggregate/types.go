@@ -37,6 +37,7 @@ type Source struct {
 	Stale         bool          // not heard of for the grace period
 	Unschedulable bool          // takes no new workloads: chosen as a primary only where no other fresh one can be
 	Since         time.Time     // when it was heard of last, if it is stale
+	Over          ref.Limit     // the limit that it went over, if it is stale for that; else empty
 	Contribution  *Contribution // set if and only if State is Reporting
 	CaughtUp      bool          // the copy stems from the upstream object's current generation
 }

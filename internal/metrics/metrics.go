@@ -35,6 +35,7 @@ type Metrics struct {
 	Decisions     *prometheus.CounterVec // resource, reason
 	Contested     *prometheus.CounterVec // resource: fields of ours that somebody else keeps overwriting
 	Stale         *prometheus.GaugeVec   // sync_target: 1 while it is stale, else 0
+	Quarantined   *prometheus.GaugeVec   // sync_target, resource, reason: 1 while it is over the limit that reason names; else none
 	Unschedulable *prometheus.GaugeVec   // sync_target: 1 while its SyncTarget object says so, else 0; none without an object
 	ObjectReady   *prometheus.GaugeVec   // sync_target: 1 if the condition Ready of its SyncTarget object is True, else 0; none without it
 	Parked        *prometheus.GaugeVec   // reason: objects or kinds that are not written for now
@@ -74,6 +75,7 @@ func New(reg prometheus.Registerer) (*Metrics, error) {
 		Decisions:     counters("decisions_total", "Decisions on what to publish, by reason.", labelResource, labelReason),
 		Contested:     counters("contested_total", "Times that another writer was found to overwrite what is published again and again.", labelResource),
 		Stale:         gauges("sync_target_stale", "1 while a SyncTarget has not been heard of for the grace period, else 0.", labelTarget),
+		Quarantined:   gauges("sync_target_quarantined", "1 while a SyncTarget is not asked for a kind since it went over the limit that reason names.", labelTarget, labelResource, labelReason),
 		Unschedulable: gauges("sync_target_unschedulable", "1 while the SyncTarget object says that it takes no new workloads, else 0.", labelTarget),
 		ObjectReady:   gauges("sync_target_object_ready", "1 if the condition Ready of the SyncTarget object is True, else 0.", labelTarget),
 		Parked:        gauges("parked", "What is not written until its inputs change or its pause ends.", labelReason),
@@ -90,7 +92,7 @@ func New(reg prometheus.Registerer) (*Metrics, error) {
 		DeadLetters:   prometheus.NewCounter(prometheus.CounterOpts{Namespace: namespace, Name: "dead_letters_total", Help: "Messages to actors that were gone."}),
 		PolicyReloads: counters("policy_reloads_total", "Changes of the folder of policies that were taken up (ok) or refused (error).", labelResult),
 	}
-	m.byTarget = []forgetter{m.Events, m.WatchErrors, m.Objects, m.Stale, m.Unschedulable, m.ObjectReady}
+	m.byTarget = []forgetter{m.Events, m.WatchErrors, m.Objects, m.Stale, m.Quarantined, m.Unschedulable, m.ObjectReady}
 	if reg == nil {
 		return m, nil
 	}
@@ -127,7 +129,7 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 func (m *Metrics) collectors() []prometheus.Collector {
 	return []prometheus.Collector{
 		m.Events, m.WatchErrors, m.Rejected, m.Objects, m.Contributions, m.Suppressed, m.Coalesced, m.Decisions, m.Contested,
-		m.Stale, m.Unschedulable, m.ObjectReady, m.Parked, m.QueueDepth, m.InFlight, m.Patches, m.Conflicts, m.Added, m.Propagation, m.Failures, m.Restarts,
+		m.Stale, m.Quarantined, m.Unschedulable, m.ObjectReady, m.Parked, m.QueueDepth, m.InFlight, m.Patches, m.Conflicts, m.Added, m.Propagation, m.Failures, m.Restarts,
 		m.DeadLetters, m.PolicyReloads,
 	}
 }
