@@ -206,14 +206,21 @@ type Write struct {
 	reason  aggregate.Reason
 }
 
-// ---- writer's goroutines → writer
+// ---- writer's workers → writer
 
-// patched is the answer to a call.
+// patched is how a call ended.
 type patched struct {
-	write  Write
+	call
+	fenced bool // not sent: there is no right to write
 	object *ref.Object
 	err    error
-	reach  reach
+}
+
+// call is a write under way.
+type call struct {
+	write Write
+	host  string
+	began time.Time
 }
 
 // ---- writer → aggregator

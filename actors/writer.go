@@ -18,11 +18,11 @@ import (
 	"github.com/upstreamd/upstreamd/internal/ref"
 )
 
-// WriterOptions bound the writes.
+// WriterOptions bound the writes. Within these bounds the writer finds out how many calls at a time an API server can use.
 type WriterOptions struct {
-	QPS         float64 // PATCH calls per second; 0: no cap
+	QPS         float64 // PATCH calls per second at most; 0: no cap
 	Burst       int     // calls that may go at once beyond QPS; 0: as Concurrency
-	Concurrency int     // calls in flight; 0: 16
+	Concurrency int     // calls in flight at most; 0: 16
 }
 
 // WriterConfig is what the writer needs.
@@ -40,18 +40,21 @@ const (
 	maxHostPause = 30 * time.Second
 )
 
-// writer sends the latest decision on each object, one call in flight per object, within the token bucket.
+// writer sends the latest decision on each object, one call in flight per object, within the token bucket and the slots.
 type writer struct {
 	WriterConfig
 	limiter  *rate.Limiter
 	queue    *patch.Queue[Write]
 	inFlight map[patch.Key]struct{}
+	slots    *patch.Slots
+	workers  int       // goroutines that take from calls
+	calls    chan call // to be made by the workers
 	hosts    map[string]*host
 	wake     *time.Timer
 	said     *once
 	drained  *actor.PID // who asked to be told when nothing is left
 	stop     context.CancelFunc
-	calls    context.Context
+	ctx      context.Context // ends all calls
 }
 
 // host is a server that asked for a pause, or does not answer.
@@ -63,12 +66,6 @@ type host struct {
 
 // woken is the writer's timer.
 type woken struct{}
-
-// reach says how a call went on the way to its answer.
-type reach struct {
-	host   string
-	fenced bool // not sent: there is no right to write
-}
 
 // WriterStarted tells the parent that a writer is new, and that what waited in the one before is lost.
 type WriterStarted struct{}
@@ -85,15 +82,17 @@ func NewWriter(c WriterConfig) actor.Actor {
 	if c.QPS > 0 {
 		limit = rate.Limit(c.QPS)
 	}
-	calls, stop := context.WithCancel(context.Background())
+	ctx, stop := context.WithCancel(context.Background())
 	return &writer{
 		WriterConfig: c,
 		limiter:      rate.NewLimiter(limit, c.Burst),
 		queue:        patch.NewQueue[Write](),
 		inFlight:     map[patch.Key]struct{}{},
+		slots:        patch.NewSlots(c.Concurrency),
+		calls:        make(chan call, c.Concurrency),
 		hosts:        map[string]*host{},
 		said:         newOnce(),
-		calls:        calls,
+		ctx:          ctx,
 		stop:         stop,
 	}
 }
@@ -146,7 +145,7 @@ func (w *writer) pump(ctx actor.Context) {
 	if w.drained != nil && !w.mayWrite() {
 		w.queue = patch.NewQueue[Write]() // whoever has the right decides on the same, and writes it
 	}
-	for len(w.inFlight) < w.Concurrency && w.queue.Len() > 0 {
+	for !w.slots.Full() && w.queue.Len() > 0 {
 		if wait := w.tokenIn(now); wait > 0 {
 			w.wakeIn(ctx, wait)
 			break
@@ -160,8 +159,9 @@ func (w *writer) pump(ctx actor.Context) {
 		w.send(ctx, m, now)
 	}
 	w.Metrics.QueueDepth.Set(float64(w.queue.Len()))
-	w.Metrics.InFlight.Set(float64(len(w.inFlight)))
-	if w.drained != nil && w.queue.Len() == 0 && len(w.inFlight) == 0 {
+	w.Metrics.InFlight.Set(float64(w.slots.InFlight()))
+	w.Metrics.Slots.Set(float64(w.slots.Limit()))
+	if w.drained != nil && w.queue.Len() == 0 && w.slots.InFlight() == 0 {
 		ctx.Send(w.drained, Drained{})
 		w.drained = nil
 	}
@@ -172,7 +172,7 @@ func (w *writer) mayWrite() bool {
 	if w.Fence == nil {
 		return true
 	}
-	_, cancel, ok := w.Fence(w.calls)
+	_, cancel, ok := w.Fence(w.ctx)
 	cancel()
 	return ok
 }
@@ -189,15 +189,17 @@ func (w *writer) tokenIn(now time.Time) time.Duration {
 	return time.Duration(missing/float64(w.limiter.Limit())*float64(time.Second)) + time.Millisecond
 }
 
+// allowed says whether a write may leave, or if k names a workspace only, any of its writes.
 func (w *writer) allowed(k patch.Key, now time.Time) bool {
-	if _, busy := w.inFlight[k]; busy {
+	if k.Upstream.Name != "" {
+		_, busy := w.inFlight[k]
+		return !busy
+	}
+	name := w.Upstream.Host(k.Upstream)
+	if h := w.hosts[name]; h != nil && now.Before(h.until) {
 		return false
 	}
-	if len(w.hosts) == 0 {
-		return true
-	}
-	h := w.hosts[w.Upstream.Host(k.Upstream)]
-	return h == nil || !now.Before(h.until)
+	return w.slots.Free(name, k.Upstream.Workspace, now)
 }
 
 func (w *writer) wakeForHosts(ctx actor.Context, now time.Time) {
@@ -220,36 +222,55 @@ func (w *writer) wakeIn(ctx actor.Context, d time.Duration) {
 	w.wake = time.AfterFunc(d, func() { root.Send(self, woken{}) })
 }
 
-// send calls the API server aside. The right to write is checked right before, and bounds the call.
+// send has a worker call the API server. There are as many workers as calls were ever under way at a time: their stacks have grown
+// to what a call needs.
 func (w *writer) send(ctx actor.Context, m Write, now time.Time) {
+	c := call{write: m, host: w.Upstream.Host(m.Patch.Upstream), began: now}
 	w.inFlight[keyOf(m)] = struct{}{}
+	w.slots.Begin(c.host, m.Patch.Upstream.Workspace, now)
 	if !m.Received.IsZero() {
 		w.Metrics.Added.Observe(now.Sub(m.Received).Seconds())
 	}
-	self, root, calls := ctx.Self(), ctx.ActorSystem().Root, w.calls
-	go func() {
-		answer := patched{write: m}
-		defer func() {
-			if r := recover(); r != nil {
-				answer.err = fmt.Errorf("panic: %v\n%s", r, debug.Stack())
-			}
-			root.Send(self, answer)
-		}()
-		answer.reach.host = w.Upstream.Host(m.Patch.Upstream)
-		bounded := calls
-		if w.Fence != nil {
-			limited, cancel, ok := w.Fence(calls)
-			if !ok {
-				answer.reach.fenced = true
-				return
-			}
-			defer cancel()
-			bounded = limited
+	if w.workers < w.slots.InFlight() {
+		w.workers++
+		self, root := ctx.Self(), ctx.ActorSystem().Root
+		go w.work(w.ctx, func(p patched) { root.Send(self, p) })
+	}
+	w.calls <- c // has room for all that are under way
+}
+
+// work makes calls until ctx ends.
+func (w *writer) work(ctx context.Context, ended func(patched)) {
+	for {
+		select {
+		case c := <-w.calls:
+			ended(w.call(ctx, c))
+		case <-ctx.Done():
+			return
 		}
-		if answer.object, answer.err = w.Upstream.Patch(bounded, m.Patch, m.want); answer.err == nil {
-			answer.err = isObject(answer.object, m.Patch.Upstream)
+	}
+}
+
+// call makes one. The right to write is checked right before, and bounds the call.
+func (w *writer) call(ctx context.Context, c call) (p patched) {
+	p.call = c
+	defer func() {
+		if r := recover(); r != nil {
+			p.err = fmt.Errorf("panic: %v\n%s", r, debug.Stack())
 		}
 	}()
+	if w.Fence != nil {
+		bounded, cancel, ok := w.Fence(ctx)
+		defer cancel()
+		if p.fenced = !ok; p.fenced {
+			return p
+		}
+		ctx = bounded
+	}
+	if p.object, p.err = w.Upstream.Patch(ctx, c.write.Patch, c.write.want); p.err == nil {
+		p.err = isObject(p.object, c.write.Patch.Upstream)
+	}
+	return p
 }
 
 // isObject tells whether an answer of success holds what was asked for. What stands between us and the API server may answer with
@@ -275,20 +296,21 @@ func (w *writer) patched(ctx actor.Context, m patched) {
 	if m.err != nil {
 		class = classify(m.err)
 	}
-	if m.reach.fenced {
+	if m.fenced {
 		class = Fenced
 	}
+	w.slots.End(m.host, key.Upstream.Workspace, m.began, time.Now(), said(class))
 	w.Metrics.Patches.WithLabelValues(ref.ResourceString(key.Resource), result(m, class)).Inc()
 	switch class {
 	case "":
-		if h := w.hosts[m.reach.host]; h != nil && !time.Now().Before(h.until) {
-			delete(w.hosts, m.reach.host)
-			w.said.forget("pause/" + m.reach.host)
+		if h := w.hosts[m.host]; h != nil && !time.Now().Before(h.until) {
+			delete(w.hosts, m.host)
+			w.said.forget("pause/" + m.host)
 		}
 		w.queue.Remove(key)
 		ctx.Send(m.write.From, Acknowledged{Write: m.write, Object: m.object})
 	case Busy, Unauthorized, Fenced:
-		w.pause(m.reach.host, class, m.err)
+		w.pause(m.host, class, m.err)
 		if !w.queue.Has(key) { // the latest stays; it was not written, so its version still holds
 			w.queue.Put(key, m.write.Lane, m.write, time.Now())
 		}
@@ -298,6 +320,17 @@ func (w *writer) patched(ctx actor.Context, m patched) {
 			Str("resource", ref.ResourceString(key.Resource)).Str("reason", string(class)).Err(m.err).Msg("status patch refused")
 		ctx.Send(m.write.From, Refused{Write: m.write, Class: class, Err: m.err})
 	}
+}
+
+// said is what an answer tells of what the server can take.
+func said(class Refusal) patch.Ending {
+	switch class {
+	case Busy:
+		return patch.Overloaded
+	case OutcomeUnknown, Unauthorized, Fenced:
+		return patch.Unanswered
+	}
+	return patch.Answered
 }
 
 // result is the label of the patches metric.

@@ -42,6 +42,7 @@ type Metrics struct {
 
 	QueueDepth  prometheus.Gauge         // upstream objects that wait for the writer
 	InFlight    prometheus.Gauge         // PATCH calls under way
+	Slots       prometheus.Gauge         // PATCH calls that may be under way, at the server that takes the fewest
 	Patches     *prometheus.CounterVec   // resource, result
 	Conflicts   *prometheus.CounterVec   // resource: writes that a newer upstream object refused (409)
 	Added       prometheus.Histogram     // seconds, from the event's arrival to the PATCH leaving
@@ -81,6 +82,7 @@ func New(reg prometheus.Registerer) (*Metrics, error) {
 		Parked:        gauges("parked", "What is not written until its inputs change or its pause ends.", labelReason),
 		QueueDepth:    gauge("writer_queue_depth", "Upstream objects that wait to be written."),
 		InFlight:      gauge("writer_in_flight", "PATCH calls under way."),
+		Slots:         gauge("writer_slots", "PATCH calls that the writer has under way at most, at the API server that takes the fewest; it finds that out by itself."),
 		Patches:       counters("patches_total", "PATCH calls on the status subresource, by result.", labelResource, labelResult),
 		Conflicts:     counters("conflicts_total", "PATCH calls refused because the upstream object had changed.", labelResource),
 		Added: prometheus.NewHistogram(histogram("added_latency_seconds",
@@ -129,7 +131,7 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 func (m *Metrics) collectors() []prometheus.Collector {
 	return []prometheus.Collector{
 		m.Events, m.WatchErrors, m.Rejected, m.Objects, m.Contributions, m.Suppressed, m.Coalesced, m.Decisions, m.Contested,
-		m.Stale, m.Quarantined, m.Unschedulable, m.ObjectReady, m.Parked, m.QueueDepth, m.InFlight, m.Patches, m.Conflicts, m.Added, m.Propagation, m.Failures, m.Restarts,
+		m.Stale, m.Quarantined, m.Unschedulable, m.ObjectReady, m.Parked, m.QueueDepth, m.InFlight, m.Slots, m.Patches, m.Conflicts, m.Added, m.Propagation, m.Failures, m.Restarts,
 		m.DeadLetters, m.PolicyReloads,
 	}
 }

@@ -20,7 +20,7 @@ func use(m *metrics.Metrics, target string) {
 	labels := map[string][]string{
 		"Events": {target, "Changed"}, "WatchErrors": {target, "pods.v1"}, "Objects": {target, "pods.v1"}, "Stale": {target},
 		"Quarantined": {target, "pods.v1", "Objects"},
-		"Suppressed": {"pods.v1", "object"}, "Coalesced": {"pods.v1", "writer"}, "Decisions": {"pods.v1", "Merged"}, "Patches": {"pods.v1", "ok"},
+		"Suppressed":  {"pods.v1", "object"}, "Coalesced": {"pods.v1", "writer"}, "Decisions": {"pods.v1", "Merged"}, "Patches": {"pods.v1", "ok"},
 	}
 	for i := range v.NumField() {
 		f := v.Type().Field(i)
@@ -85,6 +85,7 @@ func TestEveryFieldIsServedUnderItsName(t *testing.T) {
 		"upstreamd_parked":                    {"reason"},
 		"upstreamd_writer_queue_depth":        nil,
 		"upstreamd_writer_in_flight":          nil,
+		"upstreamd_writer_slots":              nil,
 		"upstreamd_patches_total":             {"resource", "result"},
 		"upstreamd_conflicts_total":           {"resource"},
 		"upstreamd_added_latency_seconds":     nil,
