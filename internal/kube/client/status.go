@@ -19,6 +19,7 @@ const maxStatus = 64 << 10
 // statusError makes an error of an answer that is not 2xx: the metav1.Status that the server sent, or one made up from the code.
 func statusError(resp *http.Response, r Request) *apierrors.StatusError {
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxStatus)) // a broken body leaves the code, which is what counts
+	body = Withhold(resp, body)
 	wait := retryAfter(resp)
 	var sent metav1.Status
 	if json.Unmarshal(body, &sent) != nil || sent.Kind != "Status" || sent.Status != metav1.StatusFailure {

@@ -80,7 +80,7 @@ func newTransport(tc *transport.Config, lines *lines) (*http.Transport, error) {
 		proxy = tc.Proxy
 	}
 	return &http.Transport{
-		Proxy:               proxy,
+		Proxy:               quietProxy(proxy),
 		DialContext:         lines.dialer(dial),
 		TLSClientConfig:     tlsConfig,
 		TLSHandshakeTimeout: 10 * time.Second,
@@ -125,6 +125,7 @@ func (h *hearing) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	h.heard.note()
+	resp.Request = req // with its credentials, which not every transport says
 	resp.Body = &heardBody{ReadCloser: resp.Body, heard: h.heard}
 	return resp, nil
 }

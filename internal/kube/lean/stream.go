@@ -8,9 +8,11 @@ import (
 	"sync"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
 
+	"github.com/upstreamd/upstreamd/internal/kube/client"
 	"github.com/upstreamd/upstreamd/internal/ref"
 )
 
@@ -57,6 +59,9 @@ func (f *follower) open(parent context.Context, options metav1.ListOptions, stre
 		defer func() { _ = resp.Body.Close() }()
 		decoder := NewDecoder(resp.Body, f.source.want, f.source.settings.Limits)
 		s.err = s.read(ctx, f.source, decoder, idle, options.ResourceVersion, streaming)
+		if told, ok := errors.AsType[*apierrors.StatusError](s.err); ok { // in an ERROR event
+			told.ErrStatus.Message = string(client.Withhold(resp, []byte(told.ErrStatus.Message)))
+		}
 		s.lived = time.Since(opened)
 	})
 	return s, nil

@@ -17,6 +17,7 @@ import (
 	"k8s.io/client-go/util/retry"
 	"k8s.io/klog/v2"
 
+	"github.com/upstreamd/upstreamd/internal/kube/client"
 	"github.com/upstreamd/upstreamd/internal/ref"
 )
 
@@ -40,10 +41,10 @@ type Election struct {
 
 // New makes an Election that Run takes part in. It asks no server.
 func New(cfg *rest.Config, o Options) (*Election, error) {
-	cfg = rest.CopyConfig(cfg)
+	cfg = client.Guarded(cfg)
 	cfg.UserAgent, cfg.ContentType = o.UserAgent, runtime.ContentTypeJSON // as all other calls: not every server takes protobuf
 	cfg.Timeout = max(o.Renew/2, time.Second)                             // one call that hangs must not end a term
-	client, err := kubernetes.NewForConfig(cfg)
+	api, err := kubernetes.NewForConfig(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("client for the Lease: %w", err)
 	}
@@ -51,7 +52,7 @@ func New(cfg *rest.Config, o Options) (*Election, error) {
 	e.lock = &lock{
 		LeaseLock: &resourcelock.LeaseLock{
 			LeaseMeta:  metav1.ObjectMeta{Namespace: o.Namespace, Name: o.Name},
-			Client:     client.CoordinationV1(),
+			Client:     api.CoordinationV1(),
 			LockConfig: resourcelock.ResourceLockConfig{Identity: o.Identity},
 		},
 		term: o.Renew, elected: o.Elected, log: o.Logger,
