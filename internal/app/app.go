@@ -18,6 +18,7 @@ import (
 	"github.com/upstreamd/upstreamd/internal/config"
 	"github.com/upstreamd/upstreamd/internal/kube/client"
 	"github.com/upstreamd/upstreamd/internal/kube/downstream"
+	"github.com/upstreamd/upstreamd/internal/kube/lean"
 	"github.com/upstreamd/upstreamd/internal/kube/lease"
 	"github.com/upstreamd/upstreamd/internal/kube/upstream"
 	"github.com/upstreamd/upstreamd/internal/metrics"
@@ -132,7 +133,13 @@ func (a *App) readTargets() error {
 }
 
 func (a *App) downstreamOptions(target string) downstream.Options {
-	return downstream.Options{UserAgent: a.agent, Logger: a.component("downstream").With().Str("sync_target", target).Logger()}
+	l := a.config.Limits
+	return downstream.Options{
+		UserAgent:  a.agent,
+		Logger:     a.component("downstream").With().Str("sync_target", target).Logger(),
+		Limits:     lean.Limits{Objects: int64(l.Objects), Kept: int64(l.Mebibytes) << 20},
+		Quarantine: lean.Backoff{Initial: l.Quarantine.Duration, Max: 10 * l.Quarantine.Duration, Jitter: .1},
+	}
 }
 
 // setUnready says why the daemon is not ready although it runs; nil: nothing stands in the way.

@@ -33,6 +33,7 @@ type Configuration struct {
 	Debounce       Debounce        `json:"debounce"`
 	Writer         Writer          `json:"writer"`
 	Staleness      Staleness       `json:"staleness"`
+	Limits         Limits          `json:"limits"`
 	Policies       Policies        `json:"policies"`
 	Serving        Serving         `json:"serving"`
 	Shutdown       Shutdown        `json:"shutdown"`
@@ -136,6 +137,7 @@ func Defaults() *Configuration {
 		Locators:       []string{NamespaceLocator, Prefix},
 		Debounce:       Debounce{Quiet: seconds(.2), MaxWait: seconds(2)},
 		Writer:         Writer{Concurrency: 16},
+		Limits:         defaultLimits(),
 		Staleness:      Staleness{Grace: seconds(40), Probe: seconds(10), Deadline: seconds(60)},
 		Serving:        Serving{Address: "127.0.0.1:8080"},
 		Shutdown:       Shutdown{Timeout: seconds(10)},

@@ -24,6 +24,7 @@ func (c *Configuration) Validate() field.ErrorList {
 	errs = append(errs, c.Debounce.validate(field.NewPath("debounce"))...)
 	errs = append(errs, c.Writer.validate(field.NewPath("writer"))...)
 	errs = append(errs, c.Staleness.validate(field.NewPath("staleness"))...)
+	errs = append(errs, c.Limits.validate(field.NewPath("limits"))...)
 	errs = append(errs, c.Serving.validate(field.NewPath("serving"))...)
 	errs = append(errs, between(field.NewPath("shutdown", "timeout"), c.Shutdown.Timeout, time.Millisecond, 10*time.Minute)...)
 	errs = append(errs, c.validateLeaderElection(field.NewPath("leaderElection"))...)
