@@ -1,10 +1,12 @@
 package actors
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -305,8 +307,8 @@ func (a *aggregator) targetListed(ctx actor.Context, m Listed) {
 	t.doubtful, t.listed = 0, true
 	for _, e := range gone {
 		e.withdrawTarget(m.Target, m.Epoch)
-		a.postpone(e)
 	}
+	a.postponeAll(gone)
 	for _, u := range m.Keys {
 		e := a.entry(u)
 		if len(e.of(m.Target)) == 0 {
@@ -425,13 +427,26 @@ func (a *aggregator) considerTarget(t *targetState) {
 	a.considerAll(func(e *entry) bool { return a.concerns(t, e) })
 }
 
-// considerAll decides again in turns, so that much to do does not hold up what is new.
+// considerAll decides again in turns, so that much to do does not hold up what is new, and in the order of names.
 func (a *aggregator) considerAll(which func(*entry) bool) {
+	var due []*entry
 	for _, e := range a.entries {
 		if which(e) {
-			a.postpone(e)
+			due = append(due, e)
 		}
 	}
+	a.postponeAll(due)
+}
+
+func (a *aggregator) postponeAll(due []*entry) {
+	slices.SortFunc(due, func(a, b *entry) int { return compare(a.upstream, b.upstream) })
+	for _, e := range due {
+		a.postpone(e)
+	}
+}
+
+func compare(a, b ref.Upstream) int {
+	return cmp.Or(strings.Compare(string(a.Workspace), string(b.Workspace)), strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name))
 }
 
 // postpone has an object considered in one of the next turns.

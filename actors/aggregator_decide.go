@@ -1,7 +1,6 @@
 package actors
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -508,13 +507,7 @@ func (a *aggregator) considerParked(w ref.Workspace) {
 			waiting = append(waiting, e)
 		}
 	}
-	slices.SortFunc(waiting, func(a, b *entry) int {
-		return cmp.Or(cmp.Compare(a.upstream.Workspace, b.upstream.Workspace), cmp.Compare(a.upstream.Namespace, b.upstream.Namespace),
-			cmp.Compare(a.upstream.Name, b.upstream.Name))
-	})
-	for _, e := range waiting {
-		a.postpone(e)
-	}
+	a.postponeAll(waiting)
 }
 
 func (a *aggregator) parkEnded(m parkEnded) {
