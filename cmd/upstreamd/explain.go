@@ -10,6 +10,7 @@ import (
 	"github.com/upstreamd/upstreamd/internal/aggregate"
 	"github.com/upstreamd/upstreamd/internal/policy"
 	"github.com/upstreamd/upstreamd/internal/policytest"
+	"github.com/upstreamd/upstreamd/internal/shown"
 )
 
 // explanation is a decision with what led to it.
@@ -149,9 +150,9 @@ func (x *explainer) report(path, rule string, values map[string]any) {
 func (e explanation) write(b *strings.Builder) {
 	b.WriteString("#\n")
 	for _, f := range e.Fields {
-		fmt.Fprintf(b, "# %s = %s    %s\n", f.Path, compact(f.Result), f.Rule)
+		fmt.Fprintf(b, "# %s = %s    %s\n", line(f.Path), compact(f.Result), line(f.Rule))
 		for _, target := range slices.Sorted(maps.Keys(f.Inputs)) {
-			fmt.Fprintf(b, "#     %s: %s\n", target, compact(f.Inputs[target]))
+			fmt.Fprintf(b, "#     %s: %s\n", line(target), compact(f.Inputs[target]))
 		}
 	}
 	b.WriteString("#\n")
@@ -167,12 +168,15 @@ func compact(v any) string {
 	if !isText {
 		data, err := json.Marshal(v)
 		if err != nil {
-			return err.Error()
+			return line(err.Error())
 		}
 		text = string(data)
 	}
-	if runes := []rune(text); len(runes) > most {
-		return string(runes[:most]) + "…"
-	}
-	return text
+	return shown.Line(text, most)
+}
+
+// line is a text of a comment: nothing in it ends the comment or the line.
+func line(s string) string {
+	const most = 1000
+	return shown.Line(s, most)
 }

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/upstreamd/upstreamd/internal/shown"
 )
 
 func main() {
@@ -18,6 +20,9 @@ func main() {
 
 // errSaid ends a command with exit status 1 after it has printed what is wrong.
 var errSaid = errors.New("said already")
+
+// longError is how many characters of an error are told.
+const longError = 64 << 10
 
 // execute runs one command line and returns the exit status. Results go to stdout; errors, progress and logs to stderr.
 func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
@@ -30,7 +35,7 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	case err == nil:
 		return 0
 	case !errors.Is(err, errSaid):
-		_, _ = fmt.Fprintln(stderr, "Error:", err)
+		_, _ = fmt.Fprintln(stderr, "Error:", shown.Lines(err.Error(), longError))
 	}
 	return 1
 }

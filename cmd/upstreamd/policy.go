@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/upstreamd/upstreamd/internal/app"
 	"github.com/upstreamd/upstreamd/internal/policy"
+	"github.com/upstreamd/upstreamd/internal/shown"
 )
 
 func newPolicy() *cobra.Command {
@@ -126,7 +128,7 @@ func newPolicyShow() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			out, err := yaml.Marshal(p.Document)
+			out, err := toYAML(p.Document)
 			if err != nil {
 				return fmt.Errorf("printing policy %s: %w", p.Name, err)
 			}
@@ -190,8 +192,26 @@ func newPolicyValidate() *cobra.Command {
 	}
 }
 
+// printJSON prints a value that may stem from a cluster: with escapes for what does not print.
 func printJSON(w io.Writer, v any) error {
-	e := json.NewEncoder(w)
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
 	e.SetIndent("", "  ")
-	return e.Encode(v)
+	if err := e.Encode(v); err != nil {
+		return err
+	}
+	_, err := w.Write(shown.JSON(b.Bytes()))
+	return err
+}
+
+// toYAML is a value as YAML. If something in it does not print, or YAML has no form for it, it is JSON, which is YAML too and has
+// escapes for that.
+func toYAML(v any) ([]byte, error) {
+	out, err := yaml.Marshal(v)
+	if err == nil && shown.Printable(string(out)) {
+		return out, nil
+	}
+	var b bytes.Buffer
+	err = printJSON(&b, v)
+	return b.Bytes(), err
 }

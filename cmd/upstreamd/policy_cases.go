@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/upstreamd/upstreamd/internal/policytest"
+	"github.com/upstreamd/upstreamd/internal/shown"
 )
 
 // caseFile is how the name of a case file ends.
@@ -95,12 +96,12 @@ func reportCases(w io.Writer, results []policytest.Result, failed int, verbose b
 	for _, r := range results {
 		switch {
 		case !r.Passed:
-			fmt.Fprintf(&b, "FAIL %s\n", r.Name)
+			fmt.Fprintf(&b, "FAIL %s\n", line(r.Name))
 			for _, f := range r.Failures {
-				fmt.Fprintf(&b, "     %s\n", strings.ReplaceAll(f, "\n", "\n     "))
+				fmt.Fprintf(&b, "     %s\n", strings.ReplaceAll(shown.Lines(f, longError), "\n", "\n     "))
 			}
 		case verbose:
-			fmt.Fprintf(&b, "ok   %s\n", r.Name)
+			fmt.Fprintf(&b, "ok   %s\n", line(r.Name))
 		}
 	}
 	fmt.Fprintf(&b, "%s, %d failed\n", count(len(results), "case"), failed)

@@ -127,21 +127,21 @@ func (r *render) print(w io.Writer, e explanation) error {
 		return unknownOutput(r.output, "yaml", "json")
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "# %s", e.Reason)
+	fmt.Fprintf(&b, "# %s", line(e.Reason))
 	if e.Message != "" {
-		fmt.Fprintf(&b, ": %s", e.Message)
+		fmt.Fprintf(&b, ": %s", line(e.Message))
 	}
 	b.WriteByte('\n')
 	if !e.Publish {
 		b.WriteString("# what is published stays as it is\n")
 	}
 	for _, err := range e.Errors {
-		fmt.Fprintf(&b, "# error: %s\n", err)
+		fmt.Fprintf(&b, "# error: %s\n", line(err))
 	}
 	if r.explain {
 		e.write(&b)
 	}
-	status, err := yaml.Marshal(map[string]any{"status": e.Status})
+	status, err := toYAML(map[string]any{"status": e.Status})
 	if err != nil {
 		return fmt.Errorf("printing the status: %w", err)
 	}

@@ -27,7 +27,7 @@ var (
 	LogLevels  = []string{"trace", "debug", "info", "warn", "error"}
 )
 
-// NewLogger makes the daemon's logger.
+// NewLogger makes the daemon's logger. Whatever it is told, a terminal can show its lines, and they stay short.
 func NewLogger(w io.Writer, format, level string) (zerolog.Logger, error) {
 	if !slices.Contains(LogLevels, level) {
 		return zerolog.Nop(), fmt.Errorf("log level %q: must be one of %s", level, strings.Join(LogLevels, ", "))
@@ -38,8 +38,9 @@ func NewLogger(w io.Writer, format, level string) (zerolog.Logger, error) {
 	}
 	switch format {
 	case LogJSON:
+		w = printable{w}
 	case LogConsole:
-		w = zerolog.ConsoleWriter{Out: w, TimeFormat: time.TimeOnly}
+		w = console(w, time.TimeOnly)
 	default:
 		return zerolog.Nop(), fmt.Errorf("log format %q: must be one of %s", format, strings.Join(LogFormats, ", "))
 	}

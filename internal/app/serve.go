@@ -21,6 +21,7 @@ import (
 	"github.com/upstreamd/upstreamd/internal/config"
 	"github.com/upstreamd/upstreamd/internal/kube/client"
 	"github.com/upstreamd/upstreamd/internal/serving"
+	"github.com/upstreamd/upstreamd/internal/shown"
 )
 
 // gate is what stands before the endpoints.
@@ -164,7 +165,7 @@ func endpoints(metrics prometheus.Gatherer, unready func() error, role func() st
 		case err == nil:
 			answer(w, http.StatusOK, "ok")
 		case g.local:
-			answer(w, http.StatusServiceUnavailable, "not ready: "+err.Error())
+			answer(w, http.StatusServiceUnavailable, "not ready: "+shown.Lines(err.Error(), longLine))
 		default: // the reason may name servers, as a role does hosts
 			answer(w, http.StatusServiceUnavailable, "not ready; the log says why")
 		}

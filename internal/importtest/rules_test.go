@@ -34,6 +34,7 @@ var layers = map[string]struct {
 	"internal/aggregate":   {[]string{"internal/ref", "internal/patch", "internal/policy"}, "a decision follows from policies and inputs, not from whoever asks for it"},
 	"internal/policytest":  {pure, "case files are run against the pure core, without actors or clusters"},
 	"internal/metrics":     {[]string{"internal/ref"}, "metrics are a leaf that every shell may use"},
+	"internal/shown":       {nil, "what is fit to be shown does not depend on what it is"},
 	"internal/config":      {nil, "a configuration file is read without any of what it configures"},
 	"internal/kube/lean":   {[]string{"internal/ref", "internal/patch", "internal/kube/client"}, "clients know objects and patches, not who uses them"},
 	"internal/kube/client": {[]string{"internal/ref", "internal/patch"}, "clients know objects and patches, not who uses them"},
@@ -57,7 +58,7 @@ var layers = map[string]struct {
 	"supervisor":   {slices.Concat(pure, []string{"internal/metrics", "actors"}), "the actor system starts inside other programs and tests, with no cluster or configuration file"},
 	"internal/app": {[]string{"internal/...", "actors", "supervisor"}, "app wires everything, and only commands start it"},
 	"cmd/upstreamd": {
-		[]string{"internal/app", "internal/config", "internal/policy", "internal/policytest", "internal/aggregate"},
+		[]string{"internal/app", "internal/config", "internal/policy", "internal/policytest", "internal/aggregate", "internal/shown"},
 		"commands turn flags into calls of internal/app, or of the pure core for what asks no cluster",
 	},
 }
