@@ -65,8 +65,9 @@ func Build(ctx context.Context, folder string) (string, error) {
 	return binary, nil
 }
 
-// Start writes the configuration and the log into folder under a name, runs the binary, and returns when it serves.
-func Start(ctx context.Context, binary, folder, name string, c *config.Configuration) (*Daemon, error) {
+// Start writes the configuration and the log into folder under a name, runs the binary with flags beside --config, and returns when it
+// serves.
+func Start(ctx context.Context, binary, folder, name string, c *config.Configuration, flags ...string) (*Daemon, error) {
 	encoded, err := yaml.Marshal(c)
 	if err != nil {
 		return nil, fmt.Errorf("encoding the configuration: %w", err)
@@ -76,7 +77,7 @@ func Start(ctx context.Context, binary, folder, name string, c *config.Configura
 		return nil, fmt.Errorf("writing the configuration: %w", err)
 	}
 	log := filepath.Join(folder, fmt.Sprintf("%s-%d.log", name, time.Now().UnixNano()))
-	process, err := controlplane.StartProcess(log, binary, "run", "--config", file)
+	process, err := controlplane.StartProcess(log, binary, append([]string{"run", "--config", file}, flags...)...)
 	if err != nil {
 		return nil, err
 	}

@@ -46,6 +46,7 @@ type world struct {
 	copies copier.Options
 	config *config.Configuration
 	daemon *daemon.Daemon
+	flags  []string // of the daemon, beside its configuration
 	starts int
 }
 
@@ -141,7 +142,7 @@ func (w *world) startUnready() {
 	defer cancel()
 	w.starts++
 	var err error
-	w.daemon, err = daemon.Start(ctx, binary, w.Dir(), fmt.Sprintf("upstreamd-%d", w.starts), w.config)
+	w.daemon, err = daemon.Start(ctx, binary, w.Dir(), fmt.Sprintf("upstreamd-%d", w.starts), w.config, w.flags...)
 	w.must(err)
 }
 

@@ -1,0 +1,249 @@
+package integration
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/client-go/util/cert"
+
+	"github.com/upstreamd/upstreamd/internal/config"
+	"github.com/upstreamd/upstreamd/sandbox"
+	"github.com/upstreamd/upstreamd/sandbox/front"
+)
+
+// canaries are secrets that must not be seen again. Each begins with the same word, which nothing else holds.
+const canary = "canaryXq7-"
+
+// parrot is an API server that sends back what it is told, in each form that an error may have.
+type parrot struct {
+	*httptest.Server
+	mu    sync.Mutex
+	heard map[string]int // by the secret in the Authorization header
+}
+
+func newParrot(t *testing.T) *parrot {
+	t.Helper()
+	p := &parrot{heard: map[string]int{}}
+	p.Server = httptest.NewTLSServer(p)
+	p.Config.ErrorLog = nil
+	t.Cleanup(func() { p.CloseClientConnections(); p.Close() })
+	return p
+}
+
+func (p *parrot) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	authorization := r.Header.Get("Authorization")
+	_, secret, _ := strings.Cut(authorization, " ")
+	if decoded, err := base64.StdEncoding.DecodeString(secret); err == nil && strings.HasPrefix(authorization, "Basic ") {
+		secret = string(decoded)
+	}
+	p.mu.Lock()
+	p.heard[secret]++
+	turn := p.heard[secret]
+	p.mu.Unlock()
+	said := fmt.Sprintf("I do not know %s, that is %q", authorization, secret)
+	failure := metav1.Status{
+		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Status"}, Status: metav1.StatusFailure, Reason: metav1.StatusReasonForbidden, Code: 403,
+		Message: said, Details: &metav1.StatusDetails{Name: secret, Causes: []metav1.StatusCause{{Message: said}}},
+	}
+	switch turn % 5 {
+	case 0:
+		w.WriteHeader(http.StatusUnauthorized)
+		_, _ = io.WriteString(w, said)
+	case 1:
+		w.WriteHeader(http.StatusForbidden)
+		_ = json.NewEncoder(w).Encode(failure)
+	case 2:
+		http.Error(w, said, http.StatusInternalServerError)
+	case 3:
+		_ = json.NewEncoder(w).Encode(map[string]any{"type": "ERROR", "object": failure})
+	case 4:
+		w.Header().Set("Location", "https://elsewhere.example/?"+secret)
+		w.WriteHeader(http.StatusFound)
+	}
+}
+
+// TestSecretsStayInside gives the daemon every kind of credential, good ones and broken ones, and servers that send them back, and looks for
+// them in all that it lets out.
+func TestSecretsStayInside(t *testing.T) {
+	w := newDiscovered(t, sandbox.Options{SyncTargets: []string{"us-east1"}})
+	p := newParrot(t)
+	w.grant("us-east1", asItIs)
+	file := func(name, content string) string {
+		t.Helper()
+		path := filepath.Join(t.TempDir(), name)
+		w.must(os.WriteFile(path, []byte(content), 0o700))
+		return path
+	}
+	ca := base64.StdEncoding.EncodeToString(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: p.Certificate().Raw}))
+	clientCert, clientKey, err := cert.GenerateSelfSignedCertKey("me", nil, nil)
+	w.must(err)
+	write := func(cluster, user string) string {
+		return fmt.Sprintf(`{"apiVersion": "v1", "kind": "Config", "current-context": "c", "contexts": [{"name": "c", "context": {"cluster": "c", "user": "c"}}],
+			"clusters": [{"name": "c", "cluster": {"server": %q, "certificate-authority-data": %q%s}}], "users": [{"name": "c", "user": {%s}}]}`, p.URL, ca, cluster, user)
+	}
+	program := func(output string) string {
+		return fmt.Sprintf(`"exec": {"apiVersion": "client.authentication.k8s.io/v1", "interactiveMode": "Never", "command": %q, "env": [{"name": "SECRET", "value": %q}]}`,
+			file("program", "#!/bin/sh\necho '"+output+"'\n"), canary+"env")
+	}
+	users := map[string]string{
+		"token":       `"token": "` + canary + `token"`,
+		"token-file":  fmt.Sprintf(`"tokenFile": %q`, file("token", canary+"file\n")),
+		"password":    `"username": "me", "password": "` + canary + `password"`,
+		"certificate": fmt.Sprintf(`"client-certificate-data": %q, "client-key-data": %q`, base64.StdEncoding.EncodeToString(clientCert), base64.StdEncoding.EncodeToString(clientKey)),
+		"program":     program(`{"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": {"token": "` + canary + `program"}}`),
+		"bad-program": program(`{"status": "` + canary + `output"`),
+	}
+	configured := map[string]string{}
+	add := func(name, content string) {
+		configured[name] = file(name, content)
+		w.config.SyncTargets = append(w.config.SyncTargets, config.SyncTarget{Name: name, Cluster: infra, Kubeconfig: configured[name], Workspaces: []string{teamA}})
+	}
+	for name, user := range users {
+		add(name, write("", user))
+	}
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.Error(w, "who is "+r.Header.Get("Proxy-Authorization")+"?", http.StatusProxyAuthRequired)
+	}))
+	t.Cleanup(proxy.Close)
+	proxied := strings.Replace(proxy.URL, "http://", "http://me:"+canary+"proxy@", 1)
+	add("proxy", write(fmt.Sprintf(`, "proxy-url": %q`, proxied), users["token"]))
+
+	// SyncTarget objects: one whose server sends back what it gets, one whose Secret asks for more than is given, one that is garbage.
+	for name, content := range map[string]string{
+		"object": write("", `"token": "`+canary+`object"`), "greedy": write("", program("")), "garbage": "token: " + canary + "garbage\n\t- [",
+	} {
+		_, err := dynamicClient(t, w.Workspace(infra).Config()).Resource(syncTargets).Create(t.Context(), &unstructured.Unstructured{Object: map[string]any{
+			"apiVersion": "workload.kcp.io/v1alpha1", "kind": "SyncTarget", "spec": map[string]any{},
+			"metadata": map[string]any{"name": name, "annotations": map[string]any{"upstreamd.dev/kubeconfig-secret": keys + "/" + name}},
+		}}, metav1.CreateOptions{})
+		w.must(err)
+		secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name}, StringData: map[string]string{"kubeconfig": content}}
+		_, err = client(t, w.Workspace(infra).Config()).CoreV1().Secrets(keys).Create(t.Context(), secret, metav1.CreateOptions{})
+		w.must(err)
+	}
+
+	// Upstream sends back what it gets too, once.
+	var refused atomic.Int32
+	w.Front.Intercept(func(rw http.ResponseWriter, r *http.Request, call front.Call) bool {
+		if call.Verb != "patch" || refused.Add(1) > 1 {
+			return false
+		}
+		rw.WriteHeader(http.StatusForbidden)
+		_, _ = io.WriteString(rw, "who is "+r.Header.Get("Authorization")+"?")
+		return true
+	})
+
+	w.config.Serving.Profiling = true
+	w.flags = []string{"--log-level", "trace"}
+	w.startUnready()
+	w.place(teamA, "web")
+	w.report("us-east1", teamA, "web", 2)
+	w.wantReady(teamA, "web", 2)
+	log := func() string {
+		t.Helper()
+		content, err := os.ReadFile(w.daemon.Log())
+		w.must(err)
+		return string(content)
+	}
+	w.eventually(func() error {
+		for _, name := range []string{"token", "file", "password", "program", "object"} {
+			secret := canary + name
+			if name == "password" {
+				secret = "me:" + secret
+			}
+			p.mu.Lock()
+			n := p.heard[secret]
+			p.mu.Unlock()
+			if n < 5 {
+				return fmt.Errorf("the server was told %s %d times", name, n)
+			}
+		}
+		if !strings.Contains(log(), "(withheld)") || refused.Load() == 0 {
+			return fmt.Errorf("nothing was sent back, or all of it was let out; upstream refused %d writes", refused.Load())
+		}
+		return nil
+	})
+
+	// Files that break while it runs.
+	for name, broken := range map[string]string{
+		"token":    strings.Replace(write("", users["token"]), "https://", "https://me:"+canary+"url@ ", 1),
+		"password": "users: !!int " + canary + "tag",
+		"proxy":    write(fmt.Sprintf(`, "proxy-url": "http://me:%sproxy@ host"`, canary), users["token"]),
+	} {
+		before := strings.Count(log(), "the configuration is wrong now")
+		good, err := os.ReadFile(configured[name])
+		w.must(err)
+		w.must(os.WriteFile(configured[name], []byte(broken), 0o600))
+		w.must(w.daemon.Signal(syscall.SIGHUP))
+		w.eventually(func() error {
+			if strings.Count(log(), "the configuration is wrong now") == before {
+				return fmt.Errorf("%s is broken, and nobody says so", name)
+			}
+			return nil
+		})
+		out, err := exec.CommandContext(t.Context(), binary, "config", "validate", filepath.Join(w.Dir(), "upstreamd-1.yaml")).CombinedOutput()
+		if err == nil {
+			t.Errorf("%s is valid although it is broken", name)
+		}
+		check(t, "config validate: "+name, string(out))
+		w.must(os.WriteFile(configured[name], good, 0o600))
+	}
+
+	secrets := []string{canary, base64.StdEncoding.EncodeToString([]byte("me:" + canary))[:16], w.Upstream().BearerToken, strings.Split(string(clientKey), "\n")[1]}
+	for _, path := range []string{"/metrics", "/readyz", "/debug/pprof/goroutine?debug=2", "/debug/pprof/heap?debug=1", "/debug/pprof/cmdline", "/debug/pprof/"} {
+		check(t, path, served(t, "http://"+w.daemon.Address+path), secrets...)
+	}
+	w.must(w.daemon.Signal(syscall.SIGQUIT)) // a dump of all goroutines on the way out
+	<-w.daemon.Done()
+	whole := log()
+	if !strings.Contains(whole, "SIGQUIT") || strings.Count(whole, "(withheld)") < 5 {
+		t.Errorf("no dump, or nothing withheld in %d bytes of log", len(whole))
+	}
+	check(t, "log", whole, secrets...)
+}
+
+// check looks for secrets in what was let out.
+func check(t *testing.T, where, text string, secrets ...string) {
+	t.Helper()
+	for _, secret := range append(slices.Clone(secrets), canary) {
+		if at := strings.Index(text, secret); at >= 0 {
+			t.Errorf("%s lets out a secret: …%s…", where, text[max(0, at-300):min(len(text), at+100)])
+		}
+	}
+}
+
+// served is what an address answers.
+func served(t *testing.T, url string) string {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(body)
+}
