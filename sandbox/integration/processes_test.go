@@ -1,0 +1,125 @@
+package integration
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/upstreamd/upstreamd/sandbox"
+	"github.com/upstreamd/upstreamd/sandbox/sandboxtest"
+)
+
+// The daemon is killed again and again while statuses change, soon after its start or later, and started again. What is published never goes
+// back, and the end is true. Then it is told to stop again and again, and ends in time and well each time.
+func TestKilledAndStoppedUnderLoad(t *testing.T) {
+	w := newWorld(t, sandbox.Options{Workspaces: []string{teamA}, SyncTargets: []string{"us-east1", "eu-west1"}}, deployments)
+	load := w.grow(numbered("web-", 10)...)
+	w.start()
+	load.arrives()
+	history := w.follow(teamA)
+	load.run(50)
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 10 {
+		time.Sleep(time.Duration(random.IntN(2000)) * time.Millisecond)
+		w.daemon.Kill()
+		w.startUnready()
+	}
+	w.eventually(func() error { return w.daemon.Ready(t.Context()) })
+	for range 5 {
+		time.Sleep(time.Duration(random.IntN(2000)) * time.Millisecond)
+		told := time.Now()
+		w.must(w.daemon.Signal(syscall.SIGTERM))
+		select {
+		case <-w.daemon.Done():
+		case <-time.After(w.config.Shutdown.Timeout.Duration + 5*time.Second):
+			t.Fatal("the daemon does not end")
+		}
+		t.Logf("told to stop under load: ended after %v with %v", time.Since(told).Round(time.Millisecond), w.daemon.Err())
+		if err := w.daemon.Err(); err != nil {
+			t.Errorf("that is not well:\n%s", w.daemon.Tail(4000))
+		}
+		w.startUnready()
+	}
+	load.stop()
+	load.arrives()
+	history.rises(t)
+}
+
+// The daemon may open no more files while a SyncTarget's API server is made anew: it says so, and goes on with what is open. When it may again,
+// it takes up what it missed.
+func TestOutOfFileDescriptors(t *testing.T) {
+	w := newWorld(t, sandbox.Options{Workspaces: []string{teamA}, SyncTargets: []string{"us-east1", "eu-west1"}}, deployments)
+	w.config.Staleness.Grace.Duration, w.config.Staleness.Probe.Duration = 4*time.Second, time.Second
+	load := w.grow("web")
+	w.start()
+	load.arrives()
+	w.quiet()
+
+	var usual unix.Rlimit
+	w.must(unix.Prlimit(w.daemon.PID(), unix.RLIMIT_NOFILE, nil, &usual))
+	w.must(unix.Prlimit(w.daemon.PID(), unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 3, Max: usual.Max}, nil))
+	w.must(w.SyncTarget("us-east1").Restart(t.Context()))
+	w.report("us-east1", teamA, "web", 3) // not heard
+	w.report("eu-west1", teamA, "web", 2)
+	w.wantReady(teamA, "web", 3) // its connections are open
+	w.eventually(func() error {
+		lines, err := w.daemon.Lines()
+		w.must(err)
+		for _, line := range lines {
+			if reason, _ := line["error"].(string); strings.Contains(reason, "too many open files") && line["sync_target"] == "us-east1" {
+				return nil
+			}
+		}
+		return fmt.Errorf("nothing is said of too many open files:\n%s", w.daemon.Tail(2000))
+	})
+
+	w.must(unix.Prlimit(w.daemon.PID(), unix.RLIMIT_NOFILE, &usual, nil))
+	w.wantReady(teamA, "web", 5)
+	w.must(w.daemon.Ready(t.Context()))
+	if got := w.metrics().Sum("upstreamd_watch_errors_total", "sync_target=us-east1"); got == 0 {
+		t.Error("the watches that failed are not counted")
+	}
+}
+
+// An API server hangs for a while, its connections open, under load: first that of a SyncTarget, then that of the workspace, then both.
+func TestAPIServersThatHang(t *testing.T) {
+	w := newWorld(t, sandbox.Options{Workspaces: []string{teamA}, SyncTargets: []string{"us-east1", "eu-west1"}}, deployments)
+	w.config.Staleness.Grace.Duration, w.config.Staleness.Probe.Duration = 8*time.Second, 2*time.Second
+	load := w.grow(numbered("web-", 10)...)
+	w.start()
+	load.arrives()
+	history := w.follow(teamA)
+	type server interface {
+		Pause() error
+		Resume() error
+	}
+	target, workspace := w.SyncTarget("us-east1"), w.Workspace(teamA).APIServer
+	for _, hang := range []struct {
+		what    string
+		servers []server
+		stale   float64
+	}{{"a SyncTarget", []server{target}, 1}, {"the workspace", []server{workspace}, 0}, {"both", []server{target, workspace}, 1}} {
+		load.run(50)
+		for _, s := range hang.servers {
+			w.must(s.Pause())
+		}
+		time.Sleep(20 * time.Second)
+		if got := w.metrics().Sum("upstreamd_sync_target_stale", "sync_target=us-east1"); got != hang.stale {
+			t.Errorf("%s hangs: stale is %v, want %v", hang.what, got, hang.stale)
+		}
+		for _, s := range hang.servers {
+			w.must(s.Resume())
+		}
+		resumed := time.Now()
+		sandboxtest.Eventually(t, time.Minute, func() error { return w.daemon.Ready(t.Context()) })
+		load.stop()
+		load.arrives()
+		t.Logf("%s hung: all true %v after it went on", hang.what, time.Since(resumed).Round(100*time.Millisecond))
+	}
+	history.rises(t)
+}
