@@ -131,12 +131,15 @@ func (j *judge) believed(s *sent, k *kind, placed []int, published map[int]strin
 	fits := false
 	var why []string
 	for _, target := range placed {
-		tokens, listed := s.life.told(target).could(k.resource.Resource, j.world.downNamespace(o, target), o.name, s.called, since)
+		told, plural, below := s.life.told(target), k.resource.Resource, j.world.downNamespace(o, target)
+		tokens, listed := told.could(plural, below, o.name, s.called, since)
 		if !listed && !one {
 			j.fail("%s: published by %s although SyncTarget %d was never listed", s.call, s.life.name, target)
 		}
 		if slices.Contains(tokens, published[target]) && (!one || published[target] != "" || len(published) == 0) {
-			fits = true
+			if fits = true; (!one || published[target] != "") && !told.follows(plural, below, o.name, published[target], s.called, since) {
+				j.fail("%s: %s published %q of SyncTarget %d after what followed that", s.call, s.life.name, published[target], target)
+			}
 			continue
 		}
 		why = append(why, fmt.Sprintf("%q of SyncTarget %d, which said %q", published[target], target, tokens))

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -24,6 +25,8 @@ type network struct {
 	trace *trace
 	judge *judge
 	log   zerolog.Logger // of the daemons
+	// strike is asked before each write leaves: the daemon may be frozen right now, or the write so late on its way. Nil: nothing happens.
+	strike func(*life, call) (late time.Duration)
 
 	arrival sync.Mutex // held while a write is at its server
 	writing *sent      // that write
@@ -73,7 +76,11 @@ func (w *way) RoundTrip(r *http.Request) (*http.Response, error) {
 		body, _ = io.ReadAll(r.Body)
 		_ = r.Body.Close()
 	}
-	if !w.life.awake(d) {
+	late := time.Duration(0)
+	if w.strike != nil && c.verb == "patch" {
+		late = w.strike(w.life, c)
+	}
+	if late == 0 && !w.life.awake(d) {
 		return nil, errKilled
 	}
 	if err := r.Context().Err(); err != nil {
@@ -94,6 +101,7 @@ func (w *way) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, w.nothing(r.Context())
 	}
 	if c.verb == "patch" {
+		h.late += late
 		return w.write(r, c, kind, body, called, h, d)
 	}
 	return w.read(r, c, kind, h, d)
@@ -169,7 +177,7 @@ func (w *way) arrive(r *http.Request, body []byte, h harm, record *sent) (*http.
 
 func (w *way) read(r *http.Request, c call, kind string, h harm, d draw) (*http.Response, error) {
 	if !w.pause(r.Context(), d.also(1).between(leastLatency, mostLatency)) {
-		return nil, context.Cause(r.Context())
+		return nil, cmp.Or(context.Cause(r.Context()), errKilled)
 	}
 	ctx, cancel := context.WithCancelCause(context.WithValue(r.Context(), faultKey{}, h.server))
 	again := r.Clone(ctx)
@@ -181,7 +189,7 @@ func (w *way) read(r *http.Request, c call, kind string, h harm, d draw) (*http.
 	resp, err := w.inner.RoundTrip(again)
 	if !w.pause(r.Context(), d.also(2).between(leastLatency, mostLatency)) && err == nil {
 		_ = resp.Body.Close()
-		err = r.Context().Err()
+		err = cmp.Or(r.Context().Err(), errKilled)
 	}
 	if err == nil && !w.life.awake(d.also(3)) {
 		_ = resp.Body.Close()

@@ -15,9 +15,9 @@ type plan struct {
 	chaos    time.Duration // after that nothing goes wrong
 	episodes []episode
 	outages  []outage
-	freezes  []outage // of daemons: server is empty
 
 	mu       sync.Mutex
+	freezes  []outage       // of daemons: server is empty
 	injected map[string]int // by name of the fault
 }
 
@@ -192,12 +192,22 @@ func (p *plan) nextOut(daemon, server string) (in time.Duration, next *outage) {
 	return in, next
 }
 
+// freeze freezes a daemon from now on.
+func (p *plan) freeze(daemon string, lasts time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := p.now()
+	p.freezes = append(p.freezes, outage{window: window{now, now + lasts}, name: frozen, daemon: daemon})
+}
+
 // thaws is how long a daemon stays frozen from now on.
 func (p *plan) thaws(daemon string) time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	now := p.now()
 	for i := range p.freezes {
 		if f := &p.freezes[i]; f.daemon == daemon && f.holds(now) {
-			p.count(f.name)
+			p.injected[f.name]++
 			return f.to - now
 		}
 	}

@@ -21,10 +21,11 @@ type seenResource struct {
 	objects map[string]*seenObject
 }
 
-// seenObject is one object's past: what it said, and from when on that was known.
+// seenObject is one object's past: what it said, and from when on that was known. It begins with nothing.
 type seenObject struct {
-	version uint64
-	facts   []fact
+	version   uint64
+	facts     []fact
+	published int // the oldest fact that what was published last can be of
 }
 
 // fact is what an object contributed from a moment on; "" is nothing.
@@ -144,7 +145,7 @@ func (s *seen) present(plural string, t told) {
 		t.token = "" // it is nobody's any more
 	}
 	if o == nil {
-		o = &seenObject{}
+		o = &seenObject{facts: []fact{{}}}
 		r.objects[t.namespace+"/"+t.name] = o
 	}
 	o.add(t.version, t.token)
@@ -230,4 +231,28 @@ func (s *seen) could(plural, namespace, name string, at time.Time, patience time
 		}
 	}
 	return tokens, r.listed
+}
+
+// follows takes note of a token that is published, and reports whether what was known can have been published in the order in which it was told: after
+// something newer, nothing older ever is. at and patience are those of could.
+func (s *seen) follows(plural, namespace, name, token string, at time.Time, patience time.Duration) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	o := s.resource(plural).objects[namespace+"/"+name]
+	if o == nil {
+		return true
+	}
+	first := o.published
+	for i, f := range o.facts {
+		if at.Sub(f.at) >= patience {
+			first = max(first, i)
+		}
+	}
+	for i := first; i < len(o.facts) && !o.facts[i].at.After(at); i++ {
+		if o.facts[i].token == token {
+			o.published = i
+			return true
+		}
+	}
+	return false
 }

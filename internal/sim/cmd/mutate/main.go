@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -21,18 +22,41 @@ type mutation struct {
 	file string
 	old  string // must be in the file once
 	new  string
-	by   []string // arguments of the go test that has to fail
+	by   trial // has to fail
 }
+
+// trial is a go test.
+type trial struct {
+	folder, name string
+	seeds        int // of the simulation, until one fails; 0: it is not one
+}
+
+func (t trial) arguments() []string {
+	args := []string{"./" + t.folder, "-run", "^" + t.name + "$"}
+	if t.seeds > 0 {
+		args = append(args, "-args", "-sim.failfast", "-sim.seeds="+strconv.Itoa(t.seeds))
+	}
+	return args
+}
+
+func (t trial) String() string { return strings.Join(t.arguments(), " ") }
 
 // patience is the longest that one mutation's test may take, building included.
 const patience = 10 * time.Minute
 
 func main() {
-	survived := 0
+	var wanted []mutation
 	for _, m := range mutations {
-		if !picked(m.name, os.Args[1:]) {
-			continue
+		if picked(m.name, os.Args[1:]) {
+			wanted = append(wanted, m)
 		}
+	}
+	if err := unbroken(wanted); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	survived := 0
+	for _, m := range wanted {
 		began := time.Now()
 		seen, err := m.run()
 		switch took := time.Since(began).Round(time.Second); {
@@ -43,10 +67,43 @@ func main() {
 			fmt.Printf("caught   %-70s %v: %s\n", m.name, took, seen)
 		}
 	}
-	if survived > 0 {
-		fmt.Printf("%d mutations were not noticed\n", survived)
+	fmt.Printf("%d of %d deliberate breaks were noticed\n", len(wanted)-survived, len(wanted))
+	if survived > 0 || len(wanted) == 0 {
 		os.Exit(1)
 	}
+}
+
+// unbroken wants all that has to fail later to pass now, and every break to find its place: else it would tell nothing.
+func unbroken(wanted []mutation) error {
+	began := time.Now()
+	trials := map[trial]int{} // by what is run: for how many seeds at the most
+	for _, m := range wanted {
+		if _, _, err := m.broken(); err != nil {
+			return fmt.Errorf("%s: %w", m.name, err)
+		}
+		what := trial{folder: m.by.folder, name: m.by.name}
+		trials[what] = max(trials[what], m.by.seeds)
+	}
+	for what, seeds := range trials {
+		what.seeds = seeds
+		if output, err := what.run(); err != nil {
+			return fmt.Errorf("go test %s fails with nothing broken: %w: %s", what, err, output)
+		}
+	}
+	fmt.Printf("nothing broken, and all tests pass: %v\n", time.Since(began).Round(time.Second))
+	return nil
+}
+
+// run runs the tests with further flags of go test. They may take patience.
+func (t trial) run(flags ...string) (output string, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	command := exec.CommandContext(ctx, "go", slices.Concat([]string{"test", "-count=1"}, flags, t.arguments())...) //nolint:gosec // arguments of our own
+	text, err := command.CombinedOutput()
+	if ctx.Err() != nil {
+		err = fmt.Errorf("it does not end: %w", ctx.Err())
+	}
+	return string(text), err
 }
 
 func picked(name string, wanted []string) bool {
@@ -64,38 +121,43 @@ func (m mutation) run() (seen string, err error) {
 	if err != nil {
 		return "", err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	command := exec.CommandContext(ctx, "go", append([]string{"test", "-count=1", "-overlay=" + overlay}, m.by...)...) //nolint:gosec // arguments of our own
-	output, err := command.CombinedOutput()
+	output, err := m.by.run("-overlay=" + overlay)
 	failed := (*exec.ExitError)(nil)
-	switch text := string(output); {
+	switch {
 	case err == nil:
-		return "", fmt.Errorf("go test %s passes", strings.Join(m.by, " "))
-	case !errors.As(err, &failed) || ctx.Err() != nil:
-		return "", fmt.Errorf("%w: %s", err, text)
-	case strings.Contains(text, "[build failed]") || strings.Contains(text, "[setup failed]"):
-		return "", fmt.Errorf("it does not compile: %s", text)
+		return "", fmt.Errorf("go test %s passes", m.by)
+	case !errors.As(err, &failed):
+		return "", fmt.Errorf("%w: %s", err, output)
+	case strings.Contains(output, "[build failed]") || strings.Contains(output, "[setup failed]"):
+		return "", fmt.Errorf("it does not compile: %s", output)
 	default:
-		return sign(text), nil
+		return sign(output), nil
 	}
+}
+
+// broken is the file's path, and what is in it when it is broken.
+func (m mutation) broken() (path, source string, err error) {
+	if path, err = filepath.Abs(m.file); err != nil {
+		return "", "", err
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return "", "", err
+	}
+	if n := strings.Count(string(text), m.old); n != 1 {
+		return "", "", fmt.Errorf("%s holds what is to be broken %d times, not once", m.file, n)
+	}
+	return path, strings.Replace(string(text), m.old, m.new, 1), nil
 }
 
 // overlay writes the broken file and the description that the go command takes.
 func (m mutation) overlay(folder string) (string, error) {
-	path, err := filepath.Abs(m.file)
+	path, source, err := m.broken()
 	if err != nil {
 		return "", err
-	}
-	source, err := os.ReadFile(path)
-	if err != nil {
-		return "", err
-	}
-	if n := strings.Count(string(source), m.old); n != 1 {
-		return "", fmt.Errorf("%s holds what is to be broken %d times, not once", m.file, n)
 	}
 	broken := filepath.Join(folder, filepath.Base(path))
-	if err := os.WriteFile(broken, []byte(strings.Replace(string(source), m.old, m.new, 1)), 0o600); err != nil { //nolint:gosec // a folder of our own
+	if err := os.WriteFile(broken, []byte(source), 0o600); err != nil {
 		return "", err
 	}
 	description, err := json.Marshal(map[string]any{"Replace": map[string]string{path: broken}})

@@ -1,20 +1,16 @@
 package main
 
-import "strconv"
-
-// seeds has the simulation run seeds from the first on, until one fails.
-func seeds(first, n int) []string {
-	return []string{"./internal/sim", "-run", "TestSeeds", "-args", "-sim.failfast", "-sim.from=" + strconv.Itoa(first), "-sim.seeds=" + strconv.Itoa(n)}
-}
+// seeds has the simulation run so many seeds from 1 on.
+func seeds(n int) trial { return trial{"internal/sim", "TestSeeds", n} }
 
 // test has one test of a package run.
-func test(folder, name string) []string { return []string{"./" + folder, "-run", "^" + name + "$"} }
+func test(folder, name string) trial { return trial{folder: folder, name: name} }
 
 var mutations = []mutation{
 	{
 		"the resourceVersion is not sent", "internal/patch/apply.go",
 		"			ResourceVersion string `json:\"resourceVersion\"`\n", "			ResourceVersion string `json:\"-\"`\n",
-		seeds(1, 5),
+		seeds(5),
 	},
 	{
 		"Listed overtakes the data: what has not answered yet counts as absent", "actors/entry.go",
@@ -24,17 +20,17 @@ var mutations = []mutation{
 	{
 		"an absent SyncTarget's last contribution is forgotten at a restart", "actors/entry.go",
 		"		s := aggregate.Source{Target: name, State: aggregate.Unknown,", "		s := aggregate.Source{Target: name, State: aggregate.Absent,",
-		seeds(1, 20),
+		seeds(20),
 	},
 	{
 		"what was ours is forgotten: nothing is removed", "actors/aggregator_upstream.go",
 		"	return e.view(o, published, a.owned.of(o), time.Now())", "	return e.view(o, published, nil, time.Now())",
-		seeds(1, 20),
+		seeds(20),
 	},
 	{
 		"a Namespace's name is not checked", "internal/locator/resolver.go",
 		"ns.Name != namespaceName(ns.Annotations[locatorAnnotation])", "false",
-		seeds(1, 60),
+		seeds(60),
 	},
 	{
 		"every SyncTarget's change is a leading edge", "actors/aggregator_decide.go",
@@ -44,74 +40,74 @@ var mutations = []mutation{
 	{
 		"a withdrawal is forgotten", "actors/aggregator.go",
 		"	if e == nil || !e.withdraw(m) {", "	if e == nil || true {",
-		seeds(1, 20),
+		seeds(20),
 	},
 	{
 		"a write that is refused as too old is sent again on the newest version", "actors/writer.go",
-		"		if answer.object, answer.err = w.Upstream.Patch(bounded, m.Patch, m.want); answer.err == nil {\n",
-		`		answer.object, answer.err = w.Upstream.Patch(bounded, m.Patch, m.want)
-		if apierrors.IsConflict(answer.err) {
-			if now, err := w.Upstream.Get(bounded, m.Patch.Resource, m.Patch.Upstream, m.want); err == nil {
-				again := m.Patch
-				again.Body, _ = patch.Body(now.ResourceVersion, m.status)
-				answer.object, answer.err = w.Upstream.Patch(bounded, again, m.want)
-			}
+		"	if p.object, p.err = w.Upstream.Patch(ctx, c.write.Patch, c.write.want); p.err == nil {\n",
+		`	p.object, p.err = w.Upstream.Patch(ctx, c.write.Patch, c.write.want)
+	if apierrors.IsConflict(p.err) {
+		if now, err := w.Upstream.Get(ctx, c.write.Patch.Resource, c.write.Patch.Upstream, c.write.want); err == nil {
+			again := c.write.Patch
+			again.Body, _ = patch.Body(now.ResourceVersion, c.write.status)
+			p.object, p.err = w.Upstream.Patch(ctx, again, c.write.want)
 		}
-		if answer.err == nil {
+	}
+	if p.err == nil {
 `,
-		seeds(1, 60),
+		seeds(60),
 	},
 	{
 		"a write is sent although the lease ran out", "actors/writer.go",
-		"			if !ok {\n", "			if false && ok {\n",
-		seeds(1, 20),
+		"		if p.fenced = !ok; p.fenced {\n", "		if p.fenced = false && ok; p.fenced {\n",
+		seeds(20),
 	},
 	{
 		"an object actor that stops withdraws", "actors/object.go",
 		"	case *actor.Stopping:\n", "	case *actor.Stopping:\n		o.deleted(ctx, Deleted{Source: o.source, Upstream: o.upstream, At: o.at, Withdraw: true})\n",
-		seeds(1, 20),
+		seeds(20),
 	},
 	{
 		"a stale SyncTarget's contributions are withdrawn", "actors/aggregator.go",
-		"	t.stale, t.since = m.Stale, m.Since\n",
-		"	t.stale, t.since = m.Stale, m.Since\n	for _, e := range a.entries {\n		e.withdrawTarget(m.Target, ^uint64(0))\n	}\n",
-		seeds(1, 20),
+		"	t.stale, t.since, t.over = m.Stale, m.Since, m.Over\n",
+		"	t.stale, t.since, t.over = m.Stale, m.Since, m.Over\n	for _, e := range a.entries {\n		e.withdrawTarget(m.Target, ^uint64(0))\n	}\n",
+		seeds(20),
 	},
 	{
 		"a decision that is no longer due is written all the same", "actors/aggregator_decide.go",
 		"	if !e.sending {\n		return\n	}\n	a.seq++\n", "	if true {\n		return\n	}\n	a.seq++\n",
-		seeds(1, 100),
+		seeds(100),
 	},
 	{
 		"placement does not matter", "actors/entry.go",
 		"	if !byLabel {\n		for name, t := range targets {\n			if t.Bound(e.upstream.Workspace) &&",
 		"	if names = nil; true {\n		for name, t := range targets {\n			if",
-		seeds(1, 20),
+		seeds(20),
 	},
 	{
 		"what a list lacks is not withdrawn", "actors/aggregator.go",
-		"		e.withdrawTarget(m.Target, m.Epoch)\n", "",
+		"		e.withdrawTarget(m.Target, m.Epoch)\n", "		_ = e\n",
 		test("supervisor", "TestWhatARelistLacksIsGone"),
 	},
 	{
 		"a silent watch is never given up", "internal/kube/lean/source.go",
 		"cmp.Or(s.WatchIdle, 150*time.Second)", "cmp.Or(s.WatchIdle, 150*time.Hour)",
-		seeds(1, 60),
+		seeds(60),
 	},
 	{
 		"the answer to a write says nothing of placement", "actors/aggregator_decide.go",
 		"		want:     a.want,", "		want:     ref.Want{Managers: true},",
-		seeds(1, 40),
+		seeds(40),
 	},
 	{
 		"an answer that is no object is believed", "actors/writer.go",
-		"answer.err = isObject(answer.object, m.Patch.Upstream)", "_ = isObject",
+		"p.err = isObject(p.object, c.write.Patch.Upstream)", "_ = isObject",
 		test("supervisor", "TestAnAnswerThatIsNoObjectTeachesNothing"),
 	},
 	{
 		"what is parked waits for ever for the one write that tries", "actors/aggregator_decide.go",
 		"			a.parkFor(key, p, minKindPark)\n", "			p.until = now.Add(1000 * time.Hour)\n",
-		seeds(1, 60),
+		seeds(60),
 	},
 	{
 		"watches that wait for Namespaces are forgotten when who was asked fails", "actors/namespaces.go",
@@ -121,11 +117,21 @@ var mutations = []mutation{
 	{
 		"a copy that was replaced unseen is withdrawn first", "actors/watch.go",
 		"w.drop(ctx, source, known, known.at, known.upstream != upstream)", "w.drop(ctx, source, known, known.at, true)",
-		seeds(1, 100),
+		seeds(100),
 	},
 	{
 		"an actor that is about to end is restarted", "actors/mailbox.go",
 		"		if !m.ending {", "		if true {",
 		test("actors", "TestAFailureWhileStoppingDoesNotBringAnActorBack"),
+	},
+	{
+		"a deletion that is told late ends the object's successor", "actors/aggregator_upstream.go",
+		"e.scope != s || newer(e.seen.ResourceVersion, o.ResourceVersion)", "e.scope != s || e.seen.UID == o.UID && newer(e.seen.ResourceVersion, o.ResourceVersion)",
+		test("supervisor", "TestALateDeletionDoesNotEndASuccessor"),
+	},
+	{
+		"a call that was frozen goes out after its deadline", "internal/kube/client/conn.go",
+		"ok && !time.Now().Before(deadline)", "ok && time.Now().Before(deadline.Add(-1000*time.Hour))",
+		test("internal/kube/client", "TestNothingIsSentAfterTheDeadline"),
 	},
 }

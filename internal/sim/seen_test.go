@@ -1,0 +1,43 @@
+package sim
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// What is published follows what was told, in its order: after something newer, nothing older.
+func TestHistory(t *testing.T) {
+	for _, c := range []struct {
+		published string // one after the other
+		fits      bool
+	}{
+		{"12131", true},
+		{"1", true},
+		{"23", true},
+		{"211", true},
+		{"2213", true},
+		{"232", false}, // the 2 came before the 3
+		{"1213112", false},
+		{"4", false}, // it never said that
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newSeen()
+			s.namespaces["ns"] = true
+			for i, token := range "12131" {
+				time.Sleep(time.Second)
+				s.present("pods", told{namespace: "ns", name: "p", version: uint64(i + 1), token: string(token)}) //nolint:gosec // small
+			}
+			fits := true
+			for _, token := range c.published {
+				fits = fits && s.follows("pods", "ns", "p", string(token), time.Now(), time.Minute)
+			}
+			if fits != c.fits {
+				t.Errorf("%q may have been published: %v", c.published, fits)
+			}
+			if s.follows("pods", "ns", "p", "2", time.Now(), 2*time.Second) {
+				t.Error("what was replaced long ago may be published")
+			}
+		})
+	}
+}
