@@ -11,3 +11,12 @@ func (s *System) GrowRegistry() {
 		registry.Remove(pid)
 	}
 }
+
+// Actors is how many the engine has registered.
+func (s *System) Actors() int {
+	n := 0
+	for _, m := range s.engine.ProcessRegistry.LocalPIDs.LocalPIDs {
+		n += m.Count()
+	}
+	return n
+}

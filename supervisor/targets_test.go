@@ -154,7 +154,7 @@ func TestAThousandSyncTargetsLeaveNothing(t *testing.T) {
 			w.must(w.system.RemoveTarget(t.Context(), "east"))
 			synctest.Wait()
 		}
-		look := func() (goroutines int, heap uint64, series int) {
+		look := func() (goroutines, alive int, heap uint64, series int) {
 			time.Sleep(2 * time.Minute) // timers of grace and deadline run out
 			synctest.Wait()
 			families, err := registry.Gather()
@@ -174,26 +174,29 @@ func TestAThousandSyncTargetsLeaveNothing(t *testing.T) {
 			}
 			var stats runtime.MemStats
 			runtime.ReadMemStats(&stats)
-			return runtime.NumGoroutine(), stats.HeapAlloc, series
+			return runtime.NumGoroutine(), w.system.Actors(), stats.HeapAlloc, series
 		}
 		w.system.GrowRegistry()
 		for range 20 {
 			cycle()
 		}
-		goroutines, heap, series := look()
+		goroutines, actorsBefore, heap, series := look()
 		published := len(w.upstream.patches())
 		for range 1000 {
 			cycle()
 		}
 		w.upstream.forgetCalls()
-		goroutinesAfter, heapAfter, seriesAfter := look()
-		t.Logf("before and after 1,000 cycles: %d and %d goroutines, %d and %d series, %d and %d KiB of heap",
-			goroutines, goroutinesAfter, series, seriesAfter, heap>>10, heapAfter>>10)
+		goroutinesAfter, actorsAfter, heapAfter, seriesAfter := look()
+		t.Logf("before and after 1,000 cycles: %d and %d goroutines, %d and %d actors, %d and %d series, %d and %d KiB of heap",
+			goroutines, goroutinesAfter, actorsBefore, actorsAfter, series, seriesAfter, heap>>10, heapAfter>>10)
 		if published == 0 {
 			t.Error("nothing was published: the cycles did nothing")
 		}
 		if goroutinesAfter > goroutines || seriesAfter > series+5 { // a few, such as a reason, are only seen now and then
 			t.Errorf("%d goroutines and %d series more", goroutinesAfter-goroutines, seriesAfter-series)
+		}
+		if actorsBefore == 0 || actorsAfter != actorsBefore {
+			t.Errorf("%d actors, %d before", actorsAfter, actorsBefore)
 		}
 		if grown := int64(heapAfter) - int64(heap); grown > 512<<10 {
 			t.Errorf("%d KiB of heap more", grown>>10)
