@@ -70,7 +70,9 @@ func (e *Election) elector() (*leaderelection.LeaderElector, error) {
 			OnStartedLeading: func(context.Context) {}, // the lock tells, before the first write that may rely on it
 			OnStoppedLeading: func() {},
 			OnNewLeader: func(identity string) {
-				e.Logger.Info().Str("leader", identity).Bool("self", identity == e.Identity).Msg("the Lease has another holder")
+				if identity != e.Identity {
+					e.Logger.Info().Str("leader", identity).Msg("standing by")
+				}
 			},
 		},
 	})

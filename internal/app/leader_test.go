@@ -1,0 +1,117 @@
+package app
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/rs/zerolog"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/upstreamd/upstreamd/internal/config"
+	"github.com/upstreamd/upstreamd/internal/memapi"
+)
+
+// leaseServer is an API server that can hold a Lease.
+func leaseServer(t *testing.T) string {
+	t.Helper()
+	server := memapi.New(memapi.Options{})
+	namespaces := schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
+	if _, err := server.Cluster("").Create(namespaces, map[string]any{"metadata": map[string]any{"name": "ns"}}); err != nil {
+		t.Fatal(err)
+	}
+	listening := httptest.NewServer(server)
+	t.Cleanup(func() {
+		server.Close()
+		listening.Close()
+	})
+	return strings.TrimPrefix(listening.URL, "http://")
+}
+
+func electing(t *testing.T, upstream, lease string) *config.Configuration {
+	t.Helper()
+	c := configure(t, upstream, nobody(t))
+	l := &c.LeaderElection
+	l.Enabled, l.Kubeconfig, l.Namespace = true, kubeconfig(t, lease), "ns"
+	l.LeaseDuration.Duration, l.RenewDeadline.Duration, l.RetryPeriod.Duration = 2e9, 1e9, 1e8
+	if errs := c.Validate(); len(errs) > 0 {
+		t.Fatal(errs)
+	}
+	return c
+}
+
+func (r *running) says(t *testing.T, path, what string) func() bool {
+	return func() bool {
+		code, body := r.get(t, path)
+		return code == http.StatusOK && strings.Contains(body, what)
+	}
+}
+
+func TestOneLeadsTheOthersStandByAndFollow(t *testing.T) {
+	_, address := serveOn(t, "127.0.0.1:0", map[string]string{"root:team-a": "abc"})
+	lease := leaseServer(t)
+	first := run(t, electing(t, address, lease))
+	eventually(t, "the first leads", first.says(t, "/readyz", "ok: leading"))
+	second := run(t, electing(t, address, lease))
+	eventually(t, "the second stands by, and is ready", second.says(t, "/readyz", " leads"))
+	if !first.says(t, "/metrics", "upstreamd_leader 1")() || !second.says(t, "/metrics", "upstreamd_leader 0")() {
+		t.Error("the metrics do not tell who leads")
+	}
+	if err := first.stop(); err != nil {
+		t.Error(err)
+	}
+	eventually(t, "the second leads", second.says(t, "/metrics", "upstreamd_leader 1"))
+	eventually(t, "the log says so", func() bool { return strings.Contains(second.log.String(), "leading: statuses are written from here now") })
+}
+
+func TestALeaseThatCannotBeHadIsSaid(t *testing.T) {
+	_, address := serveOn(t, "127.0.0.1:0", map[string]string{"root:team-a": "abc"})
+	c := electing(t, address, nobody(t))
+	r := run(t, c)
+	eventually(t, "it is said", func() bool {
+		code, body := r.get(t, "/readyz")
+		return code == http.StatusServiceUnavailable && strings.Contains(body, "the Lease ns/upstreamd cannot be had")
+	})
+	if !r.says(t, "/metrics", "upstreamd_leader 0")() {
+		t.Error("leads without a Lease")
+	}
+	if err := r.stop(); err != nil {
+		t.Errorf("ends with %v", err)
+	}
+}
+
+func TestWithoutAnElectionItAlwaysLeads(t *testing.T) {
+	_, address := serveOn(t, "127.0.0.1:0", map[string]string{"root:team-a": "abc"})
+	r := run(t, configure(t, address, nobody(t)))
+	eventually(t, "ready", r.says(t, "/readyz", "ok\n"))
+	if !r.says(t, "/metrics", "upstreamd_leader 1")() {
+		t.Error("does not lead")
+	}
+}
+
+func TestWhereTheLeaseIsMustBeKnown(t *testing.T) {
+	t.Setenv("KUBERNETES_SERVICE_HOST", "")
+	for want, change := range map[string]func(*config.LeaderElection){
+		"leaderElection.kubeconfig: ": func(l *config.LeaderElection) { l.Kubeconfig = "/nowhere" },
+		"leaderElection.inCluster: ":  func(l *config.LeaderElection) { l.InCluster = true },
+	} {
+		c := configure(t, nobody(t), nobody(t))
+		c.LeaderElection.Enabled, c.LeaderElection.Namespace = true, "ns"
+		change(&c.LeaderElection)
+		if _, err := New(c, zerolog.Nop()); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+	c := configure(t, nobody(t), nobody(t))
+	c.LeaderElection.Enabled, c.LeaderElection.Namespace = true, "ns"
+	a, err := New(c, zerolog.Nop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.upstream.Close()
+	where, err := a.leaseConfig()
+	if err != nil || !strings.Contains(where.Host, "127.0.0.1") {
+		t.Errorf("without a kubeconfig of its own it is in upstream: %v, %v", where, err)
+	}
+}
