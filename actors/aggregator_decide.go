@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -64,14 +65,14 @@ func (a *aggregator) decide(e *entry, s *scope, now time.Time) {
 		a.cancelWrite(e)
 		return
 	}
-	status := patch.Diff(e.published, d.Status, e.owned, a.equality(e.upstream.Workspace, s, d.Whole))
+	status := patch.Diff(in.Published, d.Status, in.Owned, a.equality(e.upstream.Workspace, s, d.Whole))
 	if status == nil {
 		a.count.unchanged.Inc()
 		e.received = time.Time{}
 		a.cancelWrite(e)
 		return
 	}
-	a.write(e, s, d, status, now)
+	a.write(e, s, d, in.Published, status, now)
 }
 
 // input gathers what a decision may depend on.
@@ -84,8 +85,8 @@ func (a *aggregator) input(e *entry, now time.Time) (in aggregate.Input, graceOv
 		Workspace:   e.upstream.Workspace,
 		Namespace:   e.upstream.Namespace,
 		Name:        e.upstream.Name,
-		Published:   e.published,
-		Owned:       e.owned,
+		Published:   a.published(e),
+		Owned:       e.seen.owned,
 	}
 	in.Sources, in.Ambiguous = e.sources(a.targets, a.byKey, graceOver)
 	held, unknown := 0, 0
@@ -136,8 +137,8 @@ func (a *aggregator) equality(w ref.Workspace, s *scope, whole bool) patch.Optio
 	return o
 }
 
-// write asks for a patch, unless there is a reason to hold it back.
-func (a *aggregator) write(e *entry, s *scope, d aggregate.Decision, status map[string]any, now time.Time) {
+// write asks for a patch of what is published, unless there is a reason to hold it back.
+func (a *aggregator) write(e *entry, s *scope, d aggregate.Decision, published, status map[string]any, now time.Time) {
 	if reason := a.parkedKind(e, now); reason != "" {
 		e.suppressed = "Parked: " + reason
 		a.cancelWrite(e)
@@ -163,7 +164,7 @@ func (a *aggregator) write(e *entry, s *scope, d aggregate.Decision, status map[
 		Patch:    ref.Patch{Resource: a.Resource, Upstream: e.upstream, Body: body},
 		Seq:      e.seq,
 		Version:  e.seen.ResourceVersion,
-		Lane:     lane(e.published, status),
+		Lane:     lane(published, status),
 		Received: e.received,
 		From:     a.self,
 		status:   status,
@@ -197,7 +198,7 @@ func (a *aggregator) heldBack(e *entry, text string, now time.Time) bool {
 // overwritten finds out whether somebody else has changed what was acknowledged. If that happens again and again, repairs back
 // off; it then reports true and notBefore says when the next is due.
 func (a *aggregator) overwritten(e *entry, s *scope, d aggregate.Decision, now time.Time) bool {
-	if e.desired == nil || e.sending || patch.Diff(e.desired, d.Status, nil, a.equality(e.upstream.Workspace, s, true)) != nil {
+	if e.desired == 0 || e.sending || e.desired != patch.Digest(d.Status, a.equality(e.upstream.Workspace, s, true)) {
 		return false
 	}
 	t := e.troubled()
@@ -221,23 +222,13 @@ func (a *aggregator) overwritten(e *entry, s *scope, d aggregate.Decision, now t
 	t.repairPause = min(max(2*t.repairPause, minRepairPause), maxRepairPause)
 	t.repairCalmFrom = now.Add(2*t.repairPause + contestWindow)
 	e.notBefore = now.Add(t.repairPause)
-	e.suppressed = "Contested: " + otherManager(e.seen) + " overwrites what is published"
+	other := cmp.Or(e.seen.other, "an unknown manager")
+	e.suppressed = "Contested: " + other + " overwrites what is published"
 	a.Metrics.Contested.WithLabelValues(a.resource).Inc()
 	a.Log.WithLevel(a.said.level("contested/"+e.upstream.String())).Str("upstream", e.upstream.String()).
-		Str("reason", "Contested").Str("manager", otherManager(e.seen)).Dur("pause", t.repairPause).
+		Str("reason", "Contested").Str("manager", other).Dur("pause", t.repairPause).
 		Msg("another writer keeps overwriting owned fields; repairs back off")
 	return true
-}
-
-// otherManager names the writer of the status that is not us and wrote last.
-func otherManager(o *ref.Object) string {
-	name, newest := "an unknown manager", time.Time{}
-	for _, m := range o.Managers {
-		if m.Name != ref.FieldManager && !m.Time.Before(newest) {
-			name, newest = m.Name, m.Time
-		}
-	}
-	return name
 }
 
 // lane puts what matters to people first: a change of phase, or of a condition's status.
@@ -290,9 +281,6 @@ func (a *aggregator) acknowledged(m Acknowledged) {
 		a.release(e)
 		return
 	}
-	if e.seen.UID == m.Object.UID {
-		e.desired = m.Write.desired
-	}
 	a.see(e, m.Object)
 	if m.Object.ResourceVersion == m.Write.Version {
 		t := e.troubled()
@@ -301,7 +289,10 @@ func (a *aggregator) acknowledged(m Acknowledged) {
 		a.untrouble(e)
 	}
 	a.learn(e, m)
-	a.published(m)
+	if e.seen.UID == m.Object.UID {
+		e.desired = patch.Digest(m.Write.desired, a.equality(e.upstream.Workspace, e.scope, true))
+	}
+	a.tell(m)
 	if !latest {
 		a.consider(e)
 	}
@@ -321,12 +312,9 @@ func (a *aggregator) untrouble(e *entry) {
 
 // learn remembers which values the server does not keep as they were sent, so that they are not sent for ever.
 func (a *aggregator) learn(e *entry, m Acknowledged) {
-	got := e.published
-	if got == nil || e.seen.ResourceVersion != m.Object.ResourceVersion { // unreadable, or a newer one was seen meanwhile
-		var err error
-		if got, err = status.Parse(m.Object.Status); err != nil {
-			return
-		}
+	got, err := status.Parse(m.Object.Status)
+	if err != nil {
+		return
 	}
 	for _, path := range patch.Differences(m.Write.status, got, e.scope.typed) {
 		w := e.upstream.Workspace
@@ -340,8 +328,8 @@ func (a *aggregator) learn(e *entry, m Acknowledged) {
 	}
 }
 
-// published tells the world: metrics, and subscribers of the event stream.
-func (a *aggregator) published(m Acknowledged) {
+// tell tells the world: metrics, and subscribers of the event stream.
+func (a *aggregator) tell(m Acknowledged) {
 	var latency time.Duration
 	if !m.Write.Received.IsZero() {
 		latency = time.Since(m.Write.Received)
@@ -608,5 +596,5 @@ func (a *aggregator) explain(u ref.Upstream) Explanation {
 		return Explanation{}
 	}
 	in, _ := a.input(e, time.Now())
-	return Explanation{Known: true, Reason: e.reason, Message: e.message, Input: in, Status: e.published, Suppressed: e.suppressed}
+	return Explanation{Known: true, Reason: e.reason, Message: e.message, Input: in, Status: in.Published, Suppressed: e.suppressed}
 }

@@ -30,7 +30,7 @@ func TestWhatWasDecidedMeanwhileIsNotDecidedAgain(t *testing.T) {
 	a := NewAggregator(AggregatorConfig{Resource: resource, Policies: policies, Metrics: m, Log: zerolog.Nop()}).(*aggregator)
 	a.root, a.self = engine.Root, engine.Root.Spawn(actor.PropsFromFunc(func(actor.Context) {}))
 	e := a.entry(ref.Upstream{Workspace: "team-a", Namespace: "shop", Name: "web"})
-	e.seen, e.scope = &ref.Object{ResourceVersion: "1"}, &scope{listed: true}
+	e.seen, e.scope = &seen{ResourceVersion: "1"}, &scope{listed: true}
 	decisions := func() float64 {
 		return testutil.ToFloat64(m.Decisions.WithLabelValues(ref.ResourceString(resource), string(aggregate.ReasonNotPlaced)))
 	}

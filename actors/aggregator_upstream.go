@@ -261,7 +261,7 @@ func (a *aggregator) goneUpstream(e *entry) {
 }
 
 func (a *aggregator) forgetUpstream(e *entry) {
-	e.scope, e.seen, e.published, e.owned, e.desired, e.generation = nil, nil, nil, nil, nil, 0
+	e.scope, e.seen, e.desired, e.generation = nil, nil, 0, 0
 	a.untrouble(e)
 	a.cancelWrite(e)
 	e.disarm()
@@ -290,11 +290,17 @@ func (a *aggregator) see(e *entry, o *ref.Object) bool {
 	if e.knows(o) { // a watch brings each write of ours a second time: it is not worth reading
 		return false
 	}
-	published, err := status.Parse(o.Status)
+	return e.view(o, a.owned.of(o), time.Now())
+}
+
+// published is the status of the upstream object, parsed.
+func (a *aggregator) published(e *entry) map[string]any {
+	published, err := status.Parse(e.seen.status)
 	if err != nil {
+		e.seen.status = nil
 		a.Metrics.Rejected.WithLabelValues("NotAnObject").Inc()
 		a.Log.WithLevel(a.said.level("upstream/status")).Str("upstream", e.upstream.String()).Err(err).
 			Msg("the published status is not an object; it is replaced")
 	}
-	return e.view(o, published, a.owned.of(o), time.Now())
+	return published
 }

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
+
 	"github.com/upstreamd/upstreamd/internal/aggregate"
 	"github.com/upstreamd/upstreamd/internal/locator"
 	"github.com/upstreamd/upstreamd/internal/patch"
@@ -17,10 +19,8 @@ type entry struct {
 	upstream ref.Upstream
 
 	// What is there.
-	seen      *ref.Object    // nil: not seen, or gone
-	scope     *scope         // where it was seen; nil with it
-	published map[string]any // the parsed status of seen
-	owned     *patch.Owned   // what of it is ours
+	seen  *seen  // nil: not seen, or gone
+	scope *scope // where it was seen; nil with it
 
 	// What the SyncTargets say, in the order of target and source. Two sources of one target are ambiguous.
 	contributions []contribution
@@ -38,14 +38,25 @@ type entry struct {
 	had        bool      // a removed SyncTarget had contributed
 
 	// What was sent.
-	seq       uint64         // of the latest Write; 0: none yet
-	sending   bool           // it waits or is in flight
-	desired   map[string]any // the status that was acknowledged last
+	seq       uint64 // of the latest Write; 0: none yet
+	sending   bool   // it waits or is in flight
+	desired   uint64 // digest of the status that was acknowledged last; 0: none was
 	notBefore time.Time
 	timer     *time.Timer
 	dueAt     time.Time // when timer fires
 
 	trouble *trouble // nil as long as all goes well
+}
+
+// seen is what is kept of an upstream object. The status stays JSON until a decision needs it: parsed, it takes twice the memory.
+type seen struct {
+	UID                 types.UID
+	ResourceVersion     string
+	Generation          int64
+	Labels, Annotations map[string]string
+	status              []byte
+	owned               *patch.Owned // what of it is ours
+	other               string       // the manager of the status that is not us and wrote last; empty: there is none
 }
 
 // trouble is the state of an object whose writes do not go through as they should.
@@ -164,14 +175,17 @@ func (e *entry) knows(o *ref.Object) bool {
 }
 
 // view takes the upstream object as it is now. It reports whether that is news.
-func (e *entry) view(o *ref.Object, published map[string]any, owned *patch.Owned, now time.Time) bool {
+func (e *entry) view(o *ref.Object, owned *patch.Owned, now time.Time) bool {
 	if e.knows(o) {
 		return false
 	}
 	if e.seen != nil && e.seen.UID != o.UID { // another object under the same name: nothing that was sent counts for it
-		e.desired, e.trouble, e.generation = nil, nil, 0
+		e.desired, e.trouble, e.generation = 0, nil, 0
 	}
-	e.seen, e.published, e.owned = metadataOf(o), published, owned
+	e.seen = &seen{
+		UID: o.UID, ResourceVersion: o.ResourceVersion, Generation: o.Generation, Labels: o.Labels, Annotations: o.Annotations,
+		status: o.Status, owned: owned, other: otherManager(o),
+	}
 	if e.generation != o.Generation {
 		e.generation, e.generationSince = o.Generation, now
 		for i := range e.contributions {
@@ -197,15 +211,15 @@ func upstreamWant(p *policy.Policy) ref.Want {
 	}
 }
 
-// metadataOf is the object without what is kept in parsed form beside it.
-func metadataOf(o *ref.Object) *ref.Object {
-	seen := *o
-	seen.Status = nil
-	seen.Managers = make([]ref.Manager, len(o.Managers))
-	for i, m := range o.Managers {
-		seen.Managers[i] = ref.Manager{Name: m.Name, Time: m.Time}
+// otherManager names the writer of the status that is not us and wrote last.
+func otherManager(o *ref.Object) (name string) {
+	newest := time.Time{}
+	for _, m := range o.Managers {
+		if m.Name != ref.FieldManager && !m.Time.Before(newest) {
+			name, newest = m.Name, m.Time
+		}
 	}
-	return &seen
+	return name
 }
 
 // ownership parses what of a status is ours. Objects of one kind are mostly owned alike: each form is parsed and kept once.

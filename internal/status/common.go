@@ -1,7 +1,8 @@
 package status
 
-// common is the shared form of a string that is kept in thousands of statuses, so that each does not keep its own; "" for others.
-func common(s []byte) string { //nolint:gocyclo,funlen // a table, not a decision
+// common is the shared form of a string that is kept in thousands of statuses, so that each does not keep its own; nil for others. As
+// an interface it is shared, too.
+func common(s []byte) any { //nolint:gocyclo,funlen // a table, not a decision
 	switch string(s) {
 	case "conditions":
 		return "conditions"
@@ -56,5 +57,5 @@ func common(s []byte) string { //nolint:gocyclo,funlen // a table, not a decisio
 	case "Deployment has minimum availability.":
 		return "Deployment has minimum availability."
 	}
-	return ""
+	return nil
 }

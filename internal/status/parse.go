@@ -16,6 +16,7 @@ type parser struct {
 	*jsontext.Decoder
 	limits Limits
 	err    error // the first; what is read after it is worth nothing
+	last   any   // string value that is not common: the times of a condition are often the same
 }
 
 func newParser(raw []byte, l Limits) *parser {
@@ -74,7 +75,7 @@ func lookUp(raw []byte, path []string, l Limits) (any, error) {
 // enter goes to the value of a member of the object that comes next.
 func (p *parser) enter(member string) bool {
 	for p.token(); p.more('}'); p.read() {
-		if p.text() == member {
+		if p.name() == member {
 			return p.err == nil
 		}
 	}
@@ -108,7 +109,7 @@ func (p *parser) object(depth int) any {
 	}
 	m := map[string]any{}
 	for p.token(); p.more('}'); {
-		name := p.text()
+		name := p.name()
 		if _, twice := m[name]; twice {
 			p.fail(malformed(fmt.Errorf("the name %q twice in one object", name)))
 		}
@@ -133,23 +134,47 @@ func (p *parser) list(depth int, conditions bool) any {
 	return l
 }
 
-// text reads a string, as the shared one if it is one of those that most statuses hold.
-func (p *parser) text() string {
+// name reads the name of a member, as the shared string if it is one that most statuses hold.
+func (p *parser) name() string {
+	s, unquoted := p.unquoted()
+	if s == nil {
+		return unquoted
+	}
+	if shared, ok := common(s).(string); ok {
+		return shared
+	}
+	return string(s)
+}
+
+// text reads a string value. Those that most statuses hold are shared, and so is the one before.
+func (p *parser) text() any {
+	s, unquoted := p.unquoted()
+	if s == nil {
+		return unquoted
+	}
+	if shared := common(s); shared != nil {
+		return shared
+	}
+	if last, ok := p.last.(string); !ok || last != string(s) {
+		p.last = string(s)
+	}
+	return p.last
+}
+
+// unquoted reads a string. If it has no escapes, it is given as it stands in the buffer, until the next read; else as a string.
+func (p *parser) unquoted() (plain []byte, escaped string) {
 	raw := p.read()
 	if p.err != nil {
-		return ""
+		return nil, ""
 	}
 	if content := raw[1 : len(raw)-1]; raw[0] == '"' && bytes.IndexByte(content, '\\') < 0 {
-		if s := common(content); s != "" {
-			return s
-		}
-		return string(content)
+		return content, ""
 	}
-	unquoted, err := jsontext.AppendUnquote(nil, raw)
+	text, err := jsontext.AppendUnquote(nil, raw)
 	if err != nil {
 		p.fail(malformed(err))
 	}
-	return string(unquoted)
+	return nil, string(text)
 }
 
 func (p *parser) number() any {

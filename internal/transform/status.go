@@ -37,11 +37,13 @@ func Status(s map[string]any, c Context) map[string]any {
 	return s
 }
 
-// apply gives v, the value or one of the list of values under the given name, as it is upstream.
-func (c *Context) apply(name string, v any) any {
-	switch v := v.(type) {
+// apply gives a value, the one or one of a list under the given name, as it is upstream. One that is not changed keeps its memory.
+func (c *Context) apply(name string, value any) any {
+	switch v := value.(type) {
 	case string:
-		return selector(name, timestamp(name, v))
+		if up := selector(name, timestamp(name, v)); up != v {
+			return up
+		}
 	case []any:
 		for i, item := range v {
 			v[i] = c.apply(name, item)
@@ -49,23 +51,23 @@ func (c *Context) apply(name string, v any) any {
 	case map[string]any:
 		if labelMap(name, v) {
 			maps.DeleteFunc(v, func(key string, _ any) bool { return bookkeeping(key) })
-			return v
+			return value
 		}
 		metadata(name, v)
 		c.reference(v)
-		for member, value := range v {
+		for member, below := range v {
 			if bookkeeping(member) {
 				delete(v, member)
 				continue
 			}
-			if object, ok := value.(map[string]any); ok && len(object) > 0 {
+			if object, ok := below.(map[string]any); ok && len(object) > 0 {
 				if c.apply(member, object); len(object) == 0 { // nothing but bookkeeping was in it
 					delete(v, member)
 				}
 				continue
 			}
-			v[member] = c.apply(member, value)
+			v[member] = c.apply(member, below)
 		}
 	}
-	return v
+	return value
 }

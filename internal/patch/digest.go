@@ -1,0 +1,71 @@
+package patch
+
+import (
+	"math"
+
+	"github.com/cespare/xxhash/v2"
+)
+
+// Digest stands for a whole status, where it would cost too much to keep it: statuses between which a [Diff] with these options and Whole
+// is nil have the same Digest, others practically never. Digests outlive no process.
+func Digest(status map[string]any, o Options) uint64 {
+	o.Whole = true
+	d := differ{Options: o}
+	return d.digest(status, make([]string, 0, 16))
+}
+
+// digest is 0 for what counts as absent.
+func (d *differ) digest(v any, path []string) uint64 {
+	if d.skip(path) || d.empty(v) {
+		return 0
+	}
+	switch v := v.(type) {
+	case map[string]any:
+		sum := uint64(0) // in no order
+		for name, member := range v {
+			if below := d.digest(member, append(path, name)); below != 0 {
+				sum += mixed(xxhash.Sum64String(name), below)
+			}
+		}
+		if sum == 0 && d.Typed {
+			return 0 // nothing in it counts
+		}
+		return mixed('{', sum)
+	case []any:
+		item := append(path, "*")
+		if _, keyed := index(v, d.keys(path)); keyed {
+			sum := uint64(0) // in any order
+			for _, below := range v {
+				sum += mixed('*', d.digest(below, item))
+			}
+			return mixed('[', sum)
+		}
+		chain := uint64(0)
+		for _, below := range v {
+			chain = mixed(chain, d.digest(below, item))
+		}
+		return mixed('[', chain)
+	case string:
+		return mixed('"', xxhash.Sum64String(v))
+	case bool:
+		if v {
+			return mixed('t', 1)
+		}
+		return mixed('f', 1)
+	}
+	if i, ok := integer(v); ok {
+		return mixed('1', uint64(i)) //nolint:gosec // bits, not a number
+	}
+	if f, ok := v.(float64); ok {
+		return mixed('.', math.Float64bits(f))
+	}
+	return 0
+}
+
+// mixed is a hash of two, which differs from that of the two swapped (the finalizer of SplitMix64).
+func mixed(a, b uint64) uint64 {
+	x := a*0x9e3779b97f4a7c15 + b + 1
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
+}
