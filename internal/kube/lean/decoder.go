@@ -1,14 +1,12 @@
 package lean
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"math"
 
-	"github.com/go-json-experiment/json/jsontext"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
@@ -32,7 +30,7 @@ func NewDecoder(body io.Reader, want ref.Want, limits Limits) *Decoder {
 	return &Decoder{
 		limits: limits,
 		meter:  m,
-		scan:   scanner{Decoder: newTokens(m), keep: newKeep(want)},
+		scan:   scanner{tokens: newTokens(m), keep: newKeep(want)},
 	}
 }
 
@@ -82,7 +80,7 @@ func (d *Decoder) list(left int64) (Page, error) {
 					case "continue":
 						return d.scan.text("metadata.continue", &page.Continue)
 					default:
-						return d.scan.SkipValue()
+						return d.scan.skip()
 					}
 				})
 			case "items":
@@ -97,7 +95,7 @@ func (d *Decoder) list(left int64) (Page, error) {
 					return d.census.add(o)
 				})
 			default:
-				return d.scan.SkipValue()
+				return d.scan.skip()
 			}
 		})
 	})
@@ -134,6 +132,7 @@ func (d *Decoder) Event() (Event, error) {
 		d.scan.strs = strs{}
 	}
 	d.allow(d.limits.Object)
+	start := d.scan.offset()
 	err := d.guard(func() error { return d.event(&e) })
 	if err == nil {
 		d.broken = 0
@@ -151,7 +150,7 @@ func (d *Decoder) Event() (Event, error) {
 	if d.broken++; d.broken > maxBroken {
 		return Event{}, fmt.Errorf("%d lines in a row are not watch events: %w", d.broken, err)
 	}
-	if err := d.resume(err); err != nil && unnamed(e.Object) {
+	if err := d.resume(err, start); err != nil && unnamed(e.Object) {
 		return Event{}, err
 	}
 	if e.Object == nil {
@@ -164,18 +163,14 @@ func (d *Decoder) Event() (Event, error) {
 	return e, nil
 }
 
-// resume takes up reading behind what could not be read. If that fails, so does the next read.
-func (d *Decoder) resume(broken error) error {
+// resume takes up reading behind the event that began at start and could not be read. If that fails, so does the next read.
+func (d *Decoder) resume(broken error, start int64) error {
 	if errors.Is(broken, errNoEvent) {
 		return nil // it was read to its end
 	}
-	unread := d.scan.UnreadBuffer()
-	if d.scan.StackDepth() == 0 {
-		unread = bytes.TrimLeft(unread, " \t\r\n") // nothing of the bad line was taken yet
-	}
-	d.meter.err = d.meter.skipLine(unread, 8*d.limits.Object)
-	d.scan.Decoder = newTokens(d.meter)
-	return d.meter.err
+	d.meter.err = nil
+	d.allow(8 * d.limits.Object)
+	return d.scan.skipLine(start)
 }
 
 func unnamed(o *ref.Object) bool { return o == nil || o.Name == "" }
@@ -183,8 +178,7 @@ func unnamed(o *ref.Object) bool { return o == nil || o.Name == "" }
 // event reads {"type": …, "object": …}. The type comes first in what API servers send; where it does not, the object is read again.
 func (d *Decoder) event(e *Event) error {
 	*e = Event{}
-	if d.scan.PeekKind() == jsontext.KindInvalid {
-		_, err := d.scan.ReadToken()
+	if _, err := d.scan.peek(); err != nil {
 		return err
 	}
 	var early []byte
@@ -201,14 +195,14 @@ func (d *Decoder) event(e *Event) error {
 			}
 			return d.payload(e, &d.scan)
 		default:
-			return d.scan.SkipValue()
+			return d.scan.skip()
 		}
 	})
 	if err != nil {
 		return err
 	}
 	if early != nil {
-		late := scanner{Decoder: newTokens(bytes.NewBuffer(early)), keep: d.scan.keep, strs: d.scan.strs}
+		late := scanner{tokens: tokensOf(early), keep: d.scan.keep, strs: d.scan.strs}
 		err = d.payload(e, &late)
 	}
 	if err == nil && !e.complete() {
@@ -238,13 +232,13 @@ func (d *Decoder) payload(e *Event, s *scanner) error {
 		return err
 	case watch.Bookmark:
 		o := ref.Object{}
-		mark := scanner{Decoder: s.Decoder, keep: bookmarks, strs: s.strs}
+		mark := scanner{tokens: s.tokens, keep: bookmarks, strs: s.strs}
 		err := mark.object(&o)
 		e.ResourceVersion = o.ResourceVersion
 		e.InitialEnd = o.Annotations[metav1.InitialEventsAnnotationKey] == "true"
 		return err
 	case watch.Error:
-		value, err := s.ReadValue()
+		value, err := s.value()
 		if err != nil {
 			return err
 		}
@@ -260,14 +254,14 @@ func (d *Decoder) payload(e *Event, s *scanner) error {
 		}
 		return nil
 	default:
-		return s.SkipValue()
+		return s.skip()
 	}
 }
 
 var bookmarks = newKeep(ref.Want{Annotations: []string{metav1.InitialEventsAnnotationKey}})
 
 // allow lets the decoder read up to size bytes from where it stands now (and the line break before).
-func (d *Decoder) allow(size int64) { d.meter.limit = d.scan.InputOffset() + size + 1 }
+func (d *Decoder) allow(size int64) { d.meter.limit = d.scan.offset() + size + 1 }
 
 // guard turns a panic of the decoder into an error: one object must not end the process.
 func (d *Decoder) guard(read func() error) (err error) {

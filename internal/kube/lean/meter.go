@@ -1,17 +1,16 @@
 package lean
 
 import (
-	"bytes"
 	"io"
 
 	"github.com/upstreamd/upstreamd/internal/ref"
 )
 
 // meter hands bytes on to the decoder up to a limit, and remembers why reading ended. The limit is an offset in what was handed on
-// since the last rewind, so that it can be moved from one event to the next although the decoder reads ahead.
+// so that it can be moved from one event to the next although the decoder reads ahead.
 type meter struct {
 	in    io.Reader
-	n     int64 // handed on since the last rewind
+	n     int64 // handed on
 	limit int64
 	total int64 // still allowed over the whole body; counts down
 
@@ -42,24 +41,4 @@ func (m *meter) Read(p []byte) (int, error) {
 		}
 	}
 	return n, err
-}
-
-// skipLine drops what is left of the current line: the unread bytes that the decoder had already taken, then more of the input, up
-// to limit bytes. The next Read begins behind the line's end.
-func (m *meter) skipLine(unread []byte, limit int64) error {
-	rest := io.MultiReader(bytes.NewReader(bytes.Clone(unread)), m.in)
-	buf := make([]byte, 4096)
-	for skipped := int64(0); skipped < limit; {
-		n, err := rest.Read(buf)
-		if end := bytes.IndexByte(buf[:n], '\n'); end >= 0 {
-			m.in = io.MultiReader(bytes.NewReader(bytes.Clone(buf[end+1:n])), rest)
-			m.n, m.limit, m.err = 0, 0, nil
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		skipped += int64(n)
-	}
-	return tooLarge(ref.LimitObjectSize, limit)
 }

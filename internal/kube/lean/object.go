@@ -3,10 +3,7 @@ package lean
 import (
 	"bytes"
 	"errors"
-	"io"
 	"time"
-
-	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/upstreamd/upstreamd/internal/ref"
 )
@@ -22,15 +19,10 @@ const ownManager = ref.FieldManager
 //
 // Where a name appears twice, the last one counts, as with encoding/json.
 type scanner struct {
-	*jsontext.Decoder
+	*tokens
 	keep keep
 	strs strs
 	obj  *ref.Object
-}
-
-// newTokens is lenient where encoding/json is: API servers send neither double names nor broken UTF-8, and checking costs time.
-func newTokens(r io.Reader) *jsontext.Decoder {
-	return jsontext.NewDecoder(r, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 }
 
 // object reads the value that comes next into o, which keeps what could be read when an error is returned.
@@ -52,12 +44,12 @@ func (s *scanner) object(o *ref.Object) error {
 
 // wholeObject takes the bytes first, then reads them a second time.
 func (s *scanner) wholeObject(o *ref.Object) error {
-	raw, err := s.ReadValue()
+	raw, err := s.value()
 	if err != nil {
 		return err
 	}
 	o.Raw = bytes.Clone(raw)
-	again := scanner{Decoder: newTokens(bytes.NewBuffer(o.Raw)), keep: s.keep, strs: s.strs}
+	again := scanner{tokens: tokensOf(o.Raw), keep: s.keep, strs: s.strs}
 	again.keep.whole = false
 	return again.object(o)
 }
@@ -70,7 +62,7 @@ func (s *scanner) objectMember(name []byte) error {
 	case "status":
 		return s.raw(&s.obj.Status)
 	default:
-		return s.SkipValue()
+		return s.skip()
 	}
 }
 
@@ -93,8 +85,12 @@ func (s *scanner) metadataMember(name []byte) error {
 	case "generation":
 		return s.integer("metadata.generation", &o.Generation)
 	case "deletionTimestamp":
-		o.Deleting = s.PeekKind() != 'n'
-		return s.SkipValue()
+		c, err := s.peek()
+		if err != nil {
+			return err
+		}
+		o.Deleting = c != 'n'
+		return s.skip()
 	case "labels":
 		return s.stringMap("metadata.labels", s.keep.labels, &o.Labels)
 	case "annotations":
@@ -103,9 +99,9 @@ func (s *scanner) metadataMember(name []byte) error {
 		if s.keep.times || s.keep.managers {
 			return s.managedFields()
 		}
-		return s.SkipValue()
+		return s.skip()
 	default:
-		return s.SkipValue()
+		return s.skip()
 	}
 }
 
@@ -154,9 +150,9 @@ func (s *scanner) managedFieldsMember(name []byte, e *managedFieldsEntry) error 
 		if s.keep.managers && (e.manager == "" || e.manager == ownManager) {
 			return s.raw(&e.fields)
 		}
-		return s.SkipValue()
+		return s.skip()
 	default:
-		return s.SkipValue()
+		return s.skip()
 	}
 }
 
