@@ -29,6 +29,9 @@ func newRun() *cobra.Command {
 			A mistake in the configuration stops the start, with all mistakes listed. A cluster that cannot be reached does
 			not: it is tried again until it can.
 
+			With leaderElection several may run: one writes, the others stand by with everything read. The leader gives its
+			lease back when it is told to stop; one that loses it stops writing at once, and stands by.
+
 			/livez, /readyz and /metrics are served at serving.address. /readyz answers 200 once upstream was listed.`),
 		Example: example(`
 			upstreamd run --config upstreamd.yaml
