@@ -24,7 +24,7 @@ var mutations = []mutation{
 	},
 	{
 		"what was ours is forgotten: nothing is removed", "actors/aggregator_upstream.go",
-		"	return e.view(o, published, a.owned.of(o), time.Now())", "	return e.view(o, published, nil, time.Now())",
+		"	return e.view(o, a.owned.of(o), time.Now())", "	return e.view(o, nil, time.Now())",
 		seeds(20),
 	},
 	{
