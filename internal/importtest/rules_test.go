@@ -42,7 +42,7 @@ var layers = map[string]struct {
 		[]string{"internal/ref", "internal/patch", "internal/kube/client", "internal/kube/lean"},
 		"what is there to watch is found out without knowing who watches it",
 	},
-	"internal/kube/lease": {[]string{"internal/ref"}, "an election knows the right to write, not who writes"},
+	"internal/kube/lease": {[]string{"internal/ref", "internal/patch", "internal/kube/client"}, "an election knows the right to write, not who writes"},
 	"internal/kube/downstream": {
 		[]string{"internal/ref", "internal/patch", "internal/metrics", "internal/kube/client", "internal/kube/lean", "internal/kube/discovery"},
 		"clients know objects and patches, not who uses them",
