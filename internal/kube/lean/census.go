@@ -15,6 +15,7 @@ type census struct {
 	seed          maphash.Seed
 	sizes         map[uint64]uint32
 	total         int64 // of sizes
+	repeated      int64 // entries of the list whose name it held before
 }
 
 // newCensus is nil if the limits ask for none.
@@ -32,7 +33,7 @@ func (c *census) add(o *ref.Object) error {
 	}
 	key, size := c.key(o), size(o)
 	before, known := c.sizes[key]
-	if !known && c.objects > 0 && int64(len(c.sizes)) >= c.objects {
+	if !known && !c.room() {
 		return tooLarge(ref.LimitObjects, c.objects)
 	}
 	total := c.total - int64(before) + int64(size)
@@ -42,6 +43,23 @@ func (c *census) add(o *ref.Object) error {
 	c.sizes[key], c.total = size, total
 	return nil
 }
+
+// enlist takes an entry of a list, which is held in one piece: one that repeats another takes its room all the same.
+func (c *census) enlist(o *ref.Object) error {
+	if c == nil {
+		return nil
+	}
+	if before, known := c.sizes[c.key(o)]; known {
+		if !c.room() {
+			return tooLarge(ref.LimitObjects, c.objects)
+		}
+		c.repeated++
+		c.total += int64(before)
+	}
+	return c.add(o)
+}
+
+func (c *census) room() bool { return c.objects <= 0 || int64(len(c.sizes))+c.repeated < c.objects }
 
 // remove takes an object out, and reports whether it was there: deletions of what never was would be kept, too, until they are read.
 func (c *census) remove(o *ref.Object) bool {

@@ -92,7 +92,7 @@ func (d *Decoder) list(left int64) (Page, error) {
 						return fmt.Errorf("%s: %w", identity(o), err)
 					}
 					page.Objects = append(page.Objects, o)
-					return d.census.add(o)
+					return d.census.enlist(o)
 				})
 			default:
 				return d.scan.skip()
