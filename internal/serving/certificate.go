@@ -35,7 +35,7 @@ type Certificate struct {
 // FromFiles reads a certificate and its key, both PEM, and reads them again when they change. What does not fit together (one file was
 // replaced, the other not yet) leaves the last pair in force.
 func FromFiles(certFile, keyFile string, log zerolog.Logger) (*Certificate, error) {
-	var certificate, key []byte
+	var certificate, key []byte // nil: none is in force, and even empty files are new
 	return newCertificate(log, func() (*tls.Certificate, error) {
 		readCertificate, err := os.ReadFile(certFile)
 		if err != nil {
@@ -45,7 +45,7 @@ func FromFiles(certFile, keyFile string, log zerolog.Logger) (*Certificate, erro
 		if err != nil {
 			return nil, err
 		}
-		if bytes.Equal(readCertificate, certificate) && bytes.Equal(readKey, key) {
+		if certificate != nil && bytes.Equal(readCertificate, certificate) && bytes.Equal(readKey, key) {
 			return nil, nil
 		}
 		pair, err := tls.X509KeyPair(readCertificate, readKey)
