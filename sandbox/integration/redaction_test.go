@@ -24,7 +24,9 @@ import (
 	"k8s.io/client-go/util/cert"
 
 	"github.com/upstreamd/upstreamd/internal/config"
+	"github.com/upstreamd/upstreamd/internal/shown"
 	"github.com/upstreamd/upstreamd/sandbox"
+	"github.com/upstreamd/upstreamd/sandbox/controlplane"
 	"github.com/upstreamd/upstreamd/sandbox/front"
 )
 
@@ -57,7 +59,7 @@ func (p *parrot) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.heard[secret]++
 	turn := p.heard[secret]
 	p.mu.Unlock()
-	said := fmt.Sprintf("I do not know %s, that is %q", authorization, secret)
+	said := fmt.Sprintf("I do not know %s, that is %q\r\x1b[2J\x1b]0;mine\x07\u202e\u009b2J\n%s", authorization, secret, strings.Repeat("long ", 4<<10))
 	failure := metav1.Status{
 		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Status"}, Status: metav1.StatusFailure, Reason: metav1.StatusReasonForbidden, Code: 403,
 		Message: said, Details: &metav1.StatusDetails{Name: secret, Causes: []metav1.StatusCause{{Message: said}}},
@@ -77,6 +79,12 @@ func (p *parrot) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Location", "https://elsewhere.example/?"+secret)
 		w.WriteHeader(http.StatusFound)
 	}
+}
+
+func (p *parrot) forget() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	clear(p.heard)
 }
 
 // TestSecretsStayInside gives the daemon every kind of credential, good ones and broken ones, and servers that send them back, and looks for
@@ -206,10 +214,13 @@ func TestSecretsStayInside(t *testing.T) {
 		w.must(os.WriteFile(configured[name], good, 0o600))
 	}
 
+	p.forget() // so that what it sends back first is shown again
+	testConsole(t, w)
 	secrets := []string{canary, base64.StdEncoding.EncodeToString([]byte("me:" + canary))[:16], w.Upstream().BearerToken, strings.Split(string(clientKey), "\n")[1]}
 	for _, path := range []string{"/metrics", "/readyz", "/debug/pprof/goroutine?debug=2", "/debug/pprof/heap?debug=1", "/debug/pprof/cmdline", "/debug/pprof/"} {
 		check(t, path, served(t, "http://"+w.daemon.Address+path), secrets...)
 	}
+	checkPrintable(t, log())
 	w.must(w.daemon.Signal(syscall.SIGQUIT)) // a dump of all goroutines on the way out
 	<-w.daemon.Done()
 	whole := log()
@@ -217,6 +228,39 @@ func TestSecretsStayInside(t *testing.T) {
 		t.Errorf("no dump, or nothing withheld in %d bytes of log", len(whole))
 	}
 	check(t, "log", whole, secrets...)
+}
+
+// testConsole runs a second daemon on the same configuration, whose log is for people.
+func testConsole(t *testing.T, w *world) {
+	t.Setenv("NO_COLOR", "1")
+	process, err := controlplane.StartProcess(filepath.Join(w.Dir(), "console.log"), binary,
+		"run", "--config", filepath.Join(w.Dir(), "upstreamd-1.yaml"), "--log-format", "console", "--log-level", "trace")
+	w.must(err)
+	defer process.Kill()
+	read := func() string {
+		content, err := os.ReadFile(process.Log())
+		w.must(err)
+		return string(content)
+	}
+	w.eventually(func() error {
+		if n := strings.Count(read(), "I do not know"); n < 3 {
+			return fmt.Errorf("%d errors of the server are shown", n)
+		}
+		return nil
+	})
+	process.Kill()
+	check(t, "console", read(), w.Upstream().BearerToken)
+	checkPrintable(t, read())
+}
+
+// checkPrintable wants a terminal to show a log as it is.
+func checkPrintable(t *testing.T, log string) {
+	t.Helper()
+	for line := range strings.Lines(log) {
+		if !shown.Printable(line) || strings.Contains(line, "\t") || len(line) > 16<<10 {
+			t.Errorf("a line of %d bytes, not fit for a terminal: %.300q", len(line), line)
+		}
+	}
 }
 
 // check looks for secrets in what was let out.
