@@ -177,6 +177,9 @@ func (a *attempt) underLoad(ctx context.Context) error {
 	for target := range s.Load.Silent {
 		a.arena.Silence(target, false)
 	}
+	if a.scenario.Load.Delay.Duration > 0 {
+		a.arena.Delay(func(int) time.Duration { return 0 })
+	}
 	a.figures(from, to, made)
 	return ctx.Err()
 }

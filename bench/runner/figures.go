@@ -57,6 +57,9 @@ func (a *attempt) figures(from, to snapshot, made load.Made) {
 		a.figure("serverCPUSeconds", server.Seconds())
 		a.figure("cpuOverServerCPU", cpu.Seconds()/server.Seconds())
 	}
+	if slots := a.subject.slots(); slots > 0 {
+		a.figure("slots", float64(slots))
+	}
 	a.curve(from.at, to.at)
 	if a.name == subject.Bare {
 		return

@@ -22,6 +22,7 @@ import (
 type handle interface {
 	usage() measure.Usage
 	heap() (bytes int64, err error) // that live, after the garbage was collected
+	slots() int                     // calls at a time that it found to be enough; 0: it does not look
 	stop(context.Context)
 }
 
@@ -44,6 +45,15 @@ type local struct {
 func (l local) usage() measure.Usage { return measure.Self() }
 
 func (l local) heap() (int64, error) { return measure.LiveHeap(), nil }
+
+func (l local) slots() int { return slots(l.Subject) }
+
+func slots(s world.Subject) int {
+	if adaptive, ok := s.(world.Adaptive); ok {
+		return adaptive.Slots()
+	}
+	return 0
+}
 
 func (l local) stop(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, stopWithin)
@@ -113,6 +123,15 @@ func (r *remote) heap() (int64, error) {
 	return strconv.ParseInt(answer, 10, 64)
 }
 
+func (r *remote) slots() int {
+	answer, err := r.ask("slots")
+	if err != nil {
+		return 0
+	}
+	n, _ := strconv.Atoi(answer)
+	return n
+}
+
 func (r *remote) stop(context.Context) {
 	if r.stopped {
 		return
@@ -153,6 +172,8 @@ func ServeSubject(ctx context.Context, name string, in io.Reader, out io.Writer)
 		switch lines.Text() {
 		case "heap":
 			fmt.Fprintln(out, measure.LiveHeap())
+		case "slots":
+			fmt.Fprintln(out, slots(s))
 		default:
 			return fmt.Errorf("asked %q", lines.Text())
 		}

@@ -4,11 +4,14 @@ import (
 	"context"
 	"fmt"
 
+	dto "github.com/prometheus/client_model/go"
+
 	"github.com/upstreamd/upstreamd/actors"
 	"github.com/upstreamd/upstreamd/bench/baselines/world"
 	"github.com/upstreamd/upstreamd/internal/debounce"
 	"github.com/upstreamd/upstreamd/internal/kube/downstream"
 	"github.com/upstreamd/upstreamd/internal/kube/upstream"
+	"github.com/upstreamd/upstreamd/internal/metrics"
 	"github.com/upstreamd/upstreamd/supervisor"
 )
 
@@ -20,8 +23,13 @@ func startUpstreamd(ctx context.Context, w world.World) (world.Subject, error) {
 	if err != nil {
 		return nil, err
 	}
+	counts, err := metrics.New(nil)
+	if err != nil {
+		return nil, err
+	}
 	system, err := supervisor.New(supervisor.Options{
 		Upstream: client,
+		Metrics:  counts,
 		Debounce: debounce.Window{Quiet: w.Quiet},
 		Writer:   actors.WriterOptions{Concurrency: w.Concurrency},
 	})
@@ -43,12 +51,22 @@ func startUpstreamd(ctx context.Context, w world.World) (world.Subject, error) {
 			return nil, fmt.Errorf("SyncTarget %s: %w", name, err)
 		}
 	}
-	return running{system, client}, nil
+	return running{system, client, counts}, nil
 }
 
 type running struct {
 	*supervisor.System
 	client *upstream.Client
+	counts *metrics.Metrics
+}
+
+// Slots is how many calls at a time the writer has found to be enough.
+func (r running) Slots() int {
+	var m dto.Metric
+	if err := r.counts.Slots.Write(&m); err != nil {
+		return 0
+	}
+	return int(m.GetGauge().GetValue())
 }
 
 func (r running) Stop(ctx context.Context) error {

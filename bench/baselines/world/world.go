@@ -31,3 +31,8 @@ func (w World) Fail(err error) {
 type Subject interface {
 	Stop(context.Context) error
 }
+
+// Adaptive is a Subject that finds out by itself how many calls at a time are enough.
+type Adaptive interface {
+	Slots() int
+}
