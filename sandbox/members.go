@@ -64,7 +64,7 @@ func (s *Sandbox) AddSyncTarget(ctx context.Context, name string) (*SyncTarget, 
 		server.Close(ctx)
 		return nil, err
 	}
-	if err := writeKubeconfig(t.Kubeconfig, server.Config()); err != nil {
+	if err := t.WriteKubeconfig(); err != nil {
 		return nil, errors.Join(err, s.RemoveSyncTarget(ctx, name))
 	}
 	return t, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -57,6 +58,22 @@ type SyncTarget struct {
 	// Kubeconfig is a file that leads to the SyncTarget's API server.
 	Kubeconfig string
 }
+
+// RotateCertificate starts the API server anew with a certificate of another authority. The kubeconfig stays as it was until WriteKubeconfig.
+func (t *SyncTarget) RotateCertificate(ctx context.Context) error {
+	dir, err := os.MkdirTemp(filepath.Dir(t.Kubeconfig), "identity-")
+	if err != nil {
+		return err
+	}
+	identity, err := controlplane.NewIdentity(dir)
+	if err != nil {
+		return err
+	}
+	return t.Rotate(ctx, identity)
+}
+
+// WriteKubeconfig has the kubeconfig lead to the API server as it is now.
+func (t *SyncTarget) WriteKubeconfig() error { return writeKubeconfig(t.Kubeconfig, t.Config()) }
 
 // Start starts everything at once and returns when all of it is ready, after building the servers if need be. The sandbox must be
 // stopped. ctx bounds the start only.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"net/http"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -27,11 +28,12 @@ type APIServerOptions struct {
 type APIServer struct {
 	*server
 	url        string
-	ca         []byte
 	tokensFile string
 
-	mu    sync.Mutex
-	users []User
+	mu     sync.Mutex
+	users  []User
+	ca     []byte
+	client *http.Client // asks whether it is ready, and trusts ca
 }
 
 // StartAPIServer starts a kube-apiserver and returns when it is ready.
@@ -42,7 +44,6 @@ func StartAPIServer(ctx context.Context, o APIServerOptions) (*APIServer, error)
 	}
 	s := &APIServer{
 		url:        fmt.Sprintf("https://127.0.0.1:%d", secure.Number),
-		ca:         o.Identity.CA,
 		tokensFile: filepath.Join(o.Dir, o.Name+".tokens.csv"),
 	}
 	if err := s.start(ctx, o, secure); err != nil {
@@ -56,8 +57,7 @@ func (s *APIServer) start(ctx context.Context, o APIServerOptions, secure *port)
 	if err := s.SetUsers(o.Users); err != nil {
 		return err
 	}
-	client, err := rest.HTTPClientFor(rest.AnonymousClientConfig(s.Config()))
-	if err != nil {
+	if err := s.trust(o.Identity); err != nil {
 		return err
 	}
 	s.server = &server{
@@ -65,9 +65,36 @@ func (s *APIServer) start(ctx context.Context, o APIServerOptions, secure *port)
 		args:    arguments(o, secure.Number, s.tokensFile),
 		log:     filepath.Join(o.Dir, o.Name+".log"),
 		port:    secure,
-		ready:   func(ctx context.Context) error { return get(ctx, client, s.url+"/readyz", s.administrator().Token) },
+		ready: func(ctx context.Context) error {
+			s.mu.Lock()
+			client, token := s.client, s.users[0].Token
+			s.mu.Unlock()
+			return get(ctx, client, s.url+"/readyz", token)
+		},
 	}
 	return s.Start(ctx)
+}
+
+// trust has clients from now on trust the certificate of an identity.
+func (s *APIServer) trust(identity *Identity) error {
+	client, err := rest.HTTPClientFor(&rest.Config{Host: s.url, TLSClientConfig: rest.TLSClientConfig{CAData: identity.CA}})
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ca, s.client = identity.CA, client
+	return nil
+}
+
+// Rotate starts the server anew, on the same port and data, with a certificate of another authority. Clients that trusted the one before are
+// refused by nobody but themselves; Config leads to it as it is now.
+func (s *APIServer) Rotate(ctx context.Context, identity *Identity) error {
+	if err := s.trust(identity); err != nil {
+		return err
+	}
+	s.setFlags(map[string]string{"tls-cert-file": identity.CertFile, "tls-private-key-file": identity.KeyFile})
+	return s.Restart(ctx)
 }
 
 // Config is a client's configuration with the first user's token and without client-side limits.
@@ -75,6 +102,8 @@ func (s *APIServer) Config() *rest.Config { return s.ConfigFor(s.administrator()
 
 // ConfigFor is a client's configuration with a user's token and without client-side limits.
 func (s *APIServer) ConfigFor(user User) *rest.Config {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	return &rest.Config{Host: s.url, BearerToken: user.Token, TLSClientConfig: rest.TLSClientConfig{CAData: s.ca}, QPS: -1}
 }
 

@@ -7,6 +7,8 @@ import (
 	"io"
 	"net/http"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -69,6 +71,18 @@ func (s *server) awaitReady(ctx context.Context) error {
 			return fmt.Errorf("%s is not ready: %w (%w); its log %s ends with:\n%s", name, ctx.Err(), err, s.log, s.process.Tail(2000))
 		}
 	}
+}
+
+// setFlags gives flags, by their names without dashes, other values from the next start on.
+func (s *server) setFlags(values map[string]string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	args := slices.Clone(s.args)
+	for name, value := range values {
+		flag := "--" + name + "="
+		args = append(slices.DeleteFunc(args, func(arg string) bool { return strings.HasPrefix(arg, flag) }), flag+value)
+	}
+	s.args = args
 }
 
 // Kill ends the server at once (SIGKILL). Its data stay; Start brings it back.

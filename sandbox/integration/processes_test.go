@@ -123,3 +123,32 @@ func TestAPIServersThatHang(t *testing.T) {
 	}
 	history.rises(t)
 }
+
+// A SyncTarget's API server comes back with a certificate of another authority. Nobody talks to it, which is said, and what is published stays, until
+// the kubeconfig says whom to trust.
+func TestACertificateOfAnotherAuthority(t *testing.T) {
+	w := newWorld(t, sandbox.Options{Workspaces: []string{teamA}, SyncTargets: []string{"us-east1", "eu-west1"}}, deployments)
+	w.config.Staleness.Grace.Duration, w.config.Staleness.Probe.Duration = 4*time.Second, time.Second
+	load := w.grow("web")
+	w.start()
+	load.arrives()
+	target := w.SyncTarget("us-east1")
+	w.must(target.RotateCertificate(t.Context()))
+	w.report("us-east1", teamA, "web", 3)
+	w.eventually(func() error {
+		lines, err := w.daemon.Lines()
+		w.must(err)
+		for _, line := range lines {
+			if reason, _ := line["error"].(string); strings.Contains(reason, "certificate signed by unknown authority") && line["sync_target"] == "us-east1" {
+				return nil
+			}
+		}
+		return fmt.Errorf("nothing is said of the certificate:\n%s", w.daemon.Tail(2000))
+	})
+	w.report("eu-west1", teamA, "web", 2)
+	w.wantReady(teamA, "web", 3) // what us-east1 said before, and what the other says now
+	w.must(target.WriteKubeconfig())
+	written := time.Now()
+	w.wantReady(teamA, "web", 5)
+	t.Logf("true %v after the kubeconfig was written", time.Since(written).Round(100*time.Millisecond))
+}
