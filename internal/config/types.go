@@ -85,9 +85,9 @@ type Debounce struct {
 
 // Writer bounds the calls to the upstream API server.
 type Writer struct {
-	QPS         float64 `json:"qps"`         // PATCH calls a second in the long run; 0: no cap
+	QPS         float64 `json:"qps"`         // PATCH calls a second at most, in the long run; 0: no cap
 	Burst       int     `json:"burst"`       // calls that may leave at once beyond qps; 0: as concurrency
-	Concurrency int     `json:"concurrency"` // calls in flight
+	Concurrency int     `json:"concurrency"` // calls in flight at most; the writer finds out how many of them an API server can use
 }
 
 // Staleness says when a SyncTarget is no longer believed to be up to date.
