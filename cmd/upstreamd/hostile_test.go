@@ -15,7 +15,7 @@ func TestHostileStatusesOnATerminal(t *testing.T) {
 	for name, text := range map[string]string{
 		"cursor":           "\x1b[2J\x1b[1;1Hall is well",
 		"eight-bit escape": "\u009b2Jx",
-		"over the line":    "not ready\rready",
+		"over the line":    "stale\rready",
 		"another line":     "x\nstatus: {ready: 99}\n# Merged",
 		"right to left":    "web\u202etxt.exe\u202c",
 		"invisible":        "we\u200bb\ufeff",

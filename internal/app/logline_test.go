@@ -18,7 +18,7 @@ var hostile = map[string]string{
 	"colours and cursor": "\x1b[2J\x1b[1;1Hall is well",
 	"title":              "\x1b]0;mine\x07",
 	"eight-bit escape":   "\u009b2J",
-	"over the line":      "not ready\rready    ",
+	"over the line":      "stale\rready    ",
 	"another line":       "x\n{\"level\":\"info\",\"message\":\"all is well\"}",
 	"right to left":      "web\u202etxt.exe\u202c",
 	"invisible":          "we\u200bb\ufeff",

@@ -68,7 +68,7 @@ func TestServedUnderACertificateOfItsOwn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, ForceAttemptHTTP2: true} //nolint:gosec // what is shown is what is tested
+	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, ForceAttemptHTTP2: true}
 	defer transport.CloseIdleConnections()
 	get := func(path, token string) (*http.Response, string) {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://127.0.0.1:"+port+path, http.NoBody)
@@ -88,11 +88,11 @@ func TestServedUnderACertificateOfItsOwn(t *testing.T) {
 		return resp, string(body)
 	}
 	resp, _ := get("/livez", "")
-	if resp.StatusCode != 200 || resp.Proto != "HTTP/1.1" || !strings.Contains(r.log.String(), "signed by itself") {
+	if resp.StatusCode != http.StatusOK || resp.Proto != "HTTP/1.1" || !strings.Contains(r.log.String(), "signed by itself") {
 		t.Errorf("%d over %s", resp.StatusCode, resp.Proto)
 	}
 	// The API server of this test knows no reviews: nobody comes in.
-	if resp, body := get("/metrics", "token"); resp.StatusCode != 503 || strings.Contains(body, "upstreamd_") {
+	if resp, body := get("/metrics", "token"); resp.StatusCode != http.StatusServiceUnavailable || strings.Contains(body, "upstreamd_") {
 		t.Errorf("%d %.100s", resp.StatusCode, body)
 	}
 	if resp, _ := get("/livez", strings.Repeat("x", 64<<10)); resp.StatusCode != http.StatusRequestHeaderFieldsTooLarge {

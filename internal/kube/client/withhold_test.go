@@ -125,7 +125,9 @@ func TestAProxyThatIsNoURLIsNotQuoted(t *testing.T) {
 	t.Setenv("NO_PROXY", "")
 	for name, proxy := range map[string]func(*http.Request) (*url.URL, error){
 		"of the environment": nil,
-		"of the kubeconfig":  func(*http.Request) (*url.URL, error) { return url.Parse("http://me:canary42@ho st") },
+		"of the kubeconfig": func(*http.Request) (*url.URL, error) {
+			return nil, errors.New(`parse "http://me:canary42@ho st": invalid character " " in host name`)
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cfg := &rest.Config{Host: "https://host.example", Proxy: proxy}
