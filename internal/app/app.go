@@ -60,6 +60,7 @@ type pace struct {
 	configuration            time.Duration // likewise the configuration's file
 	survey                   time.Duration // servers are asked which kinds they serve
 	again                    time.Duration // what could not be changed is tried again
+	warm                     time.Duration // whether upstream was listed is asked, before taking part in the leader election
 }
 
 // New makes what c describes and reads the files that it names. It asks no server. The error tells all that is wrong.
@@ -70,7 +71,7 @@ func New(c *config.Configuration, log zerolog.Logger) (*App, error) {
 		agent:    "upstreamd/" + BuildVersion().Version,
 		registry: prometheus.NewRegistry(),
 		pace: pace{resolveEvery: time.Minute, resolveSoon: time.Second, resolveLate: 15 * time.Second, policies: 2 * time.Second,
-			configuration: 2 * time.Second, survey: 30 * time.Second, again: 5 * time.Second},
+			configuration: 2 * time.Second, survey: 30 * time.Second, again: 5 * time.Second, warm: 100 * time.Millisecond},
 		reloaded:  make(chan struct{}, 1),
 		rebound:   make(chan struct{}, 1),
 		listening: make(chan struct{}),

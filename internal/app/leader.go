@@ -88,7 +88,10 @@ func (a *App) elect() (resign func(written bool)) {
 	}
 	ctx, cancel := context.WithCancel(context.Background()) // beyond the end of what Run runs under: the last writes need the Lease
 	var taking sync.WaitGroup
-	taking.Go(func() { a.election.Run(ctx) })
+	taking.Go(func() {
+		a.warmUp(ctx)
+		a.election.Run(ctx)
+	})
 	return func(written bool) {
 		cancel()
 		taking.Wait()
@@ -100,6 +103,24 @@ func (a *App) elect() (resign func(written bool)) {
 		defer cancel()
 		if err := a.election.Release(end); err != nil {
 			a.log.Warn().Err(err).Msg("the Lease is left to run out")
+		}
+	}
+}
+
+// warmUp waits until upstream was listed, so that a daemon that has just begun (again) does not win against one that stands by ready to
+// write. It waits for as long as a lease lasts at most: a kind that cannot be listed must not leave all without a leader.
+func (a *App) warmUp(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, a.config.LeaderElection.LeaseDuration.Duration)
+	defer cancel()
+	tick := time.NewTicker(a.pace.warm)
+	defer tick.Stop()
+	for ctx.Err() == nil {
+		if system := a.system.Load(); system != nil && *a.notYet.Load() == nil && system.Ready() {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
 		}
 	}
 }

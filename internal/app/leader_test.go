@@ -65,6 +65,32 @@ func TestOneLeadsTheOthersStandByAndFollow(t *testing.T) {
 	eventually(t, "the log says so", func() bool { return strings.Contains(second.log.String(), "leading: statuses are written from here now") })
 }
 
+func TestWhoIsNotReadyLetsOthersLead(t *testing.T) {
+	slow, away := serveOn(t, "127.0.0.1:0", map[string]string{"root:team-a": "abc"})
+	slow.close(true)
+	_, address := serveOn(t, "127.0.0.1:0", map[string]string{"root:team-a": "abc"})
+	lease := leaseServer(t)
+	c := electing(t, away, lease)
+	c.LeaderElection.LeaseDuration.Duration = 20e9
+	first := run(t, c)
+	eventually(t, "it says why it is not ready", func() bool {
+		_, body := first.get(t, "/readyz")
+		return strings.Contains(body, "upstream has not been listed yet")
+	})
+	second := run(t, electing(t, address, lease))
+	eventually(t, "the second leads", second.says(t, "/metrics", "upstreamd_leader 1"))
+	slow.close(false)
+	eventually(t, "the first stands by", first.says(t, "/readyz", "ok: standing by, "))
+}
+
+// A kind that can never be listed must not leave all without a leader.
+func TestWhoIsNeverReadyLeadsInTheEnd(t *testing.T) {
+	server, address := serveOn(t, "127.0.0.1:0", map[string]string{"root:team-a": "abc"})
+	server.close(true)
+	r := run(t, electing(t, address, leaseServer(t)))
+	eventually(t, "it leads", r.says(t, "/metrics", "upstreamd_leader 1"))
+}
+
 func TestALeaseThatCannotBeHadIsSaid(t *testing.T) {
 	_, address := serveOn(t, "127.0.0.1:0", map[string]string{"root:team-a": "abc"})
 	c := electing(t, address, nobody(t))
