@@ -8,7 +8,10 @@ MAKEFLAGS += --no-print-directory
 
 # Built tools and servers are kept outside the checkout, in folders named by their versions.
 CACHE       := $(or $(UPSTREAMD_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/upstreamd)
-LINTER       = $(CACHE)/golangci-lint-$(shell awk '$$1 == "github.com/golangci/golangci-lint/v2" { print $$2 }' tools/go.mod)
+tool         = $(CACHE)/$(1)-$(shell awk '$$1 == "$(2)" { print $$2 }' tools/go.mod)
+LINTER       = $(call tool,golangci-lint,github.com/golangci/golangci-lint/v2)
+VULNCHECK    = $(call tool,govulncheck,golang.org/x/vuln)
+SBOM         = $(call tool,cyclonedx-gomod,github.com/CycloneDX/cyclonedx-gomod)
 
 MODULES     := . sandbox bench
 ALL_MODULES := . sandbox sandbox/servers bench tools
@@ -151,6 +154,22 @@ $(LINTER):
 	@echo "building golangci-lint, which takes 2 to 5 minutes the first time: $@"
 	@mkdir -p $(CACHE)
 	@go -C tools build -o $@.$$$$ github.com/golangci/golangci-lint/v2/cmd/golangci-lint && mv $@.$$$$ $@
+
+.PHONY: vulncheck
+vulncheck: $(VULNCHECK) ## Known vulnerabilities that the code reaches; needs the vulnerability database (GOVULNDB=url for a mirror), and says if it can't be reached
+	@tools/vulncheck.sh $(VULNCHECK) $(MODULES)
+
+$(VULNCHECK):
+	@mkdir -p $(CACHE)
+	@go -C tools build -o $@.$$$$ golang.org/x/vuln/cmd/govulncheck && mv $@.$$$$ $@
+
+.PHONY: sbom
+sbom: build $(SBOM) ## bin/sbom.json: what bin/upstreamd is made of, as CycloneDX, compared with what the binary says
+	@tools/sbom.sh $(SBOM) bin/upstreamd bin/sbom.json
+
+$(SBOM):
+	@mkdir -p $(CACHE)
+	@go -C tools build -o $@.$$$$ github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod && mv $@.$$$$ $@
 
 .PHONY: fmt
 fmt: ## Format the sources
