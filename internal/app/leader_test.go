@@ -55,13 +55,13 @@ func TestOneLeadsTheOthersStandByAndFollow(t *testing.T) {
 	eventually(t, "the first leads", first.says(t, "/readyz", "ok: leading"))
 	second := run(t, electing(t, address, lease))
 	eventually(t, "the second stands by, and is ready", second.says(t, "/readyz", " leads"))
-	if !first.says(t, "/metrics", "upstreamd_leader 1")() || !second.says(t, "/metrics", "upstreamd_leader 0")() {
+	if !first.says(t, "/metrics", "\nupstreamd_leader 1\n")() || !second.says(t, "/metrics", "upstreamd_leader 0")() {
 		t.Error("the metrics do not tell who leads")
 	}
 	if err := first.stop(); err != nil {
 		t.Error(err)
 	}
-	eventually(t, "the second leads", second.says(t, "/metrics", "upstreamd_leader 1"))
+	eventually(t, "the second leads", second.says(t, "/metrics", "\nupstreamd_leader 1\n"))
 	eventually(t, "the log says so", func() bool { return strings.Contains(second.log.String(), "leading: statuses are written from here now") })
 }
 
@@ -78,7 +78,7 @@ func TestWhoIsNotReadyLetsOthersLead(t *testing.T) {
 		return strings.Contains(body, "upstream has not been listed yet")
 	})
 	second := run(t, electing(t, address, lease))
-	eventually(t, "the second leads", second.says(t, "/metrics", "upstreamd_leader 1"))
+	eventually(t, "the second leads", second.says(t, "/metrics", "\nupstreamd_leader 1\n"))
 	slow.close(false)
 	eventually(t, "the first stands by", first.says(t, "/readyz", "ok: standing by, "))
 }
@@ -88,7 +88,7 @@ func TestWhoIsNeverReadyLeadsInTheEnd(t *testing.T) {
 	server, address := serveOn(t, "127.0.0.1:0", map[string]string{"root:team-a": "abc"})
 	server.close(true)
 	r := run(t, electing(t, address, leaseServer(t)))
-	eventually(t, "it leads", r.says(t, "/metrics", "upstreamd_leader 1"))
+	eventually(t, "it leads", r.says(t, "/metrics", "\nupstreamd_leader 1\n"))
 }
 
 func TestALeaseThatCannotBeHadIsSaid(t *testing.T) {
@@ -99,7 +99,7 @@ func TestALeaseThatCannotBeHadIsSaid(t *testing.T) {
 		code, body := r.get(t, "/readyz")
 		return code == http.StatusServiceUnavailable && strings.Contains(body, "the Lease ns/upstreamd cannot be had")
 	})
-	if !r.says(t, "/metrics", "upstreamd_leader 0")() {
+	if !r.says(t, "/metrics", "\nupstreamd_leader 0\n")() {
 		t.Error("leads without a Lease")
 	}
 	if err := r.stop(); err != nil {
@@ -111,7 +111,7 @@ func TestWithoutAnElectionItAlwaysLeads(t *testing.T) {
 	_, address := serveOn(t, "127.0.0.1:0", map[string]string{"root:team-a": "abc"})
 	r := run(t, configure(t, address, nobody(t)))
 	eventually(t, "ready", r.says(t, "/readyz", "ok\n"))
-	if !r.says(t, "/metrics", "upstreamd_leader 1")() {
+	if !r.says(t, "/metrics", "\nupstreamd_leader 1\n")() {
 		t.Error("does not lead")
 	}
 }
