@@ -6,4 +6,7 @@
 // an [ref.Emit]; there is no cache.
 //
 //	HTTP body ──► Decoder ──► Source (reflector, pacing, watchdog) ──► ref.Emit
+//
+// The Decoder's layers, from the bytes up: meter (limits), tokens (grammar; skip and words are its fast way over what is not kept),
+// scanner (which members of an object are kept), Decoder (objects, lists and events, and going on behind what is broken).
 package lean
