@@ -86,7 +86,9 @@ func (s *stream) read(ctx context.Context, source *Source, decoder *Decoder, idl
 		case watch.Added, watch.Modified, watch.Deleted, watch.Bookmark:
 		case watch.Error:
 			if movedOn(e.Err) {
-				s.send(ctx, watch.Event{Type: watch.Error, Object: &e.Err.ErrStatus})
+				told := e.Err.ErrStatus // a copy: what the server says in it is still gone over, and the reflector needs only the reason
+				told.Message = ""
+				s.send(ctx, watch.Event{Type: watch.Error, Object: &told})
 			}
 			return e.Err
 		default:
