@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 
 	"github.com/upstreamd/upstreamd/internal/kube/client"
@@ -30,6 +31,10 @@ func TestMain(m *testing.M) {
 	code := m.Run()
 	if text := handled.Load(); text != nil {
 		fmt.Fprintln(os.Stderr, "the global error handler was called:", *text)
+		code = 1
+	}
+	if err := goleak.Find(); code == 0 && err != nil {
+		fmt.Fprintln(os.Stderr, err)
 		code = 1
 	}
 	os.Exit(code)
