@@ -190,7 +190,7 @@ func TestEventsDoNotWait(t *testing.T) {
 	defer time.AfterFunc(10*time.Second, func() { in.Close() }).Stop()
 	d := NewDecoder(in, ref.Want{}, Limits{})
 	for range 3 {
-		go out.Write([]byte(`{"type":"ADDED","object":{"metadata":{"name":"a"},"spec":"` + strings.Repeat("x", 1<<20) + `"}}`))
+		go out.Write([]byte(strings.Repeat(" ", 600_000) + `{"type":"ADDED","object":{"metadata":{"name":"a"},"spec":"` + strings.Repeat("x", 1<<20) + `"}}`))
 		if e, err := d.Event(); err != nil || e.Type != watch.Added || e.Object.Name != "a" || e.Object.Err != nil {
 			t.Fatalf("%+v, %v", e, err)
 		}

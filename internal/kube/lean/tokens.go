@@ -76,10 +76,11 @@ func (t *tokens) more() error {
 	return io.ErrNoProgress
 }
 
-// beforeSpace is pos, or where the white space before it begins.
+// beforeSpace is pos, or where the white space before it begins. It looks back only so far, or a stream of nothing else would fill the
+// window and be gone over again with each read; a line break further back is not missed by anybody who writes a line for an event.
 func (t *tokens) beforeSpace() int {
 	at := t.pos
-	for at > 0 && space(t.buf[at-1]) {
+	for at > 0 && t.pos-at < 64 && space(t.buf[at-1]) {
 		at--
 	}
 	return at
