@@ -83,3 +83,16 @@ func BenchmarkList(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkAnswer reads what a PATCH is answered with, with a decoder of its own, as the product does.
+func BenchmarkAnswer(b *testing.B) {
+	body := deployment(b)
+	b.SetBytes(int64(len(body)))
+	b.ReportAllocs()
+	for b.Loop() {
+		o, err := NewDecoder(bytes.NewReader(body), ref.Want{StatusTimes: true, Managers: true}, Limits{}).Object()
+		if err != nil || o.Err != nil {
+			b.Fatal(o, err)
+		}
+	}
+}
