@@ -282,6 +282,12 @@ func startHostile(t *testing.T, serve func(*testing.T, http.Handler) *rest.Confi
 	s := &hostileWorld{world: &world{t: t, kcp: kcp}, web: ref.Upstream{Workspace: "team-a", Namespace: "default", Name: "web"}}
 	consume(kcp, "team-a")
 	var err error
+	targets := make([]*target, 3)
+	for i, name := range targetNames(len(targets)) {
+		targets[i] = newTarget(t, name, nil)
+	}
+	s.turncoat = newTurncoat(targets[0].server)
+	served := serve(t, s.turncoat) // before the system, so that it ends after it
 	s.metrics, err = metrics.New(nil)
 	s.must(err)
 	up, err := upstream.New(kcp.Config(), byExport)
@@ -299,17 +305,14 @@ func startHostile(t *testing.T, serve func(*testing.T, http.Handler) *rest.Confi
 		s.must(s.system.Stop(ctx))
 		up.Close()
 	})
-	for i, name := range targetNames(3) {
-		d := newTarget(t, name, nil)
-		config := d.server.Config()
+	for i := range targets {
+		d, config := targets[i], targets[i].server.Config()
 		if i == 0 {
-			s.turncoat = newTurncoat(d.server)
-			t.Cleanup(func() { s.turncoat.turn(nil) })
-			config = serve(t, s.turncoat)
+			config = served
 		}
 		down, err := downstream.New(config, downstream.Options{
-			Limits:     limits,
-			Backoff:    lean.Backoff{Initial: 50 * time.Millisecond, Max: time.Second},
+			Limits:  limits,
+			Backoff: lean.Backoff{Initial: 50 * time.Millisecond, Max: time.Second},
 		})
 		s.must(err)
 		if i == 0 {
