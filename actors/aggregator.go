@@ -51,6 +51,7 @@ type aggregator struct {
 	parks   map[ref.Workspace]*park               // by workspace or scope
 	learned map[ref.Workspace]map[string]struct{} // paths that the server does not keep as sent
 	owned   ownership
+	answers answers
 	seq     uint64        // of the latest Write to anything
 	calls   chan struct{} // bounds GET calls under way
 	failing bool
@@ -147,8 +148,8 @@ func (a *aggregator) Receive(ctx actor.Context) {
 		a.continueListing(ctx)
 	case described:
 		a.describedScope(ctx, m)
-	case Acknowledged:
-		a.acknowledged(m)
+	case answered:
+		a.hearAll()
 	case Refused:
 		a.refused(m)
 	case fetched:

@@ -52,6 +52,7 @@ func (a *aggregator) decide(e *entry, s *scope, now time.Time) {
 		}
 	}()
 	e.queued = false // whatever it was to be decided again for counts now
+	a.hear(e)
 	in, graceOver := a.input(e, now)
 	d := aggregate.Decide(a.policy, in)
 	e.reason, e.message, e.suppressed = d.Reason, d.Message, ""
@@ -167,6 +168,7 @@ func (a *aggregator) write(e *entry, s *scope, d aggregate.Decision, published, 
 		Lane:     lane(published, status),
 		Received: e.received,
 		From:     a.self,
+		answers:  &a.answers,
 		status:   status,
 		desired:  d.Status,
 		want:     a.want,
@@ -267,18 +269,36 @@ func (a *aggregator) cancelWrite(e *entry) {
 
 // ---- answers
 
-func (a *aggregator) acknowledged(m Acknowledged) {
-	e := a.entries[m.Write.Patch.Upstream]
-	if e == nil {
-		return
+// hearAll takes all answers. What was decided since a write was asked for is decided again.
+func (a *aggregator) hearAll() {
+	for _, m := range a.answers.all() {
+		e := a.entries[m.Write.Patch.Upstream]
+		if e == nil {
+			continue
+		}
+		a.acknowledged(e, m)
+		switch {
+		case e.seen == nil:
+			a.release(e)
+		case m.Write.Seq != e.seq:
+			a.consider(e)
+		}
 	}
+}
+
+// hear takes the answers on one object, which is about to be decided.
+func (a *aggregator) hear(e *entry) {
+	for _, m := range a.answers.of(e.upstream) {
+		a.acknowledged(e, m)
+	}
+}
+
+func (a *aggregator) acknowledged(e *entry, m Acknowledged) {
 	a.unparkKind(e)
-	latest := m.Write.Seq == e.seq
-	if latest {
+	if m.Write.Seq == e.seq {
 		e.sending = false
 	}
 	if e.seen == nil {
-		a.release(e)
 		return
 	}
 	a.see(e, m.Object)
@@ -293,9 +313,6 @@ func (a *aggregator) acknowledged(m Acknowledged) {
 		e.desired = patch.Digest(m.Write.desired, a.equality(e.upstream.Workspace, e.scope, true))
 	}
 	a.tell(m)
-	if !latest {
-		a.consider(e)
-	}
 }
 
 // untrouble forgets refusals after a success; who contests a field stays known.
@@ -345,6 +362,7 @@ func (a *aggregator) refused(m Refused) {
 	if e == nil {
 		return
 	}
+	a.hear(e)
 	e.sending = false
 	e.note(m.Write.Received)
 	switch m.Class {

@@ -8,6 +8,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/upstreamd/upstreamd/internal/aggregate"
+	"github.com/upstreamd/upstreamd/internal/locator"
 	"github.com/upstreamd/upstreamd/internal/metrics"
 	"github.com/upstreamd/upstreamd/internal/policy"
 	"github.com/upstreamd/upstreamd/internal/ref"
@@ -45,5 +46,59 @@ func TestWhatWasDecidedMeanwhileIsNotDecidedAgain(t *testing.T) {
 	a.workOff(nil)
 	if got := decisions(); got != 2 {
 		t.Errorf("%v decisions after another reason, want 2", got)
+	}
+}
+
+// A decision is made on the last answer of the API server, also when the message that tells of it still waits in a long mailbox: else
+// each of them would be refused as outdated.
+func TestADecisionKnowsTheLastAnswer(t *testing.T) {
+	policies, err := policy.Builtin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := metrics.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	engine := actor.NewActorSystem(actor.WithLoggerFactory(discard))
+	defer engine.Shutdown()
+	writes := make(chan *Write, 2)
+	writer := engine.Root.Spawn(actor.PropsFromFunc(func(ctx actor.Context) {
+		if w, ok := ctx.Message().(Write); ok {
+			writes <- &w
+		}
+	}))
+	resource := ref.Resource{Group: "apps", Version: "v1", Resource: "deployments"}
+	a := NewAggregator(AggregatorConfig{Resource: resource, Policies: policies, Metrics: m, Writer: writer, Log: zerolog.Nop()}).(*aggregator)
+	a.root, a.self = engine.Root, writer
+	a.targets["east"] = &targetState{Target: locator.Target{Name: "east", Workspaces: []ref.Workspace{"team-a"}}, listed: true}
+	e := a.entry(ref.Upstream{Workspace: "team-a", Namespace: "shop", Name: "web"})
+	e.seen, e.scope = &seen{ResourceVersion: "1", UID: "u"}, &scope{listed: true}
+	reports := func(version string, replicas int64) {
+		e.contribute(Contributed{
+			Target: "east", Source: ref.Downstream{Namespace: "n", Name: "web"}, Upstream: e.upstream, At: Position{UID: "d", ResourceVersion: version},
+			Contribution: &aggregate.Contribution{Status: map[string]any{"replicas": replicas}},
+		})
+		a.consider(e)
+	}
+
+	reports("1", 1)
+	first := <-writes
+	if first.Version != "1" {
+		t.Fatalf("decided on version %q", first.Version)
+	}
+	answer := &ref.Object{Workspace: "team-a", Namespace: "shop", Name: "web", UID: "u", ResourceVersion: "2", Status: []byte(`{"replicas":1}`)}
+	if !first.answers.put(Acknowledged{Write: *first, Object: answer}) {
+		t.Error("the aggregator would not be told")
+	}
+	if first.answers.put(Acknowledged{Write: *first, Object: answer}) {
+		t.Error("the aggregator would be told twice")
+	}
+	reports("2", 2)
+	if second := <-writes; second.Version != "2" {
+		t.Errorf("decided on version %q although 2 was answered", second.Version)
+	}
+	if a.hearAll(); len(a.answers.by) > 0 || len(a.answers.order) > 0 {
+		t.Errorf("answers are kept: %v", a.answers.order)
 	}
 }

@@ -204,6 +204,7 @@ type Write struct {
 	desired map[string]any // the whole decision
 	want    ref.Want       // what is needed of the answer
 	reason  aggregate.Reason
+	answers *answers // where it is looked for
 }
 
 // ---- writer's workers → writer

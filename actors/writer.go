@@ -308,7 +308,9 @@ func (w *writer) patched(ctx actor.Context, m patched) {
 			w.said.forget("pause/" + m.host)
 		}
 		w.queue.Remove(key)
-		ctx.Send(m.write.From, Acknowledged{Write: m.write, Object: m.object})
+		if m.write.answers.put(Acknowledged{Write: m.write, Object: m.object}) {
+			ctx.Send(m.write.From, answered{})
+		}
 	case Busy, Unauthorized, Fenced:
 		w.pause(m.host, class, m.err)
 		if !w.queue.Has(key) { // the latest stays; it was not written, so its version still holds
