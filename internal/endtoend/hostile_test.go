@@ -334,7 +334,7 @@ func startHostile(t *testing.T, serve func(*testing.T, http.Handler) *rest.Confi
 func (s *hostileWorld) copyOf(i int) known {
 	o, err := s.targets[i].server.Cluster("").Get(deployments, s.copies[i].Namespace, s.copies[i].Name)
 	s.must(err)
-	return known{s.copies[i], string(o.Meta.UID), int(s.targets[i].server.ResourceVersion())} //nolint:gosec // far from it
+	return known{s.copies[i], string(o.Meta.UID), int(s.targets[i].server.ResourceVersion())}
 }
 
 // lacks says what is not yet so of what is published.

@@ -94,5 +94,5 @@ func size(o *ref.Object) uint32 {
 	for _, m := range o.Managers {
 		n += len(m.Fields)
 	}
-	return uint32(min(n, math.MaxUint32)) //nolint:gosec // bounded by min
+	return uint32(min(n, math.MaxUint32))
 }
