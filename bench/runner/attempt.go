@@ -40,7 +40,6 @@ type attempt struct {
 	name     string
 	arena    arena.Arena
 	tracker  *load.Tracker
-	cost     wire.Cost
 	subject  handle
 	out      *report.Result
 
@@ -55,11 +54,6 @@ func Attempt(ctx context.Context, s scenario.Scenario, name string, o Options) (
 		out: &report.Result{Scenario: s.Name, Subject: name, Figures: map[string]float64{}},
 	}
 	var err error
-	if s.Servers == scenario.Memory {
-		if a.cost, err = wire.Calibrate(s.Shape); err != nil {
-			return nil, fmt.Errorf("calibrating: %w", err)
-		}
-	}
 	if a.arena, err = arena.Open(ctx, s, o.Options); err != nil {
 		return nil, fmt.Errorf("putting up the servers: %w", err)
 	}

@@ -16,7 +16,7 @@ type snapshot struct {
 	usage  measure.Usage
 	server measure.Usage // of a real API server
 	calls  wire.Calls
-	drawn  wire.Drawn
+	cpu    time.Duration // of servers in this process
 }
 
 func (a *attempt) snapshot() snapshot {
@@ -27,8 +27,8 @@ func (a *attempt) snapshot() snapshot {
 			a.failed(err)
 		}
 	}
-	if counting, ok := a.arena.(interface{ Drawn() wire.Drawn }); ok {
-		s.drawn = counting.Drawn()
+	if metered, ok := a.arena.(interface{ CPU() time.Duration }); ok {
+		s.cpu = metered.CPU()
 	}
 	if pid := a.arena.Server(); pid != 0 {
 		s.server, _ = measure.Process(pid) // it may have ended; then its share is 0
@@ -49,7 +49,7 @@ func (a *attempt) figures(from, to snapshot, made load.Made) {
 	cpu := to.usage.CPU - from.usage.CPU
 	if _, here := a.arena.World(); here {
 		a.figure("cpuSecondsWithServers", cpu.Seconds())
-		cpu -= made.CPU + a.cost.Of(from.drawn, to.drawn)
+		cpu -= made.CPU + to.cpu - from.cpu
 	}
 	a.figure("cpuSeconds", cpu.Seconds())
 	a.figure("cpuMicrosPerPatch", cpu.Seconds()*1e6/float64(max(1, patches)))

@@ -33,11 +33,14 @@ type server interface {
 }
 
 // transport carries requests to servers by the host in their URLs, through memory.
-type transport map[string]server
+type transport struct {
+	servers map[string]server
+	meter   *meter
+}
 
 // RoundTrip implements http.RoundTripper.
 func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
-	s := t[r.URL.Host]
+	s := t.servers[r.URL.Host]
 	if s == nil {
 		return nil, fmt.Errorf("no server %q", r.URL.Host)
 	}
@@ -46,7 +49,9 @@ func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(r.Context())
+	from := t.meter.begin()
 	a := s.serve(r.WithContext(ctx), body)
+	t.meter.end(from)
 	if err := ctx.Err(); err != nil {
 		cancel()
 		return nil, err

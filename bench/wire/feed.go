@@ -4,7 +4,6 @@ import (
 	"context"
 	"io"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -30,7 +29,7 @@ type feed struct {
 	draw     func(b []byte, kind string, e event) []byte
 	bookmark func(b []byte, initialEnd bool) []byte
 	scope    func(number int) bool // nil: all
-	drawn    *atomic.Int64         // counts events; may be nil
+	meter    *meter
 
 	initial []event // ADDED, before anything else
 	ends    bool    // a bookmark says where initial ends
@@ -42,7 +41,7 @@ type feed struct {
 	unread []byte
 }
 
-func newFeed(ctx context.Context) *feed { return &feed{ctx: ctx, wake: make(chan struct{}, 1)} }
+func newFeed(ctx context.Context, m *meter) *feed { return &feed{ctx: ctx, meter: m, wake: make(chan struct{}, 1)} }
 
 func (f *feed) push(e event) {
 	if f.scope != nil && !f.scope(e.number) {
@@ -96,9 +95,10 @@ func (f *feed) next() ([]byte, error) {
 func (f *feed) drawInitial() []byte {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if len(f.initial) > 0 {
+		defer f.meter.end(f.meter.begin())
+	}
 	b := f.buffer[:0]
-	before := len(f.initial)
-	defer func() { f.drew(before - len(f.initial)) }()
 	for len(f.initial) > 0 && len(b) < batch {
 		b = f.draw(b, "ADDED", f.initial[0])
 		f.initial = f.initial[1:]
@@ -120,19 +120,16 @@ func (f *feed) drawQueue() []byte {
 		f.queue = nil
 	}
 	f.mu.Unlock()
-	f.drew(n)
+	if n == 0 {
+		return nil
+	}
+	defer f.meter.end(f.meter.begin())
 	b := f.buffer[:0]
 	for _, e := range taken[:n] {
 		b = f.draw(b, "MODIFIED", e)
 	}
 	f.buffer = b
 	return b
-}
-
-func (f *feed) drew(events int) {
-	if f.drawn != nil {
-		f.drawn.Add(int64(events))
-	}
 }
 
 // Read implements io.Reader, for the transport through memory.

@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 
 	"github.com/upstreamd/upstreamd/bench/fleet"
 )
@@ -23,7 +22,7 @@ type target struct {
 	gate   gate
 	feeds  feeds
 	copies []int // that it holds
-	drawn  atomic.Int64
+	meter  *meter
 
 	mu       sync.Mutex
 	version  uint64
@@ -31,8 +30,8 @@ type target struct {
 	versions []uint64
 }
 
-func newTarget(shape fleet.Shape, number int) *target {
-	t := &target{shape: shape, number: number, copies: shape.On(number), version: 1000}
+func newTarget(shape fleet.Shape, number int, m *meter) *target {
+	t := &target{shape: shape, number: number, copies: shape.On(number), version: 1000, meter: m}
 	t.changes, t.versions = make([]uint32, len(t.copies)), make([]uint64, len(t.copies))
 	for i := range t.copies {
 		t.version++
@@ -88,8 +87,8 @@ func (t *target) snapshot() ([]event, uint64) {
 }
 
 func (t *target) watch(r *http.Request, streaming bool) *feed {
-	f := newFeed(r.Context())
-	f.gate, f.drawn = &t.gate, &t.drawn
+	f := newFeed(r.Context(), t.meter)
+	f.gate = &t.gate
 	f.draw = func(b []byte, kind string, e event) []byte {
 		b = append(b, `{"type":"`...)
 		b = append(b, kind...)
@@ -177,7 +176,7 @@ func appendNamespace(b []byte, name string, number int) []byte {
 
 func (t *target) watchNamespaces(r *http.Request, streaming bool) answer {
 	names := t.namespaces()
-	f := newFeed(r.Context())
+	f := newFeed(r.Context(), t.meter)
 	f.gate = &t.gate
 	f.draw = func(b []byte, kind string, e event) []byte {
 		b = append(b, `{"type":"`+kind+`","object":`...)

@@ -40,7 +40,7 @@ type upstream struct {
 
 	locks   [64]sync.Mutex // of objects, by number
 	objects []published
-	drawn   atomic.Int64
+	meter   *meter
 	others  sync.Map // name → stored body, of other kinds
 
 	mu      sync.Mutex
@@ -55,8 +55,8 @@ type published struct {
 	managers string
 }
 
-func newUpstream(shape fleet.Shape) *upstream {
-	u := &upstream{shape: shape, objects: make([]published, shape.Objects), version: 1000}
+func newUpstream(shape fleet.Shape, m *meter) *upstream {
+	u := &upstream{shape: shape, objects: make([]published, shape.Objects), version: 1000, meter: m}
 	for i := range u.objects {
 		u.version++
 		u.objects[i].version = u.version
@@ -230,8 +230,8 @@ func (u *upstream) collection(r *http.Request, cluster string) answer {
 	in := func(object int) bool { return cluster == "*" || u.shape.Upstream(object).Workspace == cluster }
 	query := r.URL.Query()
 	watch, streaming := query.Get("watch") == "true" || query.Get("watch") == "1", query.Get("sendInitialEvents") == "true"
-	f := newFeed(r.Context())
-	f.gate, f.drawn = &gate{}, &u.drawn
+	f := newFeed(r.Context(), u.meter)
+	f.gate = &gate{}
 	f.scope = in
 	f.draw = func(b []byte, kind string, e event) []byte {
 		b = append(b, `{"type":"`...)

@@ -199,12 +199,31 @@ func TestASilentSyncTargetSaysNothingUntilItIsLifted(t *testing.T) {
 	})
 }
 
-func TestTheServersCostLittle(t *testing.T) {
-	cost := must[wire.Cost](t)(wire.Calibrate(fleet.Shape{}))
-	if cost.Event <= 0 || cost.Patch <= 0 || cost.UpstreamEvent <= 0 || cost.Event > time.Millisecond {
-		t.Errorf("cost %+v", cost)
+func TestTheServersSayWhatTheyCost(t *testing.T) {
+	w := wire.New(fleet.Shape{Objects: 500, SyncTargets: 1})
+	before := w.CPU()
+	for range 20 {
+		if _, err := listed(w); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if got := cost.Of(wire.Drawn{Events: 1}, wire.Drawn{Events: 3, Patches: 1}); got != 2*cost.Event+cost.Patch {
-		t.Errorf("two events and a patch cost %v", got)
+	per := (w.CPU() - before) / (20 * 500)
+	if per <= 0 || per > time.Millisecond {
+		t.Errorf("an object of a list costs %v", per)
 	}
+}
+
+// listed lists a SyncTarget once.
+func listed(w *wire.World) (int64, error) {
+	c := w.SyncTarget(0)
+	r, err := http.NewRequest(http.MethodGet, c.Host+"/apis/apps/v1/deployments", nil)
+	if err != nil {
+		return 0, err
+	}
+	resp, err := c.Transport.RoundTrip(r)
+	if err != nil {
+		return 0, err
+	}
+	defer resp.Body.Close()
+	return io.Copy(io.Discard, resp.Body)
 }

@@ -16,21 +16,23 @@ type World struct {
 	targets   []*target
 	slots     []int32 // place of each copy on its SyncTarget
 	transport transport
+	meter     *meter
 	stops     []func()
 	urls      []string // of upstream, then the SyncTargets, when they listen
 }
 
 // New makes a world in which nothing was published yet.
 func New(shape fleet.Shape) *World {
-	w := &World{shape: shape, upstream: newUpstream(shape), slots: make([]int32, shape.Total()), transport: transport{}}
-	w.transport["upstream"] = w.upstream
+	m := &meter{}
+	w := &World{shape: shape, upstream: newUpstream(shape, m), slots: make([]int32, shape.Total()), meter: m}
+	w.transport = transport{map[string]server{"upstream": w.upstream}, m}
 	for n, name := range shape.TargetNames() {
-		t := newTarget(shape, n)
+		t := newTarget(shape, n, m)
 		for slot, number := range t.copies {
 			w.slots[number] = int32(slot)
 		}
 		w.targets = append(w.targets, t)
-		w.transport[name] = t
+		w.transport.servers[name] = t
 	}
 	return w
 }
