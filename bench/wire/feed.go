@@ -41,7 +41,9 @@ type feed struct {
 	unread []byte
 }
 
-func newFeed(ctx context.Context, m *meter) *feed { return &feed{ctx: ctx, meter: m, wake: make(chan struct{}, 1)} }
+func newFeed(ctx context.Context, m *meter) *feed {
+	return &feed{ctx: ctx, meter: m, wake: make(chan struct{}, 1)}
+}
 
 func (f *feed) push(e event) {
 	if f.scope != nil && !f.scope(e.number) {

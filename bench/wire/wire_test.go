@@ -200,7 +200,7 @@ func TestASilentSyncTargetSaysNothingUntilItIsLifted(t *testing.T) {
 }
 
 func TestTheServersSayWhatTheyCost(t *testing.T) {
-	w := wire.New(fleet.Shape{Objects: 500, SyncTargets: 1})
+	w := wire.New(fleet.Shape{Objects: 500, Copies: 1, SyncTargets: 1})
 	before := w.CPU()
 	for range 20 {
 		if _, err := listed(w); err != nil {
