@@ -62,7 +62,9 @@ func TestOneLeadsTheOthersStandByAndFollow(t *testing.T) {
 		t.Error(err)
 	}
 	eventually(t, "the second leads", second.says(t, "/metrics", "\nupstreamd_leader 1\n"))
-	eventually(t, "the log says so", func() bool { return strings.Contains(second.log.String(), "leading: statuses are written from here now") })
+	eventually(t, "the log says so", func() bool {
+		return strings.Contains(second.log.String(), "leading: statuses are written from here now")
+	})
 }
 
 func TestWhoIsNotReadyLetsOthersLead(t *testing.T) {
