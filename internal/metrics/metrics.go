@@ -76,7 +76,8 @@ func New(reg prometheus.Registerer) (*Metrics, error) {
 		Decisions:     counters("decisions_total", "Decisions on what to publish, by reason.", labelResource, labelReason),
 		Contested:     counters("contested_total", "Times that another writer was found to overwrite what is published again and again.", labelResource),
 		Stale:         gauges("sync_target_stale", "1 while a SyncTarget has not been heard of for the grace period, else 0.", labelTarget),
-		Quarantined:   gauges("sync_target_quarantined", "1 while a SyncTarget is not asked for a kind since it went over the limit that reason names.", labelTarget, labelResource, labelReason),
+		Quarantined: gauges("sync_target_quarantined", "1 while a SyncTarget is not asked for a kind since it went over the limit that reason names.",
+			labelTarget, labelResource, labelReason),
 		Unschedulable: gauges("sync_target_unschedulable", "1 while the SyncTarget object says that it takes no new workloads, else 0.", labelTarget),
 		ObjectReady:   gauges("sync_target_object_ready", "1 if the condition Ready of the SyncTarget object is True, else 0.", labelTarget),
 		Parked:        gauges("parked", "What is not written until its inputs change or its pause ends.", labelReason),
@@ -131,8 +132,8 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 func (m *Metrics) collectors() []prometheus.Collector {
 	return []prometheus.Collector{
 		m.Events, m.WatchErrors, m.Rejected, m.Objects, m.Contributions, m.Suppressed, m.Coalesced, m.Decisions, m.Contested,
-		m.Stale, m.Quarantined, m.Unschedulable, m.ObjectReady, m.Parked, m.QueueDepth, m.InFlight, m.Slots, m.Patches, m.Conflicts, m.Added, m.Propagation, m.Failures, m.Restarts,
-		m.DeadLetters, m.PolicyReloads,
+		m.Stale, m.Quarantined, m.Unschedulable, m.ObjectReady, m.Parked, m.QueueDepth, m.InFlight, m.Slots,
+		m.Patches, m.Conflicts, m.Added, m.Propagation, m.Failures, m.Restarts, m.DeadLetters, m.PolicyReloads,
 	}
 }
 

@@ -26,7 +26,7 @@ func TestHistory(t *testing.T) {
 			s.namespaces["ns"] = true
 			for i, token := range "12131" {
 				time.Sleep(time.Second)
-				s.present("pods", told{namespace: "ns", name: "p", version: uint64(i + 1), token: string(token)}) //nolint:gosec // small
+				s.present("pods", told{namespace: "ns", name: "p", version: uint64(i + 1), token: string(token)})
 			}
 			fits := true
 			for _, token := range c.published {
