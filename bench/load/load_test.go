@@ -52,10 +52,13 @@ func TestABurstTouchesAllCopiesOfOneObject(t *testing.T) {
 }
 
 func TestTroubleTouchesNothingThatCounts(t *testing.T) {
-	for pattern, l := range map[string]scenario.Load{
-		scenario.Noisy:  {Rate: 50, Noise: 200, For: lasting(4 * time.Second)},
-		scenario.Faulty: {Rate: 50, Silent: 1, For: lasting(4 * time.Second)},
+	for _, l := range []scenario.Load{
+		{Pattern: scenario.Noisy, Rate: 50, Noise: 200, For: lasting(4 * time.Second)},
+		{Pattern: scenario.Noisy, Rate: 50, Noise: 200, Noisy: 1, For: lasting(4 * time.Second)},
+		{Pattern: scenario.Faulty, Rate: 50, Silent: 1, For: lasting(4 * time.Second)},
+		{Pattern: scenario.Faulty, Rate: 50, Delay: lasting(time.Second), For: lasting(4 * time.Second)},
 	} {
+		pattern := l.Pattern
 		s, plan := planned(pattern, l)
 		count := [2]int{}
 		noise := 0

@@ -76,7 +76,7 @@ func (p *planner) inTurns(changes int, of func(object, n int) int) {
 }
 
 // twoPhases plans a calm first half and a troubled second one. What is counted is what the trouble should not touch. A noisy
-// workspace floods in the second half; what becomes slow or silent goes on changing as before.
+// workspace or SyncTarget floods in the second half; what becomes slow or silent goes on changing as before.
 func (p *planner) twoPhases() {
 	half := p.load.For.Duration / 2
 	phase := func(c Change) Change {
@@ -99,16 +99,17 @@ func (p *planner) twoPhases() {
 	}
 }
 
-// troubled objects are in the noisy or slow workspace, which is the first, or have a copy on a SyncTarget that falls silent.
+// troubled objects are in the noisy or slow workspace, which is the first, or have a copy on a SyncTarget that is noisy or falls silent.
 func (p *planner) troubled(object int) bool { return Troubled(p.shape, p.load, object) }
 
 // Troubled reports whether a load's trouble concerns an object.
 func Troubled(shape fleet.Shape, l scenario.Load, object int) bool {
-	if l.Noise > 0 || l.Delay.Duration > 0 {
+	targets := max(l.Silent, l.Noisy)
+	if targets == 0 {
 		return shape.WorkspaceOf(object) == 0
 	}
 	for c := range shape.Copies {
-		if shape.SyncTarget(object*shape.Copies+c) < l.Silent {
+		if shape.SyncTarget(object*shape.Copies+c) < targets {
 			return true
 		}
 	}

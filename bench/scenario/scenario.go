@@ -62,7 +62,8 @@ type Load struct {
 	Within  metav1.Duration `json:"within"` // Burst: the moment; Hammer: the second; RollOut: how long one takes
 	Every   metav1.Duration `json:"every"`  // Burst, Hammer, RollOut: the next object's turn
 	Changes int             `json:"changes"`
-	Noise   float64         `json:"noise"`  // Noisy: changes a second in the noisy workspace
+	Noise   float64         `json:"noise"`  // Noisy: changes a second in the noisy workspace, which is the first
+	Noisy   int             `json:"noisy"`  // Noisy: so many SyncTargets make the noise, whatever the workspace
 	Silent  int             `json:"silent"` // Faulty: so many SyncTargets answer nothing
 	Delay   metav1.Duration `json:"delay"`  // Faulty: added to every status patch in the first workspace
 }
