@@ -2,6 +2,7 @@ package sim
 
 import (
 	"math/rand/v2"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -40,8 +41,10 @@ type paused struct {
 	*simulation
 	*pauses
 
-	t     *testing.T
-	rand  *rand.Rand
+	t    *testing.T
+	rand *rand.Rand
+
+	mu    sync.Mutex
 	next  *object // the next write to it is where the leader is paused
 	late  bool    // on the way to the socket
 	hit   *life   // it was paused there; nil: not yet
@@ -104,18 +107,19 @@ func (p *paused) once() {
 	}
 	p.world.report(o, target, 3)
 	p.true("before")
-	p.next, p.late, p.hit = o, p.rand.IntN(2) == 0, nil
+	p.aim(o, p.rand.IntN(2) == 0)
 	p.world.report(o, target, 7)
 	early := p.rand.IntN(2) == 0
 	if time.Sleep(5 * time.Second); early { // nobody leads
 		p.world.report(o, target, back)
 	}
 	time.Sleep(20 * time.Second) // the lease has gone to the other one
-	if p.hit == nil {
+	hit := p.struck()
+	if hit == nil {
 		p.t.Fatalf("seed %d: nothing was written for %s", p.seed, o)
 	}
-	if until, leads := p.hit.elector.holds(); leads {
-		p.t.Fatalf("seed %d: %s leads until %v though it is paused", p.seed, p.hit.name, until)
+	if until, leads := hit.elector.holds(); leads {
+		p.t.Fatalf("seed %d: %s leads until %v though it is paused", p.seed, hit.name, until)
 	}
 	if !early {
 		p.world.report(o, target, back)
@@ -138,8 +142,24 @@ func (p *paused) object() (o *object, target, back int) {
 	return nil, 0, 0
 }
 
+// aim has the next write to an object paused.
+func (p *paused) aim(o *object, late bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.next, p.late, p.hit = o, late, nil
+}
+
+// struck is who was paused since; nil: nobody yet.
+func (p *paused) struck() *life {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.hit
+}
+
 // strike pauses who is about to write the object.
 func (p *paused) strike(l *life, c call) (late time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if p.next == nil || p.world.find(p.next.kind, c) != p.next {
 		return 0
 	}
@@ -159,6 +179,8 @@ func (p *paused) observe(w memapi.Write) {
 	if w.Manager != ref.FieldManager {
 		return
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	s := p.network.writing
 	o := p.world.find(kindOf(w.Resource.Resource), s.call)
 	last := p.wrote[o]

@@ -90,16 +90,17 @@ func awayUnderLoad(t *testing.T, o outageLoad) {
 	t.Logf("live heap: %+.1f MiB in the first minute, %+.1f MiB at the most, %+.1f MiB after; at most %d writes waited for the writer",
 		first.above(before), worst.above(before), after.above(before), worst.waiting)
 	kib := float64(o.objects) / 1024 // MiB, if it is one for each object
-	if worst.above(before) > 4*kib+2 || worst.above(first) > kib/2+2 || after.above(before) > 2 {
+	const slack = 4                  // MiB, for what does not depend on the objects: clients that wait, buffers
+	if worst.above(before) > 4*kib+slack || worst.above(first) > kib/2+slack || after.above(before) > slack {
 		t.Errorf("memory grows with the changes")
 	}
-	if worst.goroutines > before.goroutines+o.objects {
+	if worst.goroutines > before.goroutines+o.objects+100 { // a call that waits has two or three
 		t.Errorf("%d goroutines, %d before", worst.goroutines, before.goroutines)
 	}
 	if worst.waiting > o.objects {
 		t.Errorf("%d writes waited for %d objects", worst.waiting, o.objects)
 	}
-	if limit := differ + differ/20; needed > limit {
+	if limit := differ + differ/20 + 32; needed > limit { // those under way when upstream came back may not count
 		t.Errorf("%d PATCH calls for %d objects that differed", needed, differ)
 	}
 }
