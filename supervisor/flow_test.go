@@ -3,6 +3,7 @@ package supervisor_test
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"net/http"
 	"testing"
 	"testing/synctest"
@@ -162,8 +163,10 @@ func TestACompleteListDoesNotOvertakeWhatItHolds(t *testing.T) {
 		f.must(system.RegisterExtractor(deployments, actors.ExtractorFunc(func(o *actors.Object) (map[string]any, error) {
 			if o.UID == "web-in-west" {
 				time.Sleep(time.Second) // its actor answers late
+				return map[string]any{"replicas": int64(1)}, nil
 			}
-			return map[string]any{"replicas": int64(1)}, nil
+			version, err := strconv.ParseInt(o.ResourceVersion, 10, 64)
+			return map[string]any{"replicas": version}, err
 		})))
 		f.must(system.AddResource(deployments))
 		f.must(system.Start(t.Context()))
@@ -173,9 +176,12 @@ func TestACompleteListDoesNotOvertakeWhatItHolds(t *testing.T) {
 		}
 		f.says("east", 1)
 		f.says("west", 1)
-		f.synced("east", "west")
+		f.must(system.Synced(t.Context(), "east", deployments))
+		f.must(system.Synced(t.Context(), "west", deployments))
+		time.Sleep(300 * time.Millisecond)
+		f.says("east", 1) // both lists are complete, and there is something to decide while west's copy has not answered
 		f.settle()
-		if calls := f.upstream.patches(); len(calls) != 1 || f.upstream.status(web)["replicas"] != 2.0 {
+		if calls := f.upstream.patches(); len(calls) != 1 || f.upstream.status(web)["replicas"] != 4.0 {
 			t.Errorf("%d PATCH calls, want 1 that holds both: %v", len(calls), calls)
 		}
 		f.stop()
