@@ -3,8 +3,8 @@ package supervisor_test
 import (
 	"context"
 	"fmt"
-	"strconv"
 	"net/http"
+	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
