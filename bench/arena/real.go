@@ -102,40 +102,64 @@ func (r *existing) fill(ctx context.Context) error {
 
 const collection = "/apis/apps/v1/deployments"
 
-// watch reports every change of a status, from the moment it is to be seen on a watch.
+// watch reports every change of a status, from the moment it is to be seen on a watch. A watch that ends is opened again where it was.
 func (r *existing) watch(ctx context.Context) error {
 	list, err := r.client.Resource(deployments).List(ctx, metav1.ListOptions{Limit: 1})
 	if err != nil {
 		return err
 	}
-	resp, err := r.get(ctx, collection+"?watch=true&resourceVersion="+list.GetResourceVersion())
+	version := list.GetResourceVersion()
+	resp, err := r.get(ctx, collection+"?watch=true&resourceVersion="+version)
 	if err != nil {
 		return err
 	}
 	r.watches.Go(func() {
-		defer resp.Body.Close()
-		lines := bufio.NewReaderSize(resp.Body, 1<<20)
 		for {
-			line, err := lines.ReadBytes('\n')
-			if err != nil {
-				return
+			version = r.read(resp.Body, version)
+			for resp, err = r.get(ctx, collection+"?watch=true&resourceVersion="+version); err != nil; {
+				if sleep(ctx, time.Second) != nil {
+					return
+				}
+				resp, err = r.get(ctx, collection+"?watch=true&resourceVersion="+version)
 			}
-			r.seen(line, time.Now())
 		}
 	})
 	return nil
 }
 
-func (r *existing) seen(line []byte, at time.Time) {
+// read reads a watch to its end, and says where that was; empty if the server no longer knows.
+func (r *existing) read(body io.ReadCloser, version string) string {
+	defer body.Close()
+	lines := bufio.NewReaderSize(body, 1<<20)
+	for {
+		line, err := lines.ReadBytes('\n')
+		if err != nil {
+			return version
+		}
+		version = r.seen(line, time.Now())
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// seen takes one event. It returns its resourceVersion.
+func (r *existing) seen(line []byte, at time.Time) (version string) {
 	var e struct {
 		Type   string
 		Object struct {
-			Metadata struct{ Name string }
+			Metadata struct{ Name, ResourceVersion string }
 			Status   json.RawMessage
 		}
 	}
 	if json.Unmarshal(line, &e) != nil || e.Type != "MODIFIED" {
-		return
+		return e.Object.Metadata.ResourceVersion
 	}
 	r.patches.Add(1)
 	object, found := r.s.Shape.Find(e.Object.Metadata.Name)
@@ -143,6 +167,7 @@ func (r *existing) seen(line []byte, at time.Time) {
 	if report := r.onPatch.Load(); found && err == nil && report != nil {
 		(*report)(wire.Patch{Object: object, At: at, Code: http.StatusOK, Changed: true, Replicas: published.Replicas})
 	}
+	return e.Object.Metadata.ResourceVersion
 }
 
 func (r *existing) get(ctx context.Context, path string) (*http.Response, error) {
