@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
+	"github.com/cespare/xxhash/v2"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
@@ -100,7 +101,7 @@ func (o *objectActor) observed(ctx actor.Context, m Observed) {
 	}
 	o.note(m.Received)
 	now := time.Now()
-	fire, after := o.window.Changed(o.config.window, now)
+	fire, after := o.window.Changed(o.config.window.Spread(spread(o.upstream)), now)
 	if fire {
 		o.send(ctx, now)
 		return
@@ -230,6 +231,11 @@ func (o *objectActor) disarm() {
 		o.timer = nil
 	}
 	o.arming++
+}
+
+// spread is the same for all copies of an upstream object, so that what they say in a burst still meets.
+func spread(u ref.Upstream) uint64 {
+	return xxhash.Sum64String(string(u.Workspace)) ^ xxhash.Sum64String(u.Namespace)*3 ^ xxhash.Sum64String(u.Name)*5
 }
 
 // digestOf tells states of an object apart that could lead to different contributions.
