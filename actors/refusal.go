@@ -1,10 +1,13 @@
 package actors
 
 import (
+	"errors"
 	"net/http"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/upstreamd/upstreamd/internal/ref"
 )
 
 // Refusal says what an answer that is no success means for the object and for what follows.
@@ -29,6 +32,8 @@ const (
 	Invalid Refusal = "Invalid"
 	// Busy: the server asks for a pause.
 	Busy Refusal = "Busy"
+	// Unreachable: no connection could be made, so nothing was sent.
+	Unreachable Refusal = "Unreachable"
 	// Fenced: not sent, as the right to write has run out.
 	Fenced Refusal = "Fenced"
 )
@@ -38,6 +43,9 @@ func classify(err error) Refusal {
 	status := apierrors.APIStatus(nil)
 	if e, ok := err.(apierrors.APIStatus); ok {
 		status = e
+	}
+	if status == nil && errors.Is(err, ref.ErrUnreachable) {
+		return Unreachable
 	}
 	if status == nil {
 		return OutcomeUnknown

@@ -57,7 +57,7 @@ type writer struct {
 	ctx      context.Context // ends all calls
 }
 
-// host is a server that asked for a pause, or does not answer.
+// host is a server that asked for a pause, or can't be reached.
 type host struct {
 	until  time.Time
 	pause  time.Duration
@@ -311,7 +311,7 @@ func (w *writer) patched(ctx actor.Context, m patched) {
 		if m.write.answers.put(Acknowledged{Write: m.write, Object: m.object}) {
 			ctx.Send(m.write.From, answered{})
 		}
-	case Busy, Unauthorized, Fenced:
+	case Busy, Unauthorized, Unreachable, Fenced:
 		w.pause(m.host, class, m.err)
 		if !w.queue.Has(key) { // the latest stays; it was not written, so its version still holds
 			w.queue.Put(key, m.write.Lane, m.write, time.Now())
@@ -329,7 +329,7 @@ func said(class Refusal) patch.Ending {
 	switch class {
 	case Busy:
 		return patch.Overloaded
-	case OutcomeUnknown, Unauthorized, Fenced:
+	case OutcomeUnknown, Unauthorized, Unreachable, Fenced:
 		return patch.Unanswered
 	}
 	return patch.Answered
@@ -367,5 +367,5 @@ func (w *writer) pause(name string, class Refusal, err error) {
 		return // who stands by says so once, not for each host
 	}
 	w.Log.WithLevel(w.said.level("pause/"+name)).Str("host", name).Str("reason", string(class)).Dur("pause", d).Err(err).
-		Msg("the API server asks for a pause; what waits is kept")
+		Msg("the API server is not written to for a while; what waits is kept")
 }

@@ -467,6 +467,34 @@ func TestTheServersPauseIsKept(t *testing.T) {
 	}
 }
 
+// Who can't be reached is not tried for every change, and what waits meanwhile is kept.
+func TestAServerThatCannotBeReachedIsLeftAloneForAWhile(t *testing.T) {
+	run(t, []actors.SyncTarget{"east"}, func(f *flow) {
+		f.upstream.put(web, 1, nil)
+		away := true
+		f.upstream.answer = func(call) error {
+			if away {
+				return fmt.Errorf("%w: connection refused", ref.ErrUnreachable)
+			}
+			return nil
+		}
+		f.says("east", 1)
+		f.synced("east")
+		for i := range 300 {
+			time.Sleep(time.Second)
+			f.says("east", int64(i))
+		}
+		if n := len(f.upstream.patches()); n < 8 || n > 30 { // 1, 2, 4, 8, 16, 30, 30, … seconds, less up to a half
+			t.Errorf("%d PATCH calls in 5 minutes", n)
+		}
+		f.says("east", 7)
+		away = false
+		time.Sleep(31 * time.Second)
+		synctest.Wait()
+		f.wantReady(7)
+	})
+}
+
 func TestAnInvalidResultIsParkedUntilItChanges(t *testing.T) {
 	run(t, []actors.SyncTarget{"east"}, func(f *flow) {
 		f.upstream.put(web, 1, nil)

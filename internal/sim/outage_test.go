@@ -97,6 +97,9 @@ func awayUnderLoad(t *testing.T, o outageLoad) {
 	if worst.goroutines > before.goroutines+o.objects+100 { // a call that waits has two or three
 		t.Errorf("%d goroutines, %d before", worst.goroutines, before.goroutines)
 	}
+	if limit := int(outageLasts/(5*time.Second)) * 16; tried > limit {
+		t.Errorf("%d PATCH calls were tried while upstream was away, more than %d", tried, limit)
+	}
 	if worst.waiting > o.objects {
 		t.Errorf("%d writes waited for %d objects", worst.waiting, o.objects)
 	}

@@ -138,7 +138,7 @@ type Request struct {
 
 // Do sends one request, once. It returns an answer of 2xx with a plain JSON body, or an error:
 // an *apierrors.StatusError for any other answer of the server (Retry-After is kept, see apierrors.SuggestsClientDelay),
-// ErrRedirected, ErrCompressed, or an error of transport, after which it is unknown whether the server acted.
+// ErrRedirected, ErrCompressed, or an error of transport: ref.ErrUnreachable, or else it is unknown whether the server acted.
 // The caller closes the body, best with [Drain].
 func (c *Conn) Do(ctx context.Context, r Request) (*http.Response, error) {
 	if r.Method == "" {
@@ -146,7 +146,7 @@ func (c *Conn) Do(ctx context.Context, r Request) (*http.Response, error) {
 	}
 	resp, err := c.current().http.Do(c.request(ctx, r))
 	if err != nil {
-		return nil, Cause(ctx, err)
+		return nil, unreachable(Cause(ctx, err))
 	}
 	if encoding := resp.Header.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
 		_ = resp.Body.Close()

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -157,6 +158,29 @@ func TestErrorsHoldNoSecrets(t *testing.T) {
 	s.Close()
 	if _, err := get(t, c, "/x"); err == nil || strings.Contains(err.Error(), canary) {
 		t.Errorf("error = %v", err)
+	}
+}
+
+// Only where no connection came about is it certain that nothing was sent.
+func TestUnreachable(t *testing.T) {
+	gone := httptest.NewServer(http.NotFoundHandler())
+	gone.Close()
+	foreign := httptest.NewTLSServer(http.NotFoundHandler())
+	t.Cleanup(foreign.Close)
+	foreign.Config.ErrorLog = log.New(io.Discard, "", 0)
+	cut := serve(t, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
+	for name, c := range map[string]struct {
+		host string
+		want bool
+	}{
+		"refused":                   {gone.URL, true},
+		"a certificate of others":   {foreign.URL, true},
+		"cut while it was answered": {cut.URL, false},
+	} {
+		_, err := get(t, dial(t, &rest.Config{Host: c.host}), "/")
+		if err == nil || errors.Is(err, ref.ErrUnreachable) != c.want {
+			t.Errorf("%s: %v; unreachable: %v, want %v", name, err, !c.want, c.want)
+		}
 	}
 }
 

@@ -14,6 +14,8 @@ import (
 
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/transport"
+
+	"github.com/upstreamd/upstreamd/internal/ref"
 )
 
 // ErrRedirected says that a server answered with a redirect. They are never followed: the answer would come from a host that nobody
@@ -154,6 +156,15 @@ func (b *heardBody) Read(p []byte) (int, error) {
 func Cause(ctx context.Context, err error) error {
 	if cause := context.Cause(ctx); cause != nil && errors.Is(err, context.Canceled) {
 		return cause
+	}
+	return err
+}
+
+// unreachable marks the errors after which it is certain that nothing was sent: nobody could be called, or nobody whom we trust.
+func unreachable(err error) error {
+	call, untrusted := (*net.OpError)(nil), (*tls.CertificateVerificationError)(nil)
+	if errors.As(err, &call) && call.Op == "dial" || errors.As(err, &untrusted) {
+		return fmt.Errorf("%w: %w", ref.ErrUnreachable, err)
 	}
 	return err
 }
