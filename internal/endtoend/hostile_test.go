@@ -218,7 +218,7 @@ func TestOneSyncTargetIsHostile(t *testing.T) {
 }
 
 func hostile(t *testing.T, serve func(*testing.T, http.Handler) *rest.Config, a attack) {
-	limits := lean.Limits{Kept: 64 << 20} // the others as they are by default
+	limits := lean.Limits{Kept: 64 << 20, Objects: mostObjects} // the others as they are by default
 	if a.over == ref.LimitListTime {
 		limits.ListTime = 5 * time.Second
 	}
@@ -231,7 +231,7 @@ func hostile(t *testing.T, serve func(*testing.T, http.Handler) *rest.Config, a 
 	if a.over != "" {
 		summary = fmt.Sprintf("2/3 SyncTargets reporting: cluster-00 stale (over limit %s)", a.over)
 	}
-	s.eventually(time.Minute, func() string {
+	s.eventually(3*time.Minute, func() string { // an actor for each of so many copies takes its time on a busy machine
 		if a.refused != "" && testutil.ToFloat64(s.metrics.Rejected.WithLabelValues(a.refused)) == 0 {
 			return "refused: " + a.refused
 		}

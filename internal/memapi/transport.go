@@ -161,7 +161,8 @@ type stream struct {
 	header  http.Header // the handler's, until the head is sent
 	sent    http.Header // the client's, from then on
 	code    int
-	failure error
+	cut     error // how the handler cut the connection; known to it and to run only
+	failure error // of an answer without a head
 	headed  chan struct{}
 	head    sync.Once
 	pipe    *io.PipeWriter
@@ -189,8 +190,8 @@ func (w *stream) Write(p []byte) (int, error) {
 	return w.pipe.Write(p)
 }
 func (w *stream) Flush()         {}
-func (w *stream) fail(err error) { w.failure = err }
-func (w *stream) failed() error  { return w.failure }
+func (w *stream) fail(err error) { w.cut = err }
+func (w *stream) failed() error  { return w.cut }
 
 // finish ends the answer, in order if failure is nil. An answer without a head is a connection that was cut.
 func (w *stream) finish(failure error) {
