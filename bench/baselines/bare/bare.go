@@ -26,7 +26,9 @@ type loop struct {
 	ended  sync.WaitGroup
 }
 
-// Start begins to patch one object after the other, so many at a time, whatever the SyncTargets say.
+// Start publishes each object once, as any other subject does at its start, so that the loop writes over what others write over: a first
+// status is cheaper for an API server than a change of one. Then it goes on patching one object after the other, so many at a time,
+// whatever the SyncTargets say.
 func Start(_ context.Context, w world.World) (world.Subject, error) {
 	client, err := rest.HTTPClientFor(w.Upstream)
 	if err != nil {
@@ -40,15 +42,21 @@ func Start(_ context.Context, w world.World) (world.Subject, error) {
 	for _, path := range l.collections() {
 		l.ended.Go(func() { l.watch(ctx, path) })
 	}
+	first := make(chan struct{})
+	var published atomic.Int64
 	for range w.Concurrency {
 		l.ended.Go(func() {
 			for ctx.Err() == nil {
 				if err := l.patch(ctx, int(l.next.Add(1)-1)); err != nil && ctx.Err() == nil {
 					l.Fail(err)
 				}
+				if published.Add(1) == int64(l.Shape.Objects) {
+					close(first)
+				}
 			}
 		})
 	}
+	<-first
 	return l, nil
 }
 
