@@ -37,6 +37,8 @@ func NewDecoder(body io.Reader, want ref.Want, limits Limits) *Decoder {
 // Object reads a body that holds one object. What can't be read of it is said in the object's Err; the error returned is one of
 // transport: then nothing is known about the object.
 func (d *Decoder) Object() (*ref.Object, error) {
+	d.scan.borrow()
+	defer d.scan.giveBack()
 	d.allow(d.limits.Object)
 	o := &ref.Object{}
 	err := d.guard(func() error { return d.scan.object(o) })

@@ -168,6 +168,34 @@ func TestObjectOddForms(t *testing.T) {
 	}
 }
 
+// TestObjectsKeepNothingOfAWindow: windows are used again, for other answers, while what was read in them is in use.
+func TestObjectsKeepNothingOfAWindow(t *testing.T) {
+	want := ref.Want{Labels: []string{ref.All}, Annotations: []string{ref.All}, Managers: true, Whole: true}
+	read := func(fill byte) *ref.Object {
+		text := strings.Repeat(string(fill), 300)
+		o, err := NewDecoder(strings.NewReader(fmt.Sprintf(`{"metadata":{"name":%[1]q,"namespace":%[1]q,"uid":%[1]q,"resourceVersion":"7","labels":{%[1]q:%[1]q},`+
+			`"annotations":{%[1]q:%[1]q},"managedFields":[{"manager":%[1]q,"subresource":"status","fieldsV1":{%[1]q:{}}}]},"status":{"x":%[1]q}}`, text)), want, Limits{}).Object()
+		if err != nil || o.Err != nil {
+			t.Error(err, o.Err)
+		}
+		return o
+	}
+	var all [2][]*ref.Object
+	for n := range all {
+		for fill := byte('a'); fill <= 'z'; fill++ {
+			all[n] = append(all[n], read(fill))
+		}
+	}
+	if diff := cmp.Diff(all[0], all[1]); diff != "" {
+		t.Errorf("what was read first changed when windows were used again (-first +second):\n%s", diff)
+	}
+	for i, o := range all[1] {
+		if o.Name != strings.Repeat(string(byte('a'+i)), 300) || !bytes.Contains(o.Status, []byte(o.Name)) || o.Labels[o.Name] != o.Name {
+			t.Errorf("object %d is not itself: %.40s", i, o.Name)
+		}
+	}
+}
+
 func TestObjectTransportErrors(t *testing.T) {
 	reset := errors.New("connection reset")
 	if _, err := NewDecoder(io.MultiReader(strings.NewReader(`{"metadata":{"name":"x"`), iotest.ErrReader(reset)), ref.Want{}, Limits{}).Object(); !errors.Is(err, reset) {

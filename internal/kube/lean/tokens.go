@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"sync"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -24,6 +25,7 @@ type tokens struct {
 	depth int       // of objects and arrays that were entered
 	open  []byte    // closing brackets of what skip is in, the innermost last
 	full  bool      // the last read filled the window
+	lent  *[]byte   // the window, if it goes back to windows
 }
 
 const (
@@ -38,6 +40,24 @@ func newTokens(r io.Reader) *tokens { return &tokens{in: r, mark: -1} }
 
 // tokensOf reads what is in memory already, and does not write to it.
 func tokensOf(b []byte) *tokens { return &tokens{buf: b, mark: -1} }
+
+// windows are those that answers of one object were read in: short, and many of them.
+var windows = sync.Pool{New: func() any { return new([]byte) }}
+
+// borrow takes a window that another stream was read in.
+func (t *tokens) borrow() {
+	t.lent = windows.Get().(*[]byte)
+	t.buf = (*t.lent)[:0]
+}
+
+// giveBack ends the reading. What was read and not copied holds no longer.
+func (t *tokens) giveBack() {
+	if cap(t.buf) <= maxWindow {
+		*t.lent = t.buf
+		windows.Put(t.lent)
+	}
+	t.buf, t.in, t.lent = nil, nil, nil
+}
 
 // offset counts the bytes of the stream that were taken.
 func (t *tokens) offset() int64 { return t.base + int64(t.pos) }
