@@ -55,6 +55,7 @@ type aggregator struct {
 	seq     uint64        // of the latest Write to anything
 	calls   chan struct{} // bounds GET calls under way
 	failing bool
+	cause   ref.SyncTarget // whose news is looked at; empty: no single one's
 
 	inbox    *inbox
 	stop     context.CancelFunc
@@ -260,7 +261,7 @@ func (a *aggregator) contributed(m Contributed) {
 			Msg("contribution refused: the SyncTarget is neither bound to the workspace nor is the object placed on it")
 		return
 	}
-	a.consider(e)
+	a.considerNews(e, m.Target)
 }
 
 func (a *aggregator) withdrawn(m Withdrawn) {
@@ -268,8 +269,15 @@ func (a *aggregator) withdrawn(m Withdrawn) {
 	if e == nil || !e.withdraw(m) {
 		return
 	}
-	a.consider(e)
+	a.considerNews(e, m.Target)
 	a.release(e)
+}
+
+// considerNews decides on an object because of what one SyncTarget says.
+func (a *aggregator) considerNews(e *entry, of ref.SyncTarget) {
+	a.cause = of
+	a.consider(e)
+	a.cause = ""
 }
 
 // massive says when so much vanished in one list that a second list must confirm it.

@@ -196,7 +196,8 @@ type Write struct {
 	Seq      uint64
 	Version  string // the resourceVersion it was decided on
 	Lane     patch.Lane
-	Received time.Time // of the oldest event in it; zero: no event caused it
+	Cause    ref.SyncTarget // whose news it is; empty: no single one's
+	Received time.Time      // of the oldest event in it; zero: no event caused it
 	From     *actor.PID
 
 	// For the aggregator, when the answer comes.

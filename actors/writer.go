@@ -134,7 +134,7 @@ func (w *writer) put(m Write) {
 		w.queue.Remove(keyOf(m))
 		return
 	}
-	if w.queue.Put(keyOf(m), m.Lane, m, time.Now()) {
+	if w.queue.Put(keyOf(m), m.Lane, m.Cause, m, time.Now()) {
 		w.Metrics.Coalesced.WithLabelValues(ref.ResourceString(m.Patch.Resource), "writer").Inc()
 	}
 }
@@ -314,7 +314,7 @@ func (w *writer) patched(ctx actor.Context, m patched) {
 	case Busy, Unauthorized, Unreachable, Fenced:
 		w.pause(m.host, class, m.err)
 		if !w.queue.Has(key) { // the latest stays; it was not written, so its version still holds
-			w.queue.Put(key, m.write.Lane, m.write, time.Now())
+			w.queue.Put(key, m.write.Lane, m.write.Cause, m.write, time.Now())
 		}
 	default:
 		w.queue.Remove(key)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"testing"
 	"testing/synctest"
@@ -425,6 +426,45 @@ func TestAnAnswerThatIsNoObjectTeachesNothing(t *testing.T) {
 			})
 		})
 	}
+}
+
+// One SyncTarget that has a lot to say does not keep another's news waiting, not even in the same workspace.
+func TestAFloodingSyncTargetTakesItsTurn(t *testing.T) {
+	const flood = 200
+	run(t, []actors.SyncTarget{"east", "west"}, func(f *flow) {
+		say := func(target actors.SyncTarget, name string, ready int64) {
+			f.versions++
+			u := f.copyOfWeb(target, ready)
+			u.SetName(name)
+			u.SetUID(types.UID(name))
+			f.must(f.system.SyncStatus(t.Context(), target, deployments, u))
+		}
+		quiet := ref.Upstream{Workspace: web.Workspace, Namespace: web.Namespace, Name: "quiet"}
+		f.upstream.put(quiet, 1, nil)
+		say("west", quiet.Name, 1)
+		noisy := func(ready int64) {
+			for n := range flood {
+				say("east", fmt.Sprintf("noisy-%d", n), ready)
+			}
+		}
+		for n := range flood {
+			f.upstream.put(ref.Upstream{Workspace: web.Workspace, Namespace: web.Namespace, Name: fmt.Sprintf("noisy-%d", n)}, 1, nil)
+		}
+		noisy(1)
+		f.synced("east", "west")
+		f.settle()
+		if n := len(f.upstream.patches()); n != flood+1 {
+			t.Fatalf("%d PATCH calls at the start", n)
+		}
+		f.upstream.latency = 100 * time.Millisecond
+		noisy(2)
+		say("west", quiet.Name, 2)
+		time.Sleep(time.Minute)
+		calls := f.upstream.patches()[flood+1:]
+		if at := slices.IndexFunc(calls, func(c call) bool { return c.upstream == quiet }); len(calls) != flood+1 || at > 2*16 { // as many are under way at a time
+			t.Errorf("west's news was PATCH call %d of %d", at+1, len(calls))
+		}
+	})
 }
 
 // Only a 404 that names the object says that it is gone.

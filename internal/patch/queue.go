@@ -3,6 +3,7 @@ package patch
 import (
 	"container/heap"
 	"container/list"
+	"slices"
 	"time"
 
 	"github.com/upstreamd/upstreamd/internal/ref"
@@ -27,10 +28,13 @@ const (
 const Patience = 5 * time.Second
 
 // Queue holds what waits to be written: the latest per key. Workspaces are served in turn, whatever waits in the others. Within a workspace
-// the Urgent lane goes first and each lane goes by age, but an item older than Patience is overtaken by nothing younger. Age counts from the
-// first Put; a newer value takes over age and lane, unless it is the more urgent.
+// the SyncTargets whose news it is are served in turn, what is Urgent first; but none twice in a row while others wait, however urgent, so
+// that one that floods does not keep the others waiting. Within a SyncTarget's items the Urgent lane goes first and each lane goes by age.
+// An item older than Patience is overtaken by nothing younger of its workspace. Age counts from the first Put; a newer value takes over age,
+// SyncTarget and lane, unless it is the more urgent.
 //
-// Each operation takes O(log n), Next also the number of workspaces and items that are not allowed at the moment. The zero Queue is not usable.
+// Each operation takes O(log n), Next also the number of workspaces, of SyncTargets and of items that are not allowed at the moment. The zero
+// Queue is not usable.
 type Queue[V any] struct {
 	items      map[Key]*item[V]
 	workspaces map[ref.Workspace]*workspace[V]
@@ -43,6 +47,7 @@ type Queue[V any] struct {
 type item[V any] struct {
 	key   Key
 	value V
+	from  *source[V]
 	lane  Lane
 	since int64  // of the first Put, unix nanoseconds
 	seq   uint64 // order of the first Put
@@ -51,9 +56,16 @@ type item[V any] struct {
 }
 
 type workspace[V any] struct {
-	name  ref.Workspace
+	name    ref.Workspace
+	sources []*source[V] // the next to be served first
+	last    *source[V]   // that was served
+	turn    *list.Element
+}
+
+// source is what waits in a workspace because of one SyncTarget.
+type source[V any] struct {
+	name  ref.SyncTarget
 	lanes [Urgent + 1]lane[V]
-	turn  *list.Element
 }
 
 // NewQueue makes an empty Queue.
@@ -69,31 +81,40 @@ func (q *Queue[V]) reset() {
 	q.byAge.Init()
 }
 
-// Put lets v wait under key, in the place of what waits there. It says whether something did.
-func (q *Queue[V]) Put(key Key, l Lane, v V, now time.Time) (replaced bool) {
-	ws := q.workspaces[key.Upstream.Workspace]
+// Put lets v wait under key, in the place of what waits there. It says whether something did. From is the SyncTarget whose news it is; empty:
+// no single one's.
+func (q *Queue[V]) Put(key Key, l Lane, from ref.SyncTarget, v V, now time.Time) (replaced bool) {
 	if it := q.items[key]; it != nil {
 		it.value = v
 		if l > it.lane {
-			heap.Remove(&ws.lanes[it.lane], it.index)
+			it.leave()
 			it.lane = l
-			heap.Push(&ws.lanes[l], it)
+			it.enter()
 		}
 		return true
 	}
+	ws := q.workspaces[key.Upstream.Workspace]
 	if ws == nil {
 		ws = &workspace[V]{name: key.Upstream.Workspace}
 		ws.turn = q.turns.PushBack(ws)
 		q.workspaces[ws.name] = ws
 	}
+	i := slices.IndexFunc(ws.sources, func(s *source[V]) bool { return s.name == from })
+	if i < 0 {
+		i = len(ws.sources)
+		ws.sources = append(ws.sources, &source[V]{name: from})
+	}
 	q.seq++
-	it := &item[V]{key: key, value: v, lane: l, since: now.UnixNano(), seq: q.seq}
+	it := &item[V]{key: key, value: v, from: ws.sources[i], lane: l, since: now.UnixNano(), seq: q.seq}
 	it.age = q.byAge.PushBack(it)
 	q.items[key] = it
 	q.peak = max(q.peak, len(q.items))
-	heap.Push(&ws.lanes[l], it)
+	it.enter()
 	return false
 }
+
+func (it *item[V]) enter() { heap.Push(&it.from.lanes[it.lane], it) }
+func (it *item[V]) leave() { heap.Remove(&it.from.lanes[it.lane], it.index) }
 
 // Next takes out the item whose turn it is. What allowed refuses is passed over and keeps its place; it is asked about a whole workspace
 // first (a Key that holds nothing else), then about its items. ok is false if nothing waits that is allowed.
@@ -105,6 +126,7 @@ func (q *Queue[V]) Next(now time.Time, allowed func(Key) bool) (v V, ok bool) {
 		}
 		if it := ws.next(now.UnixNano(), allowed); it != nil {
 			q.turns.MoveToBack(turn)
+			ws.served(it.from)
 			q.remove(it)
 			return it.value, true
 		}
@@ -135,11 +157,15 @@ func (q *Queue[V]) Oldest(now time.Time) time.Duration {
 }
 
 func (q *Queue[V]) remove(it *item[V]) {
-	ws := q.workspaces[it.key.Upstream.Workspace]
-	heap.Remove(&ws.lanes[it.lane], it.index)
+	it.leave()
 	q.byAge.Remove(it.age)
 	delete(q.items, it.key)
-	if len(ws.lanes[Urgent])+len(ws.lanes[Normal]) == 0 {
+	ws := q.workspaces[it.key.Upstream.Workspace]
+	if it.from.first() == nil {
+		i := slices.Index(ws.sources, it.from)
+		ws.sources = slices.Delete(ws.sources, i, i+1)
+	}
+	if len(ws.sources) == 0 {
 		q.turns.Remove(ws.turn)
 		delete(q.workspaces, ws.name)
 	}
@@ -153,7 +179,7 @@ func (ws *workspace[V]) next(now int64, allowed func(Key) bool) *item[V] {
 	var passed []*item[V]
 	defer func() {
 		for _, it := range passed {
-			heap.Push(&ws.lanes[it.lane], it)
+			it.enter()
 		}
 	}()
 	for {
@@ -161,20 +187,52 @@ func (ws *workspace[V]) next(now int64, allowed func(Key) bool) *item[V] {
 		if it == nil || allowed(it.key) {
 			return it
 		}
-		heap.Remove(&ws.lanes[it.lane], it.index)
+		it.leave()
 		passed = append(passed, it)
 	}
 }
 
 func (ws *workspace[V]) first(now int64) *item[V] {
-	urgent, normal := ws.lanes[Urgent].first(), ws.lanes[Normal].first()
-	switch {
-	case urgent == nil:
-		return normal
-	case normal != nil && normal.seq < urgent.seq && now-normal.since >= int64(Patience):
-		return normal
+	var oldest, urgent, next *item[V] // urgent: of one that was not served last; next: of the one whose turn it is
+	for _, s := range ws.sources {
+		first := s.first()
+		if first == nil {
+			continue
+		}
+		for i := range s.lanes {
+			if it := s.lanes[i].first(); it != nil && (oldest == nil || it.seq < oldest.seq) {
+				oldest = it
+			}
+		}
+		if next == nil {
+			next = first
+		}
+		if urgent == nil && first.lane == Urgent && s != ws.last {
+			urgent = first
+		}
 	}
-	return urgent
+	switch {
+	case oldest != nil && now-oldest.since >= int64(Patience):
+		return oldest
+	case urgent != nil:
+		return urgent
+	}
+	return next
+}
+
+// served ends a source's turn.
+func (ws *workspace[V]) served(s *source[V]) {
+	i := slices.Index(ws.sources, s)
+	ws.sources = append(slices.Delete(ws.sources, i, i+1), s)
+	ws.last = s
+}
+
+// first is what goes first by urgency, then by age.
+func (s *source[V]) first() *item[V] {
+	if it := s.lanes[Urgent].first(); it != nil {
+		return it
+	}
+	return s.lanes[Normal].first()
 }
 
 // lane is a heap of items, the oldest first.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -57,11 +58,20 @@ func TestQueueOrder(t *testing.T) {
 		"a newer one keeps its lane":  {[]put{{"w", "a", Urgent, 1}, {"w", "b", Normal, 0}, {"w", "a", Normal, 2}}, 3, []string{"a2", "b0"}},
 		"a newer one may matter more": {[]put{{"w", "a", Normal, 0}, {"w", "b", Urgent, 1}, {"w", "c", Urgent, 2}, {"w", "a", Urgent, 3}}, 4, []string{"a3", "b1", "c2"}},
 		"workspaces in turn":          {[]put{{"w", "a", Normal, 0}, {"w", "b", Normal, 0}, {"w", "c", Normal, 0}, {"x", "d", Normal, 1}, {"y", "e", Normal, 2}, {"y", "f", Normal, 3}}, 3, []string{"a0", "d1", "e2", "b0", "f3", "c0"}},
+		"SyncTargets in turn":         {[]put{{"w", "a:1", Normal, 0}, {"w", "a:2", Normal, 0}, {"w", "a:3", Normal, 0}, {"w", "b:4", Normal, 1}, {"w", "c:5", Normal, 2}, {"w", "c:6", Normal, 3}}, 3, []string{"a:10", "b:41", "c:52", "a:20", "c:63", "a:30"}},
+		"what is urgent of any first": {[]put{{"w", "a:1", Normal, 0}, {"w", "b:2", Normal, 1}, {"w", "c:3", Urgent, 2}, {"w", "b:4", Urgent, 3}}, 4, []string{"b:43", "c:32", "a:10", "b:21"}},
+		"but no flood of the urgent":  {[]put{{"w", "a:1", Urgent, 0}, {"w", "a:2", Urgent, 0}, {"w", "a:3", Urgent, 0}, {"w", "b:4", Normal, 1}, {"w", "b:5", Normal, 2}}, 3, []string{"a:10", "b:41", "a:20", "b:52", "a:30"}},
+		"the old of any SyncTarget":   {[]put{{"w", "a:1", Normal, 0}, {"w", "a:2", Normal, 0}, {"w", "b:3", Urgent, 1}}, 5, []string{"a:10", "a:20", "b:31"}},
+		"a SyncTarget in each":        {[]put{{"w", "a:1", Normal, 0}, {"x", "a:2", Normal, 0}, {"w", "b:3", Normal, 0}, {"x", "b:4", Normal, 0}}, 1, []string{"a:10", "a:20", "b:30", "b:40"}},
 		"also when the noisy is old":  {[]put{{"w", "a", Urgent, 0}, {"w", "b", Urgent, 0}, {"w", "c", Urgent, 0}, {"x", "d", Normal, 59}}, 60, []string{"a0", "d59", "b0", "c0"}},
 	} {
 		q := NewQueue[string]()
 		for _, p := range c.puts {
-			q.Put(keyIn(p.workspace, p.name), p.lane, fmt.Sprint(p.name, p.at), at(p.at))
+			from, _, found := strings.Cut(p.name, ":")
+			if !found {
+				from = ""
+			}
+			q.Put(keyIn(p.workspace, p.name), p.lane, ref.SyncTarget(from), fmt.Sprint(p.name, p.at), at(p.at))
 		}
 		if got := drain(q, at(c.now), anything); !slices.Equal(got, c.want) {
 			t.Errorf("%s: %v, want %v", name, got, c.want)
@@ -75,8 +85,8 @@ func TestQueueOrder(t *testing.T) {
 func TestQueueNotAllowed(t *testing.T) {
 	q := NewQueue[string]()
 	for _, name := range []string{"a", "b", "c"} {
-		q.Put(keyIn("w", name), Normal, "w/"+name, at(0))
-		q.Put(keyIn("x", name), Urgent, "x/"+name, at(1))
+		q.Put(keyIn("w", name), Normal, "", "w/"+name, at(0))
+		q.Put(keyIn("x", name), Urgent, "", "x/"+name, at(1))
 	}
 	asked := 0
 	paused := func(k Key) bool { asked++; return k.Upstream.Workspace != "w" }
@@ -107,8 +117,8 @@ func TestQueueNotAllowed(t *testing.T) {
 func TestQueueKeepsItsPlace(t *testing.T) {
 	q := NewQueue[string]()
 	for _, w := range []string{"w", "x", "y"} {
-		q.Put(keyIn(w, "a"), Normal, w+"/a", at(0))
-		q.Put(keyIn(w, "b"), Normal, w+"/b", at(0))
+		q.Put(keyIn(w, "a"), Normal, "", w+"/a", at(0))
+		q.Put(keyIn(w, "b"), Normal, "", w+"/b", at(0))
 	}
 	if v, _ := q.Next(at(1), func(k Key) bool { return k.Upstream.Workspace != "w" }); v != "x/a" {
 		t.Errorf("%s, want x/a", v)
@@ -123,12 +133,23 @@ func TestQueueAgainstModel(t *testing.T) {
 	type waiting struct {
 		key   Key
 		lane  Lane
+		from  ref.SyncTarget
 		value string
 		since time.Time
+	}
+	type place struct { // of a SyncTarget in a workspace
+		ref.Workspace
+		ref.SyncTarget
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		q, now, model := NewQueue[string](), queueStart, []*waiting{}
 		served := map[ref.Workspace]int{} // when a workspace was served last, or when it came
+		heard := map[place]int{}          // likewise a SyncTarget in it
+		last := map[ref.Workspace]ref.SyncTarget{}
+		placeOf := func(m *waiting) place { return place{m.key.Upstream.Workspace, m.from} }
+		gone := func(p place) bool {
+			return !slices.ContainsFunc(model, func(m *waiting) bool { return placeOf(m) == p })
+		}
 		find := func(k Key) int { return slices.IndexFunc(model, func(m *waiting) bool { return m.key == k }) }
 		n := 0
 		t.Repeat(map[string]func(*rapid.T){
@@ -137,8 +158,9 @@ func TestQueueAgainstModel(t *testing.T) {
 				now = now.Add(time.Duration(rapid.IntRange(0, 3000).Draw(t, "ms")) * time.Millisecond)
 				k := keyIn(rapid.SampledFrom([]string{"w", "x", "y"}).Draw(t, "workspace"), rapid.SampledFrom([]string{"a", "b", "c", "d"}).Draw(t, "name"))
 				l, v := Lane(rapid.IntRange(0, 1).Draw(t, "lane")), fmt.Sprint(n)
+				from := rapid.SampledFrom([]ref.SyncTarget{"", "a", "b"}).Draw(t, "from")
 				i := find(k)
-				if replaced := q.Put(k, l, v, now); replaced != (i >= 0) {
+				if replaced := q.Put(k, l, from, v, now); replaced != (i >= 0) {
 					t.Fatalf("replaced %v", replaced)
 				}
 				if i >= 0 {
@@ -147,8 +169,16 @@ func TestQueueAgainstModel(t *testing.T) {
 				}
 				if !slices.ContainsFunc(model, func(m *waiting) bool { return m.key.Upstream.Workspace == k.Upstream.Workspace }) {
 					served[k.Upstream.Workspace] = n
+					delete(last, k.Upstream.Workspace)
 				}
-				model = append(model, &waiting{k, l, v, now})
+				m := &waiting{k, l, from, v, now}
+				if p := placeOf(m); gone(p) {
+					heard[p] = n
+					if last[p.Workspace] == p.SyncTarget {
+						delete(last, p.Workspace)
+					}
+				}
+				model = append(model, m)
 			},
 			"remove": func(t *rapid.T) {
 				if len(model) == 0 {
@@ -164,21 +194,41 @@ func TestQueueAgainstModel(t *testing.T) {
 				busy := keyIn(rapid.SampledFrom([]string{"w", "x", "-"}).Draw(t, "busy workspace"), rapid.SampledFrom([]string{"a", "b"}).Draw(t, "busy"))
 				got, ok := q.Next(now, func(k Key) bool { return k != busy })
 				var want *waiting
-				for _, m := range model {
-					switch {
-					case m.key == busy:
-					case want == nil, served[m.key.Upstream.Workspace] < served[want.key.Upstream.Workspace]:
-						want = m
-					case m.key.Upstream.Workspace != want.key.Upstream.Workspace:
-					case m.lane > want.lane && now.Sub(want.since) < Patience: // the model is in the order of age: want is the older
-						want = m
+				allowed := slices.DeleteFunc(slices.Clone(model), func(m *waiting) bool { return m.key == busy })
+				better := func(less func(m, than *waiting) bool) { // keeps the first of those that are best
+					if len(allowed) > 0 {
+						best := slices.MinFunc(allowed, func(a, b *waiting) int {
+							switch {
+							case less(a, b):
+								return -1
+							case less(b, a):
+								return 1
+							}
+							return 0
+						})
+						allowed = slices.DeleteFunc(allowed, func(m *waiting) bool { return less(best, m) })
 					}
+				}
+				better(func(m, than *waiting) bool {
+					return served[m.key.Upstream.Workspace] < served[than.key.Upstream.Workspace]
+				})
+				if len(allowed) > 0 && now.Sub(allowed[0].since) < Patience { // the model is in the order of age
+					ws := allowed[0].key.Upstream.Workspace
+					before, one := last[ws]
+					flips := func(m *waiting) bool { return m.lane == Urgent && (!one || m.from != before) }
+					better(func(m, than *waiting) bool { return flips(m) && !flips(than) })
+					better(func(m, than *waiting) bool { return heard[placeOf(m)] < heard[placeOf(than)] })
+					better(func(m, than *waiting) bool { return m.lane > than.lane })
+				}
+				if len(allowed) > 0 {
+					want = allowed[0]
 				}
 				if ok != (want != nil) || ok && got != want.value {
 					t.Fatalf("%q, %v; want %+v", got, ok, want)
 				}
 				if ok {
 					served[want.key.Upstream.Workspace] = n
+					heard[placeOf(want)], last[want.key.Upstream.Workspace] = n, want.from
 					model = slices.DeleteFunc(model, func(m *waiting) bool { return m == want })
 				}
 			},
@@ -209,9 +259,9 @@ func TestQueueAgainstModel(t *testing.T) {
 func TestQueueBounds(t *testing.T) {
 	q := NewQueue[string]()
 	for i := range 20_000 {
-		q.Put(keyIn("noisy", fmt.Sprint(i)), Urgent, "noisy", at(0))
+		q.Put(keyIn("noisy", fmt.Sprint(i)), Urgent, "", "noisy", at(0))
 	}
-	q.Put(keyIn("quiet", "a"), Normal, "quiet", at(100))
+	q.Put(keyIn("quiet", "a"), Normal, "", "quiet", at(100))
 	var got []string
 	for range 2 {
 		v, _ := q.Next(at(100), anything)
@@ -222,11 +272,11 @@ func TestQueueBounds(t *testing.T) {
 	}
 
 	q = NewQueue[string]()
-	q.Put(keyIn("w", "counter"), Normal, "counter", at(0))
+	q.Put(keyIn("w", "counter"), Normal, "", "counter", at(0))
 	for i := range 100 {
 		now := at(float64(i) / 10)
-		q.Put(keyIn("w", fmt.Sprint(i)), Urgent, "flip", now)
-		q.Put(keyIn("w", fmt.Sprint(i, "b")), Urgent, "flip", now)
+		q.Put(keyIn("w", fmt.Sprint(i)), Urgent, "", "flip", now)
+		q.Put(keyIn("w", fmt.Sprint(i, "b")), Urgent, "", "flip", now)
 		if v, _ := q.Next(now, anything); v == "counter" {
 			if i != 50 {
 				t.Errorf("the counter went after %.1f s", float64(i)/10)
@@ -247,7 +297,7 @@ func TestQueueGivesMemoryBack(t *testing.T) {
 	q := NewQueue[string]()
 	before := heap()
 	for i := range 50_000 {
-		q.Put(keyIn(fmt.Sprint(i%100), fmt.Sprint(i)), Normal, "v", at(0))
+		q.Put(keyIn(fmt.Sprint(i%100), fmt.Sprint(i)), Normal, "", "v", at(0))
 	}
 	full := heap()
 	drain(q, at(1), anything)
@@ -262,11 +312,11 @@ func BenchmarkQueue(b *testing.B) {
 	var keys []Key
 	for i := range 10_000 {
 		keys = append(keys, keyIn(fmt.Sprint(i%100), fmt.Sprint(i)))
-		q.Put(keys[i], Lane(i%2), "v", queueStart)
+		q.Put(keys[i], Lane(i%2), "", "v", queueStart)
 	}
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
-		q.Put(keys[i%len(keys)], Normal, "v", queueStart)
+		q.Put(keys[i%len(keys)], Normal, "", "v", queueStart)
 		q.Next(queueStart, anything)
 	}
 }
