@@ -287,14 +287,14 @@ func (a *aggregator) hearAll() {
 	}
 }
 
-// hear takes the answers on one object, which is about to be decided.
+// hear takes the answer on one object, which is about to be decided.
 func (a *aggregator) hear(e *entry) {
-	for _, m := range a.answers.of(e.upstream) {
+	if m := a.answers.of(e.upstream); m != nil {
 		a.acknowledged(e, m)
 	}
 }
 
-func (a *aggregator) acknowledged(e *entry, m Acknowledged) {
+func (a *aggregator) acknowledged(e *entry, m *Acknowledged) {
 	a.unparkKind(e)
 	if m.Write.Seq == e.seq {
 		e.sending = false
@@ -329,7 +329,7 @@ func (a *aggregator) untrouble(e *entry) {
 }
 
 // learn remembers which values the server does not keep as they were sent, so that they are not sent for ever.
-func (a *aggregator) learn(e *entry, m Acknowledged) {
+func (a *aggregator) learn(e *entry, m *Acknowledged) {
 	got, err := status.Parse(m.Object.Status)
 	if err != nil {
 		return
@@ -347,7 +347,7 @@ func (a *aggregator) learn(e *entry, m Acknowledged) {
 }
 
 // tell tells the world: metrics, and subscribers of the event stream.
-func (a *aggregator) tell(m Acknowledged) {
+func (a *aggregator) tell(m *Acknowledged) {
 	var latency time.Duration
 	if !m.Write.Received.IsZero() {
 		latency = time.Since(m.Write.Received)

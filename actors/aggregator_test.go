@@ -88,10 +88,10 @@ func TestADecisionKnowsTheLastAnswer(t *testing.T) {
 		t.Fatalf("decided on version %q", first.Version)
 	}
 	answer := &ref.Object{Workspace: "team-a", Namespace: "shop", Name: "web", UID: "u", ResourceVersion: "2", Status: []byte(`{"replicas":1}`)}
-	if !first.answers.put(Acknowledged{Write: *first, Object: answer}) {
+	if !first.answers.put(&Acknowledged{Write: *first, Object: answer}) {
 		t.Error("the aggregator would not be told")
 	}
-	if first.answers.put(Acknowledged{Write: *first, Object: answer}) {
+	if first.answers.put(&Acknowledged{Write: *first, Object: answer}) {
 		t.Error("the aggregator would be told twice")
 	}
 	reports("2", 2)

@@ -308,7 +308,7 @@ func (w *writer) patched(ctx actor.Context, m patched) {
 			w.said.forget("pause/" + m.host)
 		}
 		w.queue.Remove(key)
-		if m.write.answers.put(Acknowledged{Write: m.write, Object: m.object}) {
+		if m.write.answers.put(&Acknowledged{Write: m.write, Object: m.object}) {
 			ctx.Send(m.write.From, answered{})
 		}
 	case Busy, Unauthorized, Unreachable, Fenced:

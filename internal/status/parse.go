@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"strconv"
+	"sync"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -14,14 +15,31 @@ import (
 // parser builds plain values in one pass over the JSON; what exceeds the limits is left before it is built.
 type parser struct {
 	*jsontext.Decoder
+	raw    bytes.Buffer
 	limits Limits
 	err    error // the first; what is read after it is worth nothing
 	last   any   // string value that is not common: the times of a condition are often the same
 }
 
+// parsers are used again, as a decoder is larger than most statuses.
+var parsers = sync.Pool{New: func() any {
+	p := &parser{}
+	p.Decoder = jsontext.NewDecoder(&p.raw)
+	return p
+}}
+
 func newParser(raw []byte, l Limits) *parser {
-	// Names twice in one object are found while its map is built.
-	return &parser{Decoder: jsontext.NewDecoder(bytes.NewBuffer(raw), jsontext.AllowDuplicateNames(true)), limits: l}
+	p := parsers.Get().(*parser)
+	p.raw, p.limits, p.err, p.last = *bytes.NewBuffer(raw), l, nil, nil
+	p.Reset(&p.raw, jsontext.AllowDuplicateNames(true)) // names twice in one object are found while its map is built
+	return p
+}
+
+// done gives the parser back. What it read and was not copied holds no longer.
+func (p *parser) done() {
+	p.raw, p.last = bytes.Buffer{}, nil
+	p.Reset(&p.raw)
+	parsers.Put(p)
 }
 
 // parse gives the value of one JSON text; nil for none.
@@ -33,6 +51,7 @@ func parse(raw []byte, l Limits) (any, error) {
 		return nil, nil
 	}
 	p := newParser(raw, l)
+	defer p.done()
 	v := p.value(1, false)
 	if _, err := p.ReadToken(); !errors.Is(err, io.EOF) {
 		p.fail(malformed(errors.New("more than one JSON value")))
@@ -60,6 +79,7 @@ func Parse(raw []byte) (map[string]any, error) {
 // lookUp gives the value at a path of an object's JSON; nil if there is none.
 func lookUp(raw []byte, path []string, l Limits) (any, error) {
 	p := newParser(raw, l)
+	defer p.done()
 	for _, name := range path {
 		if p.PeekKind() != '{' || !p.enter(name) {
 			return nil, p.err

@@ -169,15 +169,19 @@ func (c *Conn) request(ctx context.Context, r Request) *http.Request {
 	u.Path, u.RawPath = strings.TrimSuffix(u.Path, "/")+r.Path, ""
 	u.RawQuery, u.Fragment = r.Query.Encode(), ""
 	header := http.Header{"Accept": {cmp.Or(r.Accept, "application/json")}, "User-Agent": {c.agent}}
-	req := &http.Request{Method: r.Method, URL: &u, Host: u.Host, Header: header, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}
+	req := blank.WithContext(ctx)
+	req.Method, req.URL, req.Host, req.Header = r.Method, &u, u.Host, header
 	if r.Body != nil {
 		header.Set("Content-Type", r.ContentType)
 		req.ContentLength = int64(len(r.Body))
 		req.GetBody = func() (io.ReadCloser, error) { return timely{ctx, bytes.NewReader(r.Body)}, nil }
 		req.Body, _ = req.GetBody()
 	}
-	return req.WithContext(ctx)
+	return req
 }
+
+// blank is what is the same in all requests; WithContext copies it.
+var blank = &http.Request{Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}
 
 // timely is a body that is not sent after its call's deadline. A process that was frozen in the middle of a call goes on where it was, and may
 // do so before the timer of the deadline fires.
