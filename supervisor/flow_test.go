@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -511,9 +512,10 @@ func TestTheServersPauseIsKept(t *testing.T) {
 func TestAServerThatCannotBeReachedIsLeftAloneForAWhile(t *testing.T) {
 	run(t, []actors.SyncTarget{"east"}, func(f *flow) {
 		f.upstream.put(web, 1, nil)
-		away := true
+		var away atomic.Bool
+		away.Store(true)
 		f.upstream.answer = func(call) error {
-			if away {
+			if away.Load() {
 				return fmt.Errorf("%w: connection refused", ref.ErrUnreachable)
 			}
 			return nil
@@ -528,7 +530,7 @@ func TestAServerThatCannotBeReachedIsLeftAloneForAWhile(t *testing.T) {
 			t.Errorf("%d PATCH calls in 5 minutes", n)
 		}
 		f.says("east", 7)
-		away = false
+		away.Store(false)
 		time.Sleep(31 * time.Second)
 		synctest.Wait()
 		f.wantReady(7)
