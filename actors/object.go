@@ -10,6 +10,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
+	"golang.org/x/time/rate"
 
 	"github.com/upstreamd/upstreamd/internal/aggregate"
 	"github.com/upstreamd/upstreamd/internal/debounce"
@@ -26,6 +27,7 @@ type objectConfig struct {
 	aggregator *actor.PID
 	rules      atomic.Pointer[rules]
 	window     debounce.Window
+	share      *rate.Limiter // of the changes that are passed on at once
 	namespaces *namespaceTable
 	log        zerolog.Logger
 	said       *once
@@ -101,7 +103,11 @@ func (o *objectActor) observed(ctx actor.Context, m Observed) {
 	}
 	o.note(m.Received)
 	now := time.Now()
-	fire, after := o.window.Changed(o.config.window.Spread(spread(o.upstream)), now)
+	window := o.config.window.Spread(spread(o.upstream))
+	if o.window.Alone(window, now) && !o.config.share.AllowN(now, 1) {
+		window = window.Hold()
+	}
+	fire, after := o.window.Changed(window, now)
 	if fire {
 		o.send(ctx, now)
 		return

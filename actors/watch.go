@@ -12,6 +12,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
+	"golang.org/x/time/rate"
 
 	"github.com/upstreamd/upstreamd/internal/debounce"
 	"github.com/upstreamd/upstreamd/internal/locator"
@@ -68,6 +69,10 @@ type watchActor struct {
 	tombstones map[ref.Downstream]string // resourceVersions of objects deleted during them
 }
 
+// promptly is how many changes a second of one SyncTarget in one kind are passed on at once because they come alone. Those beyond begin a
+// burst: a thousand objects that begin to change together would be a thousand writes before anybody else's.
+const promptly = 1000
+
 // readTimeout bounds the read of one Namespace.
 const readTimeout = 30 * time.Second
 
@@ -116,6 +121,7 @@ func NewWatch(c WatchConfig) actor.Actor {
 		target:     c.Target,
 		aggregator: c.Aggregator,
 		window:     c.Window,
+		share:      rate.NewLimiter(promptly, promptly/4),
 		namespaces: w.shared,
 		log:        c.Log,
 		said:       w.said,

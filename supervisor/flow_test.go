@@ -431,7 +431,7 @@ func TestAnAnswerThatIsNoObjectTeachesNothing(t *testing.T) {
 
 // One SyncTarget that has a lot to say does not keep another's news waiting, not even in the same workspace.
 func TestAFloodingSyncTargetTakesItsTurn(t *testing.T) {
-	const flood = 200
+	const flood = 400
 	run(t, []actors.SyncTarget{"east", "west"}, func(f *flow) {
 		say := func(target actors.SyncTarget, name string, ready int64) {
 			f.versions++
@@ -457,11 +457,20 @@ func TestAFloodingSyncTargetTakesItsTurn(t *testing.T) {
 		if n := len(f.upstream.patches()); n != flood+1 {
 			t.Fatalf("%d PATCH calls at the start", n)
 		}
+		noisy(2) // each of them a change that comes alone
+		synctest.Wait()
+		if n := len(f.upstream.patches()) - flood - 1; n < 200 || n > 300 {
+			t.Errorf("%d of %d changes of one SyncTarget were written at once", n, flood)
+		}
+		f.settle()
+		if n := len(f.upstream.patches()) - flood - 1; n != flood {
+			t.Errorf("%d of %d changes were written", n, flood)
+		}
 		f.upstream.latency = 100 * time.Millisecond
-		noisy(2)
+		noisy(3)
 		say("west", quiet.Name, 2)
 		time.Sleep(time.Minute)
-		calls := f.upstream.patches()[flood+1:]
+		calls := f.upstream.patches()[2*flood+1:]
 		if at := slices.IndexFunc(calls, func(c call) bool { return c.upstream == quiet }); len(calls) != flood+1 || at > 2*16 { // as many are under way at a time
 			t.Errorf("west's news was PATCH call %d of %d", at+1, len(calls))
 		}

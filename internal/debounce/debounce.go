@@ -20,7 +20,8 @@ type Window struct {
 	Quiet   time.Duration // a burst has ended when nothing has changed for this long; zero or less: nothing is held back
 	MaxWait time.Duration // the longest that a change waits; less than Quiet: Quiet
 
-	cut time.Duration // so much less is the first wait of a burst
+	cut  time.Duration // so much less is the first wait of a burst
+	held bool          // a change waits even if it comes alone
 }
 
 // Spread is the window of one of many objects, which its hash stands for. Objects that begin to change at the same time, and go on, would all
@@ -29,6 +30,13 @@ type Window struct {
 func (w Window) Spread(hash uint64) Window {
 	const parts = 1 << 10
 	w.cut = max(0, w.MaxWait-w.Quiet) / 2 * time.Duration(hash%parts) / parts
+	return w
+}
+
+// Hold is the window of a change that does not leave at once though it comes alone, as there are too many like it elsewhere: it begins a
+// burst.
+func (w Window) Hold() Window {
+	w.held = true
 	return w
 }
 
@@ -44,11 +52,10 @@ type State struct {
 func (s *State) Changed(w Window, now time.Time) (fireNow bool, after time.Duration) {
 	t := now.UnixNano()
 	quiet := int64(w.Quiet)
-	since := t - max(s.fired, s.changed)
-	isolated := s.latest == 0 && (since >= quiet || since < 0) // since < 0: the clock was set back
-	first := s.changed == s.fired                              // the last change went at once: it began this burst
+	alone := s.Alone(w, now)
+	first := alone || s.changed == s.fired // or the last change went at once: it began this burst
 	s.changed = t
-	if isolated || quiet <= 0 {
+	if alone && !w.held || quiet <= 0 {
 		s.Fired(now)
 		return true, 0
 	}
@@ -64,6 +71,12 @@ func (s *State) Changed(w Window, now time.Time) (fireNow bool, after time.Durat
 		return true, 0
 	}
 	return false, time.Duration(due - t)
+}
+
+// Alone says whether a change now would come alone.
+func (s *State) Alone(w Window, now time.Time) bool {
+	since := now.UnixNano() - max(s.fired, s.changed)
+	return s.latest == 0 && (since >= int64(w.Quiet) || since < 0) // since < 0: the clock was set back
 }
 
 // Fired notes that everything pending was passed on.
