@@ -134,4 +134,19 @@ var mutations = []mutation{
 		"ok && !time.Now().Before(deadline)", "ok && time.Now().Before(deadline.Add(-1000*time.Hour))",
 		test("internal/kube/client", "TestNothingIsSentAfterTheDeadline"),
 	},
+	{
+		"whose news a write is does not matter", "actors/aggregator_decide.go",
+		"		Cause:    a.cause,\n", "",
+		test("supervisor", "TestAFloodingSyncTargetTakesItsTurn"),
+	},
+	{
+		"who can't be reached is tried for each change", "actors/refusal.go",
+		"errors.Is(err, ref.ErrUnreachable)", "errors.Is(err, ref.ErrUnreachable) && false",
+		test("supervisor", "TestAServerThatCannotBeReachedIsLeftAloneForAWhile"),
+	},
+	{
+		"objects that begin to change together leave together", "internal/debounce/debounce.go",
+		"			s.latest -= int64(w.cut)\n", "",
+		test("internal/debounce", "TestSpreadObjectsPart"),
+	},
 }
