@@ -4,6 +4,8 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -32,6 +34,39 @@ func TestABusyProcessIsToldFromAnIdleOne(t *testing.T) {
 	}
 	if _, err := measure.Process(1 << 30); err == nil {
 		t.Error("a process that does not exist was measured")
+	}
+}
+
+func TestWhatAProcessStartsStaysOnItsCores(t *testing.T) {
+	cores, err := measure.Available()
+	if err != nil || len(cores) == 0 {
+		t.Fatal(cores, err)
+	}
+	last := cores[len(cores)-1]
+	sh := exec.Command("sh", "-c", "read line; grep Cpus_allowed_list /proc/self/status")
+	in, err := sh.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out strings.Builder
+	sh.Stdout = &out
+	if err := sh.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if err := measure.Cores(sh.Process.Pid, last); err != nil {
+		t.Error(err)
+	}
+	if _, err := in.Write([]byte("go on\n")); err != nil {
+		t.Error(err)
+	}
+	if err := sh.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if _, cores, _ := strings.Cut(out.String(), ":"); strings.TrimSpace(cores) != strconv.Itoa(last) {
+		t.Errorf("a process that was kept to core %d started one on cores %s", last, cores)
+	}
+	if err := measure.Cores(os.Getpid(), 1<<9); err == nil {
+		t.Error("a core that no machine has was taken")
 	}
 }
 

@@ -45,6 +45,7 @@ type Scenario struct {
 	Shape       fleet.Shape     `json:"shape"`
 	Concurrency int             `json:"concurrency"` // of calls to upstream; default 16
 	Quiet       metav1.Duration `json:"quiet"`       // upstreamd's quiet window; default its own
+	Apart       bool            `json:"apart"`       // Sandbox: the API server and etcd have the first core, everybody else the others
 	Load        Load            `json:"load"`
 	Subjects    []string        `json:"subjects"`
 	Short       []string        `json:"short"` // subjects in the short set; none: not part of it
@@ -144,6 +145,9 @@ func (s *Scenario) validate() error {
 	wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	if !slices.Contains([]string{Memory, Loopback, Memapi, MemapiUp, Sandbox, Existing}, s.Servers) {
 		wrong("servers: %q is none of memory, loopback, memapi, memapi-process, sandbox, kubeconfig", s.Servers)
+	}
+	if s.Apart && s.Servers != Sandbox {
+		wrong("apart: only the servers of %s can have a core of their own", Sandbox)
 	}
 	if s.Shape.Objects <= 0 || s.Shape.SyncTargets <= 0 {
 		wrong("shape: objects and syncTargets must be above 0")
