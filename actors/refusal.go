@@ -40,17 +40,15 @@ const (
 
 // classify tells answers apart. Anything that is not an answer of the API server leaves the outcome unknown.
 func classify(err error) Refusal {
-	status := apierrors.APIStatus(nil)
-	if e, ok := err.(apierrors.APIStatus); ok {
-		status = e
-	}
-	if status == nil && errors.Is(err, ref.ErrUnreachable) {
+	answer, answered := err.(apierrors.APIStatus)
+	switch {
+	case answered:
+	case errors.Is(err, ref.ErrUnreachable):
 		return Unreachable
-	}
-	if status == nil {
+	default:
 		return OutcomeUnknown
 	}
-	s := status.Status()
+	s := answer.Status()
 	switch s.Code {
 	case http.StatusConflict:
 		return Conflict

@@ -109,18 +109,21 @@ func (r *existing) watch(ctx context.Context) error {
 		return err
 	}
 	version := list.GetResourceVersion()
-	resp, err := r.get(ctx, collection+"?watch=true&resourceVersion="+version)
+	open := func() (*http.Response, error) { return r.get(ctx, collection+"?watch=true&resourceVersion="+version) }
+	resp, err := open()
 	if err != nil {
 		return err
 	}
 	r.watches.Go(func() {
-		for {
-			version = r.read(resp.Body, version)
-			for resp, err = r.get(ctx, collection+"?watch=true&resourceVersion="+version); err != nil; {
-				if sleep(ctx, time.Second) != nil {
-					return
-				}
-				resp, err = r.get(ctx, collection+"?watch=true&resourceVersion="+version)
+		for ; ; resp, err = open() {
+			if err == nil {
+				version = r.read(resp.Body, version)
+				continue
+			}
+			select {
+			case <-time.After(time.Second):
+			case <-ctx.Done():
+				return
 			}
 		}
 	})
@@ -137,15 +140,6 @@ func (r *existing) read(body io.ReadCloser, version string) string {
 			return version
 		}
 		version = r.seen(line, time.Now())
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	select {
-	case <-time.After(d):
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
 	}
 }
 

@@ -182,7 +182,7 @@ func TestQueueAgainstModel(t *testing.T) {
 			},
 			"remove": func(t *rapid.T) {
 				if len(model) == 0 {
-					t.Skip()
+					t.Skip("nothing waits")
 				}
 				i := rapid.IntRange(0, len(model)-1).Draw(t, "which")
 				q.Remove(model[i].key)
