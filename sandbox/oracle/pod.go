@@ -24,7 +24,9 @@ func checkPod(s subject, upstream *corev1.Pod, copies []contribution[*corev1.Pod
 	}
 	var fewest []difference
 	for n, c := range named {
-		found := differences("", generic(translated(upstream, c.object)), generic(got))
+		want := translated(upstream, c.object)
+		takeTransitions(&want, got, copies)
+		found := differences("", generic(want), generic(got))
 		if n == 0 || len(found) < len(fewest) {
 			fewest = found
 		}
@@ -55,6 +57,34 @@ func translated(upstream, down *corev1.Pod) corev1.PodStatus {
 		status.Conditions[n].ObservedGeneration = generation(status.Conditions[n].ObservedGeneration)
 	}
 	return status
+}
+
+// takeTransitions wants the published transition times where they are possible. A condition that went and came back between two writes
+// keeps the time at which its status was published first, and so does one whose primary changed: a published time may be older than the
+// copy's, but none is newer than all copies'.
+func takeTransitions(want *corev1.PodStatus, published corev1.PodStatus, copies []contribution[*corev1.Pod]) {
+	for n := range want.Conditions {
+		c := &want.Conditions[n]
+		newest := c.LastTransitionTime
+		for _, other := range copies {
+			if has := conditionOf(other.object.Status, c.Type); has != nil && newest.Before(&has.LastTransitionTime) {
+				newest = has.LastTransitionTime
+			}
+		}
+		if got := conditionOf(published, c.Type); got != nil && got.Status == c.Status && !got.LastTransitionTime.IsZero() && !newest.Before(&got.LastTransitionTime) {
+			c.LastTransitionTime = got.LastTransitionTime
+		}
+	}
+}
+
+// conditionOf is the condition of a type; nil: there is none.
+func conditionOf(status corev1.PodStatus, of corev1.PodConditionType) *corev1.PodCondition {
+	for n := range status.Conditions {
+		if status.Conditions[n].Type == of {
+			return &status.Conditions[n]
+		}
+	}
+	return nil
 }
 
 func withoutSummary(status corev1.PodStatus) corev1.PodStatus {
