@@ -7,7 +7,8 @@ import (
 )
 
 // agree is the value that at least need placed SyncTargets have, the published one if there is none. To have none is a
-// value too. Objects are decided by field. Timestamps are not compared: those who agree give the newest.
+// value too. Objects are decided by field, and keyed lists compared in the order of their keys. Timestamps are not compared: those who
+// agree give the newest.
 func (d *decider) agree(path []string, published any, vals []any, need int) any {
 	names := d.namesIn(vals)
 	if len(names) > 0 && !slices.ContainsFunc(vals, func(v any) bool { _, ok := v.(map[string]any); return v != nil && !ok }) {
@@ -27,6 +28,10 @@ func (d *decider) agree(path []string, published any, vals []any, need int) any 
 			return nil
 		}
 		return merged
+	}
+	keys := d.p.Keys(path)
+	for i, v := range vals {
+		vals[i] = byKey(v, keys)
 	}
 	for i, v := range vals {
 		if d.views[i].status == nil || d.grouped(path) {
@@ -59,7 +64,7 @@ func (d *decider) group(group []policy.Path, rule policy.Rule) {
 	tuple := func(status map[string]any) []any {
 		values := make([]any, len(group))
 		for i, path := range group {
-			values[i] = lookup(status, path)
+			values[i] = byKey(lookup(status, path), d.p.Keys(path))
 		}
 		return values
 	}

@@ -44,7 +44,8 @@ type conditionList struct {
 // conditions decides the list of conditions at a path; nil: none. Where there is something else, it is decided like a field without a
 // rule if the policy does not say that conditions are there.
 func (d *decider) conditions(f *policy.Field, end ending) (any, error) {
-	c := &conditionList{decider: d, path: f.Path, top: len(f.Path) == 1 && f.Path[0] == "conditions", scope: d.views, copied: len(d.in.Sources) == 1}
+	c := &conditionList{decider: d, path: f.Path, top: len(f.Path) == 1 && f.Path[0] == "conditions", scope: d.views, copied: len(d.in.Sources) == 1,
+		held: !f.Implied && d.heldBack()}
 	if f.Implied && d.base != nil {
 		c.scope, c.copied = []view{*d.base}, true
 	}
@@ -88,6 +89,7 @@ func (c *conditionList) decide(end ending) ([]any, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.undecided(voices)
 	slices.SortStableFunc(voices, func(a, b voice) int { return strings.Compare(a.kind, b.kind) })
 	for len(voices) > 0 {
 		n := 1
@@ -129,7 +131,7 @@ func (c *conditionList) voices() ([]voice, error) {
 		for _, item := range list {
 			entry := item.(map[string]any)
 			said := voice{kind: text(entry, "type"), status: text(entry, "status"), entry: entry, source: v.Source}
-			if c.top && (said.kind == SummaryType || c.isTerminal(said.kind)) {
+			if c.reserved(said.kind) {
 				continue
 			}
 			if v.Stale {
@@ -146,7 +148,7 @@ func (c *conditionList) voices() ([]voice, error) {
 		entry := item.(map[string]any)
 		kind := text(entry, "type")
 		switch {
-		case c.top && (kind == SummaryType || c.isTerminal(kind)) || !c.ours(c.path, entry):
+		case c.reserved(kind) || !c.ours(c.path, entry):
 		case c.blind == 0 && slices.Contains(c.p.Conditions.UnknownWhenAbsent, kind):
 			s := &c.in.Sources[0]
 			reason := reasonNotReported
@@ -162,6 +164,27 @@ func (c *conditionList) voices() ([]voice, error) {
 		}
 	}
 	return voices, nil
+}
+
+// reserved says whether a type is ours to say: the end and the summary.
+func (c *conditionList) reserved(kind string) bool {
+	return c.top && (kind == SummaryType || c.isTerminal(kind))
+}
+
+// undecided keeps the published entries of ours that nobody speaks of, where those who are heard are too few to agree that there is none.
+func (c *conditionList) undecided(voices []voice) {
+	if c.held || c.copied || len(c.scope) == 0 || c.reporting >= c.need() {
+		return
+	}
+	published, _ := conditionsIn(c.in.Published, c.path)
+	for _, item := range published {
+		entry, kind := item.(map[string]any), text(item, "type")
+		if c.reserved(kind) || !c.ours(c.path, entry) || slices.ContainsFunc(voices, func(v voice) bool { return v.kind == kind }) {
+			continue
+		}
+		c.kept = append(c.kept, c.path.String()+"."+kind)
+		c.add(entry)
+	}
 }
 
 // oneType makes one entry of what is said of one type; nil if there is none to be.
@@ -220,7 +243,7 @@ func (c *conditionList) winner(kind string, said []voice) (status string, decide
 	var order [3]string // the first one that is there wins
 	switch negative := slices.Contains(c.p.Conditions.Negative, kind); {
 	case mode == policy.QuorumWins || mode == policy.AllAgree:
-		return c.vote(mode, said)
+		return c.vote(said)
 	case mode == policy.BestWins:
 		order = [3]string{"True", "False", "Unknown"}
 	case mode == policy.WorstWins && negative:
@@ -236,12 +259,21 @@ func (c *conditionList) winner(kind string, said []voice) (status string, decide
 	return said[0].status, true // values that Kubernetes does not know
 }
 
-// vote finds the status that more than half of, or all, placed SyncTargets give; that most give none is a result too.
-func (c *conditionList) vote(mode policy.ConditionMode, said []voice) (status string, decided bool) {
-	need := len(c.in.Sources)/2 + 1
-	if mode == policy.AllAgree {
-		need = len(c.in.Sources)
+// need is how many of the placed SyncTargets have to agree; 0 in modes without a vote.
+func (c *conditionList) need() int {
+	switch c.p.Conditions.Mode {
+	case policy.QuorumWins:
+		return len(c.in.Sources)/2 + 1
+	case policy.AllAgree:
+		return len(c.in.Sources)
+	default:
+		return 0
 	}
+}
+
+// vote finds the status that as many SyncTargets give as are needed; that they give none is a result too.
+func (c *conditionList) vote(said []voice) (status string, decided bool) {
+	need := c.need()
 	if len(c.views)-len(said) >= need {
 		return "", true
 	}

@@ -41,7 +41,7 @@ func Decide(p *policy.Policy, in Input) Decision {
 	d.reported = d.report()
 	d.out = Decision{Publish: true, Message: d.reported}
 	switch {
-	case d.blind > 0 && p.Stale == policy.Hold && !d.primaryKnown():
+	case d.heldBack() && !d.primaryKnown():
 		d.hold(ReasonHeld)
 	case d.reporting == 0:
 		d.hold(ReasonNoStatus)
@@ -107,6 +107,9 @@ func (d *decider) count() (waiting []ref.SyncTarget) {
 	}
 	return waiting
 }
+
+// heldBack says whether what is published stays for SyncTargets that have not listed: nothing is made of what the others say alone.
+func (d *decider) heldBack() bool { return d.blind > 0 && d.p.Stale == policy.Hold }
 
 // empty decides when no SyncTarget has a copy any more.
 func (d *decider) empty() Decision {

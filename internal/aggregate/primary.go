@@ -49,10 +49,10 @@ func (d *decider) primary() *view {
 	return nil
 }
 
-// named is the placed SyncTarget that the upstream object names as its primary; nil: none.
+// named is the placed SyncTarget that the upstream object names as its primary; nil: none, or one that the policy excludes.
 func (d *decider) named() *Source {
 	name := ref.SyncTarget(d.in.Annotations[PrimaryAnnotation])
-	if i := slices.IndexFunc(d.in.Sources, func(s Source) bool { return s.Target == name }); i >= 0 {
+	if i := slices.IndexFunc(d.in.Sources, func(s Source) bool { return s.Target == name && d.counts(&s) }); i >= 0 {
 		return &d.in.Sources[i]
 	}
 	return nil

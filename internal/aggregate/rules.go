@@ -9,7 +9,7 @@ import (
 // rule is the value of one field; nil: none.
 func (d *decider) rule(f *policy.Field) (any, error) {
 	published := d.published(f.Path)
-	if f.Immutable && published != nil {
+	if f.Immutable && published != nil || d.heldBack() && f.Rule != policy.RulePrimary && f.Rule != policy.RuleDrop {
 		return published, nil
 	}
 	said := 0

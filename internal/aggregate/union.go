@@ -140,6 +140,29 @@ func canonical(v any) string {
 	return string(data)
 }
 
+// byKey is a list in the order of its keys; anything else, or a list without keys, as it is.
+func byKey(v any, keys []string) any {
+	list, _ := v.([]any)
+	if len(keys) == 0 || len(list) < 2 {
+		return v
+	}
+	type entry struct {
+		key  string
+		item any
+	}
+	entries := make([]entry, len(list))
+	for i, item := range list {
+		key, _ := keyOf(item, keys)
+		entries[i] = entry{key, item}
+	}
+	slices.SortStableFunc(entries, func(a, b entry) int { return strings.Compare(a.key, b.key) })
+	sorted := make([]any, len(list))
+	for i, e := range entries {
+		sorted[i] = e.item
+	}
+	return sorted
+}
+
 // keyOf tells an entry of a keyed list from others. An entry without any of the keys has none.
 func keyOf(item any, keys []string) (key string, ok bool) {
 	m, _ := item.(map[string]any)

@@ -178,12 +178,28 @@ func compareTexts(a, b string) int {
 			return ta.Compare(tb)
 		}
 	}
-	qa, erra := resource.ParseQuantity(a)
-	qb, errb := resource.ParseQuantity(b)
+	qa, erra := parseQuantity(a)
+	qb, errb := parseQuantity(b)
 	if erra == nil && errb == nil {
 		return qa.Cmp(qb)
 	}
 	return strings.Compare(a, b)
+}
+
+// The longest text that is taken for a quantity, and the longest exponent in it.
+const (
+	maxQuantity = 64
+	maxExponent = len("-99")
+)
+
+var errQuantity = fmt.Errorf("one has up to %d characters, of which up to %d follow an e", maxQuantity, maxExponent)
+
+// parseQuantity reads a quantity of a size that somebody may have meant: of "1e999999999", all digits would be computed.
+func parseQuantity(s string) (resource.Quantity, error) {
+	if e := strings.LastIndexAny(s, "eE"); len(s) > maxQuantity || e >= 0 && len(s)-len("e")-e > maxExponent {
+		return resource.Quantity{}, errQuantity
+	}
+	return resource.ParseQuantity(s)
 }
 
 // later is the later of two timestamps. One that is absent or none is earlier than any.
@@ -217,14 +233,14 @@ func add(a, b any) (any, error) {
 			return a + b, nil
 		}
 		if b, ok := b.(float64); ok {
-			return float64(a) + b, nil
+			return addFloats(float64(a), b)
 		}
 	case float64:
 		if b, ok := b.(int64); ok {
-			return a + float64(b), nil
+			return addFloats(a, float64(b))
 		}
 		if b, ok := b.(float64); ok {
-			return a + b, nil
+			return addFloats(a, b)
 		}
 	case string:
 		if b, ok := b.(string); ok {
@@ -238,12 +254,21 @@ func add(a, b any) (any, error) {
 	return nil, fmt.Errorf("%s and %s can't be added", describe(a), describe(b))
 }
 
+// addFloats fails where JSON has no number for the sum.
+func addFloats(a, b float64) (any, error) {
+	sum := a + b
+	if math.IsInf(sum, 0) {
+		return nil, fmt.Errorf("%v and %v are too large to be added", a, b)
+	}
+	return sum, nil
+}
+
 func addQuantities(a, b string) (any, error) {
-	qa, err := resource.ParseQuantity(a)
+	qa, err := parseQuantity(a)
 	if err != nil {
 		return nil, fmt.Errorf("%s is no quantity: %w", describe(a), err)
 	}
-	qb, err := resource.ParseQuantity(b)
+	qb, err := parseQuantity(b)
 	if err != nil {
 		return nil, fmt.Errorf("%s is no quantity: %w", describe(b), err)
 	}

@@ -3,6 +3,7 @@ package policy
 import (
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 
 	"github.com/google/cel-go/cel"
@@ -83,6 +84,9 @@ func fromCEL(v celref.Val) (any, error) {
 	case types.Uint:
 		return fromCEL(v.ConvertToType(types.IntType))
 	case types.Double:
+		if f := float64(v); math.IsNaN(f) || math.IsInf(f, 0) {
+			return nil, fmt.Errorf("gives %v, which is no JSON", f)
+		}
 		return float64(v), nil
 	case types.String:
 		return string(v), nil

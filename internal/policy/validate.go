@@ -131,6 +131,7 @@ func (v *validator) fields(p *field.Path, fields map[string]FieldRule) {
 		v.argument(at.Child("absent"), f.Rule, f.Absent != "", false, RuleRank)
 		v.argument(at.Child("expr"), f.Rule, f.Expr != "", true, RuleCEL)
 		v.argument(at.Child("monotonic"), f.Rule, f.Monotonic, false, RuleSum, RuleMax)
+		v.useless(at, f)
 		if f.Absent != "" && !slices.Contains(f.Order, f.Absent) {
 			v.invalid(at.Child("absent"), f.Absent, "must be one of order")
 		}
@@ -149,6 +150,20 @@ func (v *validator) argument(p *field.Path, r Rule, given, required bool, of ...
 		v.add(field.Forbidden(p, fmt.Sprintf("is for %s, not for %s", strings.Join(names(of), " and "), r)))
 	case !given && has && required:
 		v.add(field.Required(p, fmt.Sprintf("%s needs it", r)))
+	}
+}
+
+// useless refuses arguments that a rule does not heed, or that would keep its value from ever being published.
+func (v *validator) useless(p *field.Path, f FieldRule) {
+	if f.RequireAll && f.Rule == RuleCEL {
+		v.add(field.Forbidden(p.Child("requireAll"), "asks for values at this path downstream, and CEL computes one: remove it, and test in expr what all must have"))
+	}
+	if f.RequireAll && f.Rule == RuleConditions {
+		v.add(field.Forbidden(p.Child("requireAll"),
+			"conditions are merged type by type: remove it, and name in conditions.unknownWhenAbsent the types that all must have"))
+	}
+	if f.Immutable && f.Rule == RuleConditions {
+		v.add(field.Forbidden(p.Child("immutable"), "conditions are merged type by type, and none of them stays for ever: remove it"))
 	}
 }
 

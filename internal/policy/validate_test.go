@@ -71,6 +71,8 @@ spec:
     m.o: Sum
     p: Drop
     p.q: Sum
+    r: {rule: CEL, expr: "1", requireAll: true, immutable: true}
+    s: {rule: Conditions, requireAll: true, immutable: true}
 `, []string{
 			`spec.fields[a].rule: Unsupported value: "Summ"`,
 			`spec.fields[b].keys: Forbidden: is for Union and Concat, not for Sum`,
@@ -90,6 +92,9 @@ spec:
 			`spec.fields[j..k]: Invalid value: "j..k": a field name is empty`,
 			`spec.fields[l.*.m]: Invalid value: "l.*.m": "*" is not allowed here`,
 			`spec.fields[m.o]: Invalid value: "m.o": m has a rule too`,
+			`spec.fields[r].requireAll: Forbidden: asks for values at this path downstream`,
+			`spec.fields[s].requireAll: Forbidden: conditions are merged type by type`,
+			`spec.fields[s].immutable: Forbidden: conditions are merged type by type`,
 		}},
 		"what only some strategies have": {head + `
   strategy: Latest

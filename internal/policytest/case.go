@@ -23,6 +23,7 @@ import (
 	"github.com/upstreamd/upstreamd/internal/policy"
 	"github.com/upstreamd/upstreamd/internal/ref"
 	"github.com/upstreamd/upstreamd/internal/status"
+	"github.com/upstreamd/upstreamd/internal/transform"
 )
 
 // firstSeen is the time of a status that tells none.
@@ -215,6 +216,12 @@ func (c *Case) loadTarget(name string, data []byte) error {
 		return fmt.Errorf("target %s: %w", name, err)
 	}
 	if extracted != nil {
+		extracted = transform.Status(extracted, transform.Context{
+			Downstream: ref.Downstream{Namespace: o.Namespace, Name: o.Name},
+			Upstream:   ref.Upstream{Workspace: c.Input.Workspace, Namespace: c.Input.Namespace, Name: c.Input.Name},
+			UID:        o.UID,
+			Withhold:   c.Policy.Withhold,
+		})
 		source.State = aggregate.Reporting
 		source.Contribution = &aggregate.Contribution{Status: extracted, Generation: o.Generation, Time: o.time(extracted)}
 	}
