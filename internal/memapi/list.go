@@ -165,7 +165,11 @@ func (x *exchange) find(t *table, limit int) (page, token, error) {
 	if err != nil {
 		return page{}, token{}, err
 	}
-	if err := x.s.reached(x.query.Get("resourceVersion"), x.query.Get("resourceVersionMatch")); err != nil {
+	version, match := x.query.Get("resourceVersion"), x.query.Get("resourceVersionMatch")
+	if match == "" && limit > 0 && version != "" && version != "0" {
+		match = "Exact" // what a version beside a limit meant before there was resourceVersionMatch
+	}
+	if err := x.s.reached(version, match); err != nil {
 		return page{}, token{}, err
 	}
 	list := page{version: x.s.version, objects: t.find(scope)}

@@ -255,7 +255,7 @@ func testDenied(t *testing.T, world *sandbox.Sandbox) {
 		t.Errorf("probe: %v", err)
 	}
 	wrong := newDownstream(t, target.ConfigFor(controlplane.User{Name: "x", Token: "wrong"}))
-	if err := wrong.Probe(t.Context()); !apierrors.IsUnauthorized(err) || wrong.LastHeard().IsZero() {
+	if err := wrong.Probe(t.Context()); !apierrors.IsUnauthorized(err) || !wrong.LastHeard().IsZero() {
 		t.Errorf("probe with a wrong token: %v, heard %v", err, wrong.LastHeard())
 	}
 }

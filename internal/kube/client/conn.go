@@ -112,7 +112,8 @@ func (c *Conn) current() door {
 // Base is the server's URL, with the path that every request's path is appended to. The caller must not change it.
 func (c *Conn) Base() *url.URL { return c.base }
 
-// LastHeard is when bytes came last on any answer of this connection; zero if never.
+// LastHeard is when bytes came last on an answer that shows the API server at work; zero if never. Such are those of 2xx that are no web
+// pages, and refusals (4xx) in JSON, as it words them itself; not those that hold for all who ask (401, 407, 408, 429), redirects or 5xx.
 func (c *Conn) LastHeard() time.Time {
 	if t := c.heard.last.Load(); t != nil {
 		return *t

@@ -2,6 +2,7 @@ package client
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"testing"
 	"time"
@@ -73,14 +74,43 @@ func TestAnswersThatAreNone(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := dial(t, &rest.Config{Host: serve(t, tc.answer).URL})
-			if !c.LastHeard().IsZero() {
-				t.Error("heard before anything was asked")
-			}
 			if _, err := get(t, c, "/"); err == nil || tc.is != nil && !errors.Is(err, tc.is) {
 				t.Errorf("error = %v, want %v", err, tc.is)
 			}
-			if c.LastHeard().IsZero() {
-				t.Error("the server was heard, whatever it said")
+		})
+	}
+}
+
+// TestWhatCountsAsHeard: an API server's own word does, also a refusal; not what holds for all who ask, or comes from something in front of it.
+func TestWhatCountsAsHeard(t *testing.T) {
+	const asJSON, asText, asHTML = "application/json", "text/plain; charset=utf-8", "text/html; charset=utf-8"
+	for _, tc := range []struct {
+		code  int
+		kind  string
+		heard bool
+	}{
+		{200, asJSON, true}, {200, "application/json;stream=watch", true}, {200, asText, true}, {200, "", true}, {201, asJSON, true}, {200, asHTML, false},
+		{302, asHTML, false}, {304, "", false},
+		{400, asJSON, true}, {403, asJSON, true}, {404, asJSON + "; charset=utf-8", true}, {409, asJSON, true}, {410, asJSON, true}, {422, asJSON, true},
+		{403, asHTML, false}, {404, asText, false}, {404, "", false}, {404, "application/json-seq", false},
+		{401, asJSON, false}, {407, asJSON, false}, {408, asJSON, false}, {429, asJSON, false},
+		{500, asJSON, false}, {502, asHTML, false}, {503, asJSON, false}, {504, asJSON, false},
+	} {
+		t.Run(fmt.Sprint(tc.code, " ", tc.kind), func(t *testing.T) {
+			s := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+				w.Header()["Content-Type"] = []string{tc.kind}
+				w.WriteHeader(tc.code)
+				if tc.code != http.StatusNotModified {
+					_, _ = w.Write([]byte(`{}`))
+				}
+			})
+			c := dial(t, &rest.Config{Host: s.URL})
+			if !c.LastHeard().IsZero() {
+				t.Error("heard before anything was asked")
+			}
+			_, _ = get(t, c, "/") // whatever it is to the caller
+			if got := !c.LastHeard().IsZero(); got != tc.heard {
+				t.Errorf("heard: %t", got)
 			}
 		})
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"mime"
 	"net"
 	"net/http"
 	"slices"
@@ -104,7 +105,7 @@ func refuseRedirect(req *http.Request, via []*http.Request) error {
 	return fmt.Errorf("%w: %s wanted to send us to %q", ErrRedirected, via[len(via)-1].URL.Host, req.URL.Host)
 }
 
-// heard notes when bytes came from the server: the head of an answer, or any part of a body.
+// heard notes when bytes came from the server: the head of an answer that counts, or any part of its body.
 type heard struct {
 	now  func() time.Time
 	last atomic.Pointer[time.Time]
@@ -126,10 +127,30 @@ func (h *hearing) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	h.heard.note()
 	resp.Request = req // with its credentials, which not every transport says
-	resp.Body = &heardBody{ReadCloser: resp.Body, heard: h.heard}
+	if counts(resp) {
+		h.heard.note()
+		resp.Body = &heardBody{ReadCloser: resp.Body, heard: h.heard}
+	}
 	return resp, nil
+}
+
+// counts tells an API server at work, which may well refuse or lack what it is asked for, from one that lets nobody in or cannot work, and
+// from whatever answers in its place.
+func counts(resp *http.Response) bool {
+	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")) // empty if it is none
+	switch resp.StatusCode {
+	case http.StatusUnauthorized, http.StatusProxyAuthRequired, http.StatusRequestTimeout, http.StatusTooManyRequests:
+		return false
+	}
+	switch resp.StatusCode / 100 {
+	case 2:
+		return kind != "text/html"
+	case 4:
+		return kind == "application/json"
+	default:
+		return false
+	}
 }
 
 // CloseIdleConnections does so in the transport below, if that can.

@@ -2,30 +2,19 @@ package discovery
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 
-	apidiscovery "k8s.io/api/apidiscovery/v2"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/upstreamd/upstreamd/internal/kube/client"
 	"github.com/upstreamd/upstreamd/internal/ref"
 )
 
-// maxDocument bounds a discovery document, in bytes.
-const maxDocument = 16 << 20
-
 // aggregated asks for all kinds in one document. Servers that do not have it answer with what they have.
 const aggregated = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json"
-
-// errStrange says that an answer is none of an API server.
-var errStrange = errors.New("not a discovery document")
 
 // Server is an API server, or one workspace of it.
 type Server struct {
@@ -45,7 +34,7 @@ type Kind struct {
 func (s Server) Serves(ctx context.Context, r ref.Resource) (bool, error) {
 	list, err := s.resources(ctx, r.GroupVersion())
 	if err == nil {
-		return slices.ContainsFunc(list.APIResources, func(a metav1.APIResource) bool { return a.Name == r.Resource }), nil
+		return slices.ContainsFunc(list, func(a resource) bool { return a.Name == r.Resource }), nil
 	}
 	if !apierrors.IsNotFound(err) {
 		return false, err
@@ -82,7 +71,10 @@ func root(core bool) string {
 }
 
 func (s Server) kinds(ctx context.Context, core bool) ([]Kind, error) {
-	var all apidiscovery.APIGroupDiscoveryList
+	var all struct {
+		Kind  string
+		Items bounded[aggregatedGroup]
+	}
 	err := s.document(ctx, root(core), aggregated, &all)
 	if core && apierrors.IsNotFound(err) {
 		return nil, nil // the virtual workspace of an APIExport without core kinds
@@ -103,21 +95,22 @@ func (s Server) kinds(ctx context.Context, core bool) ([]Kind, error) {
 		if err != nil {
 			return nil, err
 		}
-		kinds = append(kinds, ofVersion(gv, list.APIResources)...)
+		if kinds = append(kinds, ofVersion(gv, list)...); len(kinds) > maxElements {
+			return nil, fmt.Errorf("discover %s: %w", root(core), errTooMany)
+		}
 	}
 	return kinds, nil
 }
 
-func ofGroups(groups []apidiscovery.APIGroupDiscovery) []Kind {
+func ofGroups(groups []aggregatedGroup) []Kind {
 	var kinds []Kind
 	for _, group := range groups {
 		for _, version := range group.Versions {
 			for _, r := range version.Resources {
-				status := slices.IndexFunc(r.Subresources, func(s apidiscovery.APISubresourceDiscovery) bool { return s.Subresource == "status" })
 				kinds = append(kinds, Kind{
-					Resource: ref.Resource{Group: group.Name, Version: version.Version, Resource: r.Resource},
-					Watched:  watched(r.Verbs),
-					Status:   status >= 0 && slices.Contains(r.Subresources[status].Verbs, "patch"),
+					Resource: ref.Resource{Group: group.Metadata.Name, Version: version.Version, Resource: r.Resource},
+					Watched:  r.Verbs.list && r.Verbs.watch,
+					Status:   slices.ContainsFunc(r.Subresources, func(s aggregatedSubresource) bool { return s.Subresource == "status" && s.Verbs.patch }),
 				})
 			}
 		}
@@ -125,7 +118,13 @@ func ofGroups(groups []apidiscovery.APIGroupDiscovery) []Kind {
 	return kinds
 }
 
-func ofVersion(gv schema.GroupVersion, list []metav1.APIResource) []Kind {
+func ofVersion(gv schema.GroupVersion, list []resource) []Kind {
+	patched := map[string]bool{}
+	for _, r := range list {
+		if r.Verbs.patch {
+			patched[r.Name] = true
+		}
+	}
 	var kinds []Kind
 	for _, r := range list {
 		if strings.Contains(r.Name, "/") {
@@ -133,25 +132,19 @@ func ofVersion(gv schema.GroupVersion, list []metav1.APIResource) []Kind {
 		}
 		kinds = append(kinds, Kind{
 			Resource: gv.WithResource(r.Name),
-			Watched:  watched(r.Verbs),
-			Status: slices.ContainsFunc(list, func(s metav1.APIResource) bool {
-				return s.Name == r.Name+"/status" && slices.Contains(s.Verbs, "patch")
-			}),
+			Watched:  r.Verbs.list && r.Verbs.watch,
+			Status:   patched[r.Name+"/status"],
 		})
 	}
 	return kinds
 }
 
-func watched(verbs []string) bool {
-	return slices.Contains(verbs, "list") && slices.Contains(verbs, "watch")
-}
-
 // versions are the group versions that the server names, the preferred one of a group first.
 func (s Server) versions(ctx context.Context, core bool) ([]schema.GroupVersion, error) {
 	var list struct {
-		Kind     string            `json:"kind"`
-		Versions []string          `json:"versions"` // of the core group
-		Groups   []metav1.APIGroup `json:"groups"`
+		Kind     string
+		Versions bounded[string] // of the core group
+		Groups   bounded[group]
 	}
 	if err := s.document(ctx, root(core), "", &list); err != nil {
 		return nil, fmt.Errorf("discover %s: %w", root(core), err)
@@ -176,25 +169,16 @@ func (s Server) versions(ctx context.Context, core bool) ([]schema.GroupVersion,
 	return versions, nil
 }
 
-func (s Server) resources(ctx context.Context, gv schema.GroupVersion) (*metav1.APIResourceList, error) {
-	var list metav1.APIResourceList
+func (s Server) resources(ctx context.Context, gv schema.GroupVersion) ([]resource, error) {
+	var list struct {
+		Kind      string
+		Resources bounded[resource]
+	}
 	if err := s.document(ctx, client.GroupVersionPath(gv.Group, gv.Version), "", &list); err != nil {
 		return nil, fmt.Errorf("discover %s: %w", gv, err)
 	}
 	if list.Kind != "APIResourceList" {
 		return nil, fmt.Errorf("discover %s: %w", gv, errStrange)
 	}
-	return &list, nil
-}
-
-func (s Server) document(ctx context.Context, path, accept string, into any) error {
-	resp, err := s.Conn.Do(ctx, client.Request{Path: s.Prefix + path, Accept: accept})
-	if err != nil {
-		return err
-	}
-	defer client.Drain(resp.Body)
-	if err := json.NewDecoder(io.LimitReader(resp.Body, maxDocument)).Decode(into); err != nil {
-		return client.Cause(ctx, err)
-	}
-	return nil
+	return list.Resources, nil
 }

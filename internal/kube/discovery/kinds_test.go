@@ -1,7 +1,10 @@
 package discovery
 
 import (
+	"fmt"
+	"maps"
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -114,6 +117,47 @@ func TestKindsAreAllOrNothing(t *testing.T) {
 		if got, err := server(t, some, "").Kinds(t.Context()); err == nil {
 			t.Errorf("%s: %v", strange, got)
 		}
+	}
+}
+
+// A server may name as much as it likes, in whichever document and however nested: what is made of it is bounded, and why is said.
+func TestDocumentsAreBounded(t *testing.T) {
+	many := func(n int, element string) string { return strings.TrimSuffix(strings.Repeat(element+",", n), ",") }
+	const most = maxElements
+	nest := func(groups, each int) string {
+		return many(groups, fmt.Sprintf(`{"versions":[{"resources":[%s]}]}`, many(each, `{"resource":"r"}`)))
+	}
+	for name, c := range map[string]struct {
+		documents documents
+		says      string // in the error; empty: there is none
+	}{
+		"as many kinds as may be": {documents: documents{"/api/v1": `{"kind":"APIResourceList","resources":[` + many(most, "{}") + `]}`}},
+		"kinds":                   {documents{"/api/v1": `{"kind":"APIResourceList","resources":[` + many(most+1, "{}") + `]}`}, "discover v1: more than 20000 kinds"},
+		"core versions":           {documents{"/api": `{"kind":"APIVersions","versions":[` + many(most+1, `""`) + `]}`}, "discover /api: more than 20000 kinds"},
+		"groups":                  {documents{"/apis": `{"kind":"APIGroupList","groups":[` + many(most+1, "null") + `]}`}, "discover /apis: more than 20000 kinds"},
+		"versions of groups":      {documents{"/apis": `{"kind":"APIGroupList","groups":[` + many(101, `{"versions":[`+many(200, "{}")+`]}`) + `]}`}, "discover /apis: more than 20000 kinds"},
+		"kinds of versions": {documents{
+			"/api":    `{"kind":"APIVersions","versions":["v1","v2","v3"]}`,
+			"/api/v1": `{"kind":"APIResourceList","resources":[` + many(most/2, "{}") + `]}`,
+			"/api/v2": `{"kind":"APIResourceList","resources":[` + many(most/2, "{}") + `]}`,
+			"/api/v3": `{"kind":"APIResourceList","resources":[{}]}`,
+		}, "discover /api: more than 20000 kinds"},
+		"in one document, as many as may be": {documents: documents{"aggregated /apis": `{"kind":"APIGroupDiscoveryList","items":[` + nest(10, most/10-2) + `]}`}},
+		"in one document":                    {documents{"aggregated /apis": `{"kind":"APIGroupDiscoveryList","items":[` + nest(10, most/10-1) + `]}`}, "discover /apis: more than 20000 kinds"},
+		"subresources": {documents{"aggregated /apis": `{"kind":"APIGroupDiscoveryList","items":[{"versions":[{"resources":[` +
+			many(2, `{"subresources":[`+many(most/2, "{}")+`]}`) + `]}]}]}`}, "discover /apis: more than 20000 kinds"},
+		"verbs":   {documents: documents{"/api/v1": `{"kind":"APIResourceList","resources":[{"verbs":[` + many(10*most, `""`) + `]}]}`}},
+		"bytes":   {documents{"/apis": `{"kind":"APIGroupList","x":"` + strings.Repeat("x", maxDocument) + `"}`}, "discover /apis: a discovery document of more than 8388608 bytes"},
+		"no list": {documents{"/api/v1": `{"kind":"APIResourceList","resources":{}}`}, "not a discovery document"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			all := maps.Clone(plain)
+			maps.Copy(all, c.documents)
+			_, err := server(t, all, "").Kinds(t.Context())
+			if (err == nil) != (c.says == "") || err != nil && !strings.Contains(err.Error(), c.says) {
+				t.Errorf("got %v, want %q", err, c.says)
+			}
+		})
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -64,8 +65,8 @@ type SyncTargets struct {
 	Settings        lean.Settings
 }
 
-// Watch calls emit with all SyncTargets, by name, at first when both kinds were listed and then whenever something has changed, from one
-// goroutine at a time. Failures are tried again; failed is told of each.
+// Watch calls emit with all SyncTargets, by name, at first when both kinds were listed and then whenever one of them is another than
+// emit was told last, from one goroutine at a time; the map is not to be changed. Failures are tried again; failed is told of each.
 func (s SyncTargets) Watch(ctx context.Context, emit func(map[string]SyncTarget), failed func(error)) {
 	v := &view{namespace: s.SecretNamespace, emit: emit, failed: failed}
 	var watches sync.WaitGroup
@@ -98,6 +99,15 @@ type view struct {
 	mu      sync.Mutex
 	objects map[string][]byte // nil: not listed yet
 	secrets map[string][]byte // likewise
+	known   map[string]reading
+	told    map[string]SyncTarget // nil: nothing yet
+}
+
+// reading is a SyncTarget with what it was read from: of all that happens in the workspace, little changes more than one.
+type reading struct {
+	SyncTarget
+	object, secret []byte
+	hasSecret      bool
 }
 
 func (v *view) take(e ref.Event, into *map[string][]byte) {
@@ -113,20 +123,48 @@ func (v *view) take(e ref.Event, into *map[string][]byte) {
 		return // its list says it
 	}
 	for _, o := range e.Objects {
-		if e.Type == ref.Deleted {
+		switch {
+		case o.Name == "": // nobody knows which it is
+		case e.Type == ref.Deleted:
 			delete(*into, o.Name)
-		} else {
+		default:
 			(*into)[o.Name] = o.Raw
 		}
 	}
 	if v.objects == nil || v.secrets == nil {
 		return
 	}
-	all := make(map[string]SyncTarget, len(v.objects))
-	for _, name := range slices.Sorted(maps.Keys(v.objects)) {
-		all[name] = v.read(name)
+	known, all := make(map[string]reading, len(v.objects)), make(map[string]SyncTarget, len(v.objects))
+	for name := range v.objects {
+		known[name] = v.reading(name)
+		all[name] = known[name].SyncTarget
 	}
-	v.emit(all)
+	v.known = known
+	if v.told == nil || !maps.EqualFunc(all, v.told, same) {
+		v.told = all
+		v.emit(all)
+	}
+}
+
+// reading is what is known of a SyncTarget, read again if the object or its Secret has changed.
+func (v *view) reading(name string) reading {
+	r, known := v.known[name]
+	secret, has := v.secrets[r.Secret]
+	if known && bytes.Equal(r.object, v.objects[name]) && r.hasSecret == has && bytes.Equal(r.secret, secret) {
+		return r
+	}
+	r = reading{SyncTarget: v.read(name), object: v.objects[name]}
+	r.secret, r.hasSecret = v.secrets[r.Secret]
+	return r
+}
+
+// same leaves out Config, for which Content stands.
+func same(a, b SyncTarget) bool {
+	if fmt.Sprint(a.Err) != fmt.Sprint(b.Err) {
+		return false
+	}
+	a.Config, b.Config, a.Err, b.Err = nil, nil, nil, nil
+	return reflect.DeepEqual(a, b) //nolint:govet // the errors were compared
 }
 
 // object is what is read of a SyncTarget object.

@@ -5,7 +5,9 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -101,6 +103,64 @@ func TestRead(t *testing.T) {
 	v.objects["broken"] = []byte(`{"spec":[]}`)
 	if got := v.read("broken"); got.Err == nil {
 		t.Errorf("got %+v", got)
+	}
+}
+
+// Of all that happens, only what a SyncTarget is made of is read again, and only what makes one another is told.
+func TestOnlyWhatChangedIsReadAndTold(t *testing.T) {
+	var told []map[string]SyncTarget
+	v := &view{namespace: "keys", emit: func(all map[string]SyncTarget) { told = append(told, all) }}
+	target := func(name string, spec, status map[string]any) *ref.Object {
+		return &ref.Object{Name: name, Raw: syncTarget(t, name, named("keys/"+name), spec, status)}
+	}
+	config := func(name, content string) *ref.Object {
+		return &ref.Object{Name: name, Raw: secret(t, name, map[string]string{"kubeconfig": content})}
+	}
+	for _, step := range []struct {
+		what    string
+		kind    ref.EventType
+		into    *map[string][]byte
+		objects []*ref.Object
+		tells   bool
+		rereads string // names of those with a Config of their own anew
+	}{
+		{"objects", ref.Listed, &v.objects, []*ref.Object{target("east", nil, nil), target("west", nil, nil)}, false, ""},
+		{"Secrets", ref.Listed, &v.secrets, []*ref.Object{config("east", good), config("west", good)}, true, "east west"},
+		{"the same objects", ref.Listed, &v.objects, []*ref.Object{target("east", nil, nil), target("west", nil, nil)}, false, ""},
+		{"the same Secrets", ref.Listed, &v.secrets, []*ref.Object{config("east", good), config("west", good)}, false, ""},
+		{"a heartbeat", ref.Changed, &v.objects, []*ref.Object{target("east", nil, map[string]any{"lastSyncerHeartbeatTime": "now"})}, false, "east"},
+		{"another Secret", ref.Changed, &v.secrets, []*ref.Object{config("other", good)}, false, ""},
+		{"nobody knows what", ref.Changed, &v.objects, []*ref.Object{{Err: errStrange}}, false, ""},
+		{"unschedulable", ref.Changed, &v.objects, []*ref.Object{target("west", map[string]any{"unschedulable": true}, nil)}, true, "west"},
+		{"a kubeconfig", ref.Changed, &v.secrets, []*ref.Object{config("east", good+" ")}, true, "east"},
+		{"a Secret that goes", ref.Deleted, &v.secrets, []*ref.Object{config("west", "")}, true, "west"},
+		{"a Secret that cannot be read", ref.Changed, &v.secrets, []*ref.Object{{Name: "west"}}, true, ""},
+		{"an object that goes", ref.Deleted, &v.objects, []*ref.Object{target("west", nil, nil)}, true, ""},
+	} {
+		before, said := maps.Clone(v.known), len(told)
+		v.take(ref.Event{Type: step.kind, Objects: step.objects}, step.into)
+		if tells := len(told) > said; tells != step.tells {
+			t.Errorf("%s: told: %t", step.what, tells)
+		}
+		var rereads []string
+		for _, name := range slices.Sorted(maps.Keys(v.known)) {
+			if v.known[name].Config != before[name].Config {
+				rereads = append(rereads, name)
+			}
+		}
+		if got := strings.Join(rereads, " "); got != step.rereads {
+			t.Errorf("%s: read again: %q", step.what, got)
+		}
+	}
+	if all := told[len(told)-1]; len(all) != 1 || all["east"].Config == nil {
+		t.Errorf("told at last: %v", all)
+	}
+	none := &view{emit: v.emit}
+	told = nil
+	none.take(ref.Event{Type: ref.Listed}, &none.objects)
+	none.take(ref.Event{Type: ref.Listed}, &none.secrets)
+	if len(told) != 1 || len(told[0]) != 0 {
+		t.Errorf("of none at all: told %v", told)
 	}
 }
 

@@ -226,8 +226,8 @@ func (c *Client) Kinds(ctx context.Context) ([]discovery.Kind, error) {
 }
 
 // Probe asks the API server whether it is ready. Where that is not allowed (401, 403) or not offered (404), it lists one object of
-// a resource that is watched, or one namespace. nil means that the server is there and works; an answer of any kind counts for
-// LastHeard.
+// a resource that is watched, or one namespace. nil means that the server is there and works. What it answers counts for LastHeard
+// if it counts for client.Conn.LastHeard: a server that lets nobody in is as good as away.
 func (c *Client) Probe(ctx context.Context) error {
 	via := c.current()
 	if via.conn == nil {
@@ -259,7 +259,7 @@ func get(ctx context.Context, conn *client.Conn, path string, query url.Values) 
 	return nil
 }
 
-// LastHeard is when any byte came last on any answer; zero if never.
+// LastHeard is when anything came last that counts for client.Conn.LastHeard, on this connection or those before; zero if never.
 func (c *Client) LastHeard() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()

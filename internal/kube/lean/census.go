@@ -83,16 +83,16 @@ func (c *census) key(o *ref.Object) uint64 {
 	return h.Sum64()
 }
 
-// size is what an object keeps of what the server sent, but for its names.
+// size is what an object keeps of what the server sent.
 func size(o *ref.Object) uint32 {
-	n := len(o.Status) + len(o.Raw)
+	n := len(o.Name) + len(o.Namespace) + len(o.UID) + len(o.ResourceVersion) + len(o.Status) + len(o.Raw)
 	for _, m := range []map[string]string{o.Labels, o.Annotations} {
 		for key, value := range m {
 			n += len(key) + len(value)
 		}
 	}
 	for _, m := range o.Managers {
-		n += len(m.Fields)
+		n += len(m.Name) + len(m.Fields)
 	}
 	return uint32(min(n, math.MaxUint32))
 }

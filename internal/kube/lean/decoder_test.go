@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/upstreamd/upstreamd/internal/ref"
 )
@@ -138,9 +139,18 @@ func TestObjectOddForms(t *testing.T) {
 				},
 			},
 		},
-		"not an object":         {json: `[1,2]`, err: "object is not an object"},
-		"metadata is a string":  {json: `{"metadata":"x","status":{"n":1}}`, err: "metadata is not an object"},
-		"name is a number":      {json: `{"metadata":{"name":7,"uid":"u"},"status":{}}`, expect: ref.Object{UID: "u"}, err: "metadata.name is not a string"},
+		"not an object":        {json: `[1,2]`, err: "object is not an object"},
+		"metadata is a string": {json: `{"metadata":"x","status":{"n":1}}`, err: "metadata is not an object"},
+		"name is a number":     {json: `{"metadata":{"name":7,"uid":"u"},"status":{}}`, expect: ref.Object{UID: "u"}, err: "metadata.name is not a string"},
+		"as long as may be": {
+			json:   fmt.Sprintf(`{"metadata":{"name":%[1]q,"namespace":%[1]q,"uid":%[2]q,"resourceVersion":%[2]q},"status":{}}`, long(253), long(128)),
+			expect: ref.Object{Name: long(253), Namespace: long(253), UID: types.UID(long(128)), ResourceVersion: long(128), Status: []byte("{}")},
+		},
+		"name too long":            {json: fmt.Sprintf(`{"metadata":{"name":%q,"uid":"u"},"status":{}}`, long(254)), expect: ref.Object{UID: "u"}, err: "metadata.name is not a string of at most 253 bytes"},
+		"namespace too long":       {json: fmt.Sprintf(`{"metadata":{"name":"x","namespace":%q},"status":{}}`, long(254)), expect: ref.Object{Name: "x"}, err: "metadata.namespace is not a string of at most 253 bytes"},
+		"uid too long":             {json: fmt.Sprintf(`{"metadata":{"name":"x","uid":%q},"status":{}}`, long(129)), expect: ref.Object{Name: "x"}, err: "metadata.uid is not a string of at most 128 bytes"},
+		"resourceVersion too long": {json: fmt.Sprintf(`{"metadata":{"name":"x","resourceVersion":%q},"status":{}}`, long(129)), expect: ref.Object{Name: "x"}, err: "metadata.resourceVersion is not a string of at most 128 bytes"},
+
 		"generation is text":    {json: `{"metadata":{"name":"x","generation":"7"},"status":{}}`, expect: ref.Object{Name: "x"}, err: "metadata.generation is not a whole number"},
 		"generation is broken":  {json: `{"metadata":{"name":"x","generation":1.5}}`, expect: ref.Object{Name: "x"}, err: "metadata.generation is not a whole number"},
 		"labels are a list":     {json: `{"metadata":{"name":"x","labels":[]}}`, expect: ref.Object{Name: "x"}, err: "metadata.labels is not an object"},
@@ -168,11 +178,13 @@ func TestObjectOddForms(t *testing.T) {
 	}
 }
 
+func long(n int) string { return strings.Repeat("x", n) }
+
 // TestObjectsKeepNothingOfAWindow: windows are used again, for other answers, while what was read in them is in use.
 func TestObjectsKeepNothingOfAWindow(t *testing.T) {
 	want := ref.Want{Labels: []string{ref.All}, Annotations: []string{ref.All}, Managers: true, Whole: true}
 	read := func(fill byte) *ref.Object {
-		text := strings.Repeat(string(fill), 300)
+		text := strings.Repeat(string(fill), maxVersion)
 		o, err := NewDecoder(strings.NewReader(fmt.Sprintf(`{"metadata":{"name":%[1]q,"namespace":%[1]q,"uid":%[1]q,"resourceVersion":"7","labels":{%[1]q:%[1]q},`+
 			`"annotations":{%[1]q:%[1]q},"managedFields":[{"manager":%[1]q,"subresource":"status","fieldsV1":{%[1]q:{}}}]},"status":{"x":%[1]q}}`, text)), want, Limits{}).Object()
 		if err != nil || o.Err != nil {
@@ -190,7 +202,7 @@ func TestObjectsKeepNothingOfAWindow(t *testing.T) {
 		t.Errorf("what was read first changed when windows were used again (-first +second):\n%s", diff)
 	}
 	for i, o := range all[1] {
-		if o.Name != strings.Repeat(string(byte('a'+i)), 300) || !bytes.Contains(o.Status, []byte(o.Name)) || o.Labels[o.Name] != o.Name {
+		if o.Name != strings.Repeat(string(byte('a'+i)), maxVersion) || !bytes.Contains(o.Status, []byte(o.Name)) || o.Labels[o.Name] != o.Name {
 			t.Errorf("object %d is not itself: %.40s", i, o.Name)
 		}
 	}
@@ -404,5 +416,11 @@ func TestSharedStringsAreBounded(t *testing.T) {
 	}
 	if len(s) > maxShared {
 		t.Errorf("%d strings are kept", len(s))
+	}
+	s = strs{}
+	for n := range 2 * maxSharedLength {
+		if s.share([]byte(long(n))) != long(n) || len(s) != min(n, maxSharedLength)+1 {
+			t.Fatalf("up to %d bytes: %d strings are kept", n, len(s))
+		}
 	}
 }

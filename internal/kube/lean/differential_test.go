@@ -136,6 +136,7 @@ var differentialPlaces = []string{
 	`{"spec":?,"metadata":{"name":"x"}}`,
 	`{"metadata":{"name":"x"},"status":?}`,
 	`{"metadata":{"name":?,"generation":7}}`,
+	`{"metadata":{"namespace":?,"uid":?,"resourceVersion":?,"name":"x"}}`,
 	`{"metadata":{"name":"x","generation":?}}`,
 	`{"metadata":{"name":"x","labels":{"a":?}}}`,
 	`{"metadata":{"name":"x","managedFields":[{"manager":"upstreamd","fieldsV1":?,"subresource":"status"}]}}`,
@@ -150,6 +151,11 @@ func TestAgainstJSONText(t *testing.T) {
 	object := bytes.TrimSuffix(bytes.TrimPrefix(bytes.TrimSpace(small), []byte(`{"type":"MODIFIED","object":`)), []byte("}"))
 	list := fmt.Appendf(nil, `{"metadata":{"continue":"c"},"items":[%s,%[1]s]}`, object)
 	compareReadings(t, whole)
+	for _, n := range []int{maxVersion, maxVersion + 1, maxName, maxName + 1} {
+		for _, place := range differentialPlaces {
+			compareReadings(t, []byte(strings.ReplaceAll(place, "?", `"\u0061`+long(n-1)+`"`)))
+		}
+	}
 	compareReadings(t, fmt.Appendf(nil, `{"metadata":{"resourceVersion":"1"},"items":[%s, %[1]s]}`, whole))
 	compareReadings(t, fmt.Appendf(nil, "{\"type\":\"ADDED\",\"object\":%s}\n{\"object\":%[1]s,\"type\":\"DELETED\"}\n", whole))
 	rnd := rand.New(rand.NewPCG(1, 2))

@@ -66,12 +66,18 @@ func (k keys) has(key []byte) bool {
 }
 
 // strs shares the memory of strings that come again and again in one watch: namespaces, keys of labels, names of managers.
-// It is bounded: when full it starts anew, which costs a copy or two and nothing else. nil shares nothing.
+// It is bounded: when full it starts anew, which costs a copy or two and nothing else. What is long is not shared. nil shares nothing.
 type strs map[string]string
 
-const maxShared = 4096
+const (
+	maxShared       = 4096
+	maxSharedLength = 256 // bytes
+)
 
 func (s strs) share(b []byte) string {
+	if len(b) > maxSharedLength {
+		return string(b)
+	}
 	if v, ok := s[string(b)]; ok {
 		return v
 	}

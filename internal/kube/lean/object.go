@@ -11,6 +11,12 @@ import (
 // errMalformed begins every Object.Err of this package.
 var errMalformed = errors.New("malformed object")
 
+// Bounds of what is kept of every object, in bytes: those of the API servers, and what is generous where they have none.
+const (
+	maxName    = 253
+	maxVersion = 128 // of uids, too
+)
+
 // ownManager is ref.FieldManager as the decoder meets it.
 const ownManager = ref.FieldManager
 
@@ -75,13 +81,13 @@ func (s *scanner) metadataMember(name []byte) error {
 	o := s.obj
 	switch string(name) {
 	case "name":
-		return s.text("metadata.name", &o.Name)
+		return s.bounded("metadata.name", maxName, &o.Name, s.text)
 	case "namespace":
-		return s.sharedText("metadata.namespace", &o.Namespace)
+		return s.bounded("metadata.namespace", maxName, &o.Namespace, s.sharedText)
 	case "uid":
-		return s.text("metadata.uid", (*string)(&o.UID))
+		return s.bounded("metadata.uid", maxVersion, (*string)(&o.UID), s.text)
 	case "resourceVersion":
-		return s.text("metadata.resourceVersion", &o.ResourceVersion)
+		return s.bounded("metadata.resourceVersion", maxVersion, &o.ResourceVersion, s.text)
 	case "generation":
 		return s.integer("metadata.generation", &o.Generation)
 	case "deletionTimestamp":

@@ -84,13 +84,13 @@ func (s *oracle) metadataMember(name []byte) error {
 	o := s.obj
 	switch string(name) {
 	case "name":
-		return s.text("metadata.name", &o.Name)
+		return s.bounded("metadata.name", maxName, &o.Name, s.text)
 	case "namespace":
-		return s.sharedText("metadata.namespace", &o.Namespace)
+		return s.bounded("metadata.namespace", maxName, &o.Namespace, s.sharedText)
 	case "uid":
-		return s.text("metadata.uid", (*string)(&o.UID))
+		return s.bounded("metadata.uid", maxVersion, (*string)(&o.UID), s.text)
 	case "resourceVersion":
-		return s.text("metadata.resourceVersion", &o.ResourceVersion)
+		return s.bounded("metadata.resourceVersion", maxVersion, &o.ResourceVersion, s.text)
 	case "generation":
 		return s.integer("metadata.generation", &o.Generation)
 	case "deletionTimestamp":
@@ -227,6 +227,16 @@ func (s *oracle) sharedText(path string, to *string) error {
 	*to = ""
 	if err == nil && len(quoted) > 2 {
 		*to = s.strs.share(jsontextUnquote(quoted))
+	}
+	return err
+}
+
+// bounded reads, as text does, what is not kept if it is too long.
+func (s *oracle) bounded(path string, most int, to *string, text func(string, *string) error) error {
+	err := text(path, to)
+	if len(*to) > most {
+		*to = ""
+		s.malformed(path, fmt.Sprintf("a string of at most %d bytes", most))
 	}
 	return err
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/rs/zerolog"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/klog/v2"
@@ -98,6 +99,10 @@ func (s *Source) list(ctx context.Context, version string) (Page, *census, error
 	if version != "" {
 		query.Set("resourceVersion", version)
 	}
+	if version != "" && version != "0" {
+		// Beside a limit, a version alone is exactly that one: a state of the past, for as long as the server remembers it.
+		query.Set("resourceVersionMatch", string(metav1.ResourceVersionMatchNotOlderThan))
+	}
 	for pages := 1; ; pages++ {
 		if l.Pages > 0 && pages > l.Pages {
 			return Page{}, nil, tooLarge(ref.LimitPages, int64(l.Pages))
@@ -119,6 +124,7 @@ func (s *Source) list(ctx context.Context, version string) (Page, *census, error
 			return all, counted, nil
 		}
 		query.Del("resourceVersion") // it is in the token
+		query.Del("resourceVersionMatch")
 		query.Set("continue", page.Continue)
 	}
 }

@@ -147,6 +147,16 @@ func TestWatchSays(t *testing.T) {
 			expect: []string{"Listed ns/a@1 ns/b@1", "Listed ns/a@2"},
 			asked:  []string{"sendInitialEvents=true", "sendInitialEvents=true"},
 		},
+		"410 without streaming lists: listed by pages as it is now": {
+			script: []http.HandlerFunc{
+				kt.NoStreamingLists, kt.List("7", "", a1, b1), kt.Watch(kt.Gone), kt.List("9", "two", a2), kt.List("9", "", b5), kt.Watch(),
+			},
+			expect: []string{"Listed ns/a@1 ns/b@1", "Listed ns/a@2 ns/b@5"},
+			asked: []string{
+				"sendInitialEvents", "limit=500 resourceVersion=0 !resourceVersionMatch", "watch=true resourceVersion=7",
+				"limit=500 resourceVersion=7 resourceVersionMatch=NotOlderThan", "continue=two limit=500 !resourceVersion", "watch=true resourceVersion=9",
+			},
+		},
 		"410 at the door: listed again": {
 			script: []http.HandlerFunc{
 				kt.Closed(kt.Event("ADDED", a1), kt.InitialEnd(3), kt.Pause), kt.Status(410, "Expired"), kt.Watch(kt.Event("ADDED", a2), kt.InitialEnd(9)),

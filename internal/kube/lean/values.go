@@ -83,6 +83,16 @@ func (s *scanner) sharedText(path string, to *string) error {
 	return err
 }
 
+// bounded reads, as text does, what is not kept if it is too long.
+func (s *scanner) bounded(path string, most int, to *string, text func(string, *string) error) error {
+	err := text(path, to)
+	if len(*to) > most {
+		*to = ""
+		s.malformed(path, fmt.Sprintf("a string of at most %d bytes", most))
+	}
+	return err
+}
+
 func (s *scanner) timestamp(path string, to *time.Time) error {
 	text, given, err := s.str(path)
 	*to = time.Time{}

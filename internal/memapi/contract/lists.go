@@ -83,6 +83,15 @@ var listCases = []Case{
 			return names(k.want(http.StatusOK, http.MethodGet, k.widgets(), nil, query("resourceVersion", "0")).body) == "a"
 		})
 	}},
+	{Name: "a resourceVersion beside a limit is exactly that one, unless it is said to be the least", run: func(k *kit) {
+		before, now := k.widget("a"), k.widget("b")
+		past := k.call(http.MethodGet, k.widgets(), nil, query("limit", "9", "resourceVersion", version(before)))
+		forgotten := past.code == http.StatusGone && past.status().Reason == "Expired"
+		k.true("the past, or that it is forgotten", past.code == http.StatusOK && names(past.body) == "a" || forgotten)
+		k.same("at least", names(k.want(http.StatusOK, http.MethodGet, k.widgets(), nil,
+			query("limit", "9", "resourceVersion", version(now), "resourceVersionMatch", "NotOlderThan")).body), `"a b"`)
+		k.want(http.StatusOK, http.MethodGet, k.widgets(), nil, query("limit", "9", "resourceVersion", version(before), "resourceVersionMatch", "NotOlderThan"))
+	}},
 	{Name: "a list of the future is a time-out that says so", run: func(k *kit) {
 		late := k.want(http.StatusGatewayTimeout, http.MethodGet, k.widgets(), nil, query("resourceVersion", "1000000000", "resourceVersionMatch", "NotOlderThan"))
 		s := late.status()
