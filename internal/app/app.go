@@ -16,7 +16,6 @@ import (
 	"k8s.io/component-base/featuregate"
 
 	"github.com/upstreamd/upstreamd/internal/config"
-	"github.com/upstreamd/upstreamd/internal/kube/client"
 	"github.com/upstreamd/upstreamd/internal/kube/downstream"
 	"github.com/upstreamd/upstreamd/internal/kube/lean"
 	"github.com/upstreamd/upstreamd/internal/kube/lease"
@@ -38,6 +37,7 @@ type App struct {
 	gates    featuregate.FeatureGate // asked by what is not stable yet
 	pace     pace
 	gate     gate // before what is served
+	own      []*ownAccess
 
 	wish       atomic.Pointer[wish] // what may change
 	reloaded   chan struct{}        // capacity 1: wish, or what workspaces are called, is another one
@@ -58,6 +58,7 @@ type pace struct {
 	resolveSoon, resolveLate time.Duration // a server that does not answer is asked again after a pause that grows from one to the other
 	policies                 time.Duration // the folder of policies is read; what is new has to be there twice
 	configuration            time.Duration // likewise the configuration's file
+	mend                     time.Duration // that file is read again although it is the same, if something was wrong
 	survey                   time.Duration // servers are asked which kinds they serve
 	again                    time.Duration // what could not be changed is tried again
 	warm                     time.Duration // whether upstream was listed is asked, before taking part in the leader election
@@ -71,7 +72,7 @@ func New(c *config.Configuration, log zerolog.Logger) (*App, error) {
 		agent:    "upstreamd/" + BuildVersion().Version,
 		registry: prometheus.NewRegistry(),
 		pace: pace{resolveEvery: time.Minute, resolveSoon: time.Second, resolveLate: 15 * time.Second, policies: 2 * time.Second,
-			configuration: 2 * time.Second, survey: 30 * time.Second, again: 5 * time.Second, warm: 100 * time.Millisecond},
+			configuration: 2 * time.Second, mend: 30 * time.Second, survey: 30 * time.Second, again: 5 * time.Second, warm: 100 * time.Millisecond},
 		reloaded:  make(chan struct{}, 1),
 		rebound:   make(chan struct{}, 1),
 		listening: make(chan struct{}),
@@ -116,14 +117,15 @@ func (a *App) readPolicies() error {
 
 func (a *App) makeUpstream() error {
 	u := a.config.Upstream
-	cfg, err := client.FromKubeconfig(u.Kubeconfig, u.Context)
+	read, err := readAccess(u.Kubeconfig, u.Context)
 	if err != nil {
 		return fmt.Errorf("upstream.kubeconfig: %w", err)
 	}
-	a.upstream, err = upstream.New(cfg, a.upstreamOptions())
+	a.upstream, err = upstream.New(read.config, a.upstreamOptions())
 	if err != nil {
 		return fmt.Errorf("upstream.kubeconfig: %w", err)
 	}
+	a.keepRenewed("upstream.kubeconfig", read, a.upstream.Renew)
 	return nil
 }
 

@@ -9,9 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/apimachinery/pkg/util/uuid"
-	"k8s.io/client-go/rest"
 
-	"github.com/upstreamd/upstreamd/internal/kube/client"
 	"github.com/upstreamd/upstreamd/internal/kube/lease"
 	"github.com/upstreamd/upstreamd/internal/ref"
 )
@@ -40,7 +38,7 @@ func (a *App) makeElection() error {
 
 func (a *App) newElection() (*lease.Election, error) {
 	c := a.config.LeaderElection
-	cfg, err := a.leaseConfig()
+	read, err := a.leaseAccess()
 	if err != nil {
 		return nil, err
 	}
@@ -48,7 +46,7 @@ func (a *App) newElection() (*lease.Election, error) {
 	if err != nil {
 		return nil, fmt.Errorf("leaderElection: %w", err)
 	}
-	election, err := lease.New(cfg, lease.Options{
+	election, err := lease.New(read.config, lease.Options{
 		Namespace: c.Namespace, Name: c.Name, Identity: host + "_" + string(uuid.NewUUID()),
 		Duration: c.LeaseDuration.Duration, Renew: c.RenewDeadline.Duration, Retry: c.RetryPeriod.Duration,
 		Elected: a.mayWrite, UserAgent: a.agent, Logger: a.component("leader"),
@@ -56,28 +54,25 @@ func (a *App) newElection() (*lease.Election, error) {
 	if err != nil {
 		return nil, fmt.Errorf("leaderElection: %w", err)
 	}
+	a.keepRenewed("leaderElection.kubeconfig", read, election.RenewCredentials)
 	return election, nil
 }
 
-// leaseConfig leads to the API server that holds the Lease.
-func (a *App) leaseConfig() (*rest.Config, error) {
+// leaseAccess leads to the API server that holds the Lease.
+func (a *App) leaseAccess() (access, error) {
 	c := a.config.LeaderElection
-	if c.InCluster {
-		cfg, err := rest.InClusterConfig()
-		if err != nil {
-			return nil, fmt.Errorf("leaderElection.inCluster: %w", err)
-		}
-		return cfg, nil
-	}
-	file, context := c.Kubeconfig, c.Context
-	if file == "" {
+	field, file, context := "kubeconfig", c.Kubeconfig, c.Context
+	switch {
+	case c.InCluster:
+		field = "inCluster"
+	case file == "":
 		file, context = a.config.Upstream.Kubeconfig, a.config.Upstream.Context
 	}
-	cfg, err := client.FromKubeconfig(file, context)
+	read, err := accessTo(c.InCluster, file, context)
 	if err != nil {
-		return nil, fmt.Errorf("leaderElection.kubeconfig: %w", err)
+		return access{}, fmt.Errorf("leaderElection.%s: %w", field, err)
 	}
-	return cfg, nil
+	return read, nil
 }
 
 // elect takes part in the election until the returned function ends that, which is called when nothing is written any more. If all was

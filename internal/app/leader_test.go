@@ -138,8 +138,8 @@ func TestWhereTheLeaseIsMustBeKnown(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer a.upstream.Close()
-	where, err := a.leaseConfig()
-	if err != nil || !strings.Contains(where.Host, "127.0.0.1") {
+	where, err := a.leaseAccess()
+	if err != nil || !strings.Contains(where.config.Host, "127.0.0.1") {
 		t.Errorf("without a kubeconfig of its own it is in upstream: %v, %v", where, err)
 	}
 }

@@ -12,8 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"k8s.io/client-go/rest"
-
 	"github.com/upstreamd/upstreamd/internal/config"
 	"github.com/upstreamd/upstreamd/internal/kube/client"
 )
@@ -27,8 +25,12 @@ type wish struct {
 // configuredTarget is a SyncTarget of the configuration with its kubeconfig.
 type configuredTarget struct {
 	config.SyncTarget
-	config  *rest.Config
-	content []byte
+	access
+}
+
+// sameFiles reports whether two wishes for the same SyncTargets are made of the same kubeconfigs.
+func (w *wish) sameFiles(other *wish) bool {
+	return slices.EqualFunc(w.targets, other.targets, func(a, b configuredTarget) bool { return bytes.Equal(a.content, b.content) })
 }
 
 // readWish reads the kubeconfigs of the SyncTargets, and makes a client of each to see that it can be made.
@@ -36,21 +38,17 @@ func (a *App) readWish(c *config.Configuration) (*wish, error) {
 	w := &wish{resources: c.Resources}
 	var errs []error
 	for i, t := range c.SyncTargets {
-		content, err := os.ReadFile(t.Kubeconfig)
-		var cfg *rest.Config
-		if err == nil {
-			cfg, err = client.FromKubeconfig(t.Kubeconfig, t.Context)
-		}
+		read, err := readAccess(t.Kubeconfig, t.Context)
 		if err == nil {
 			var made *client.Conn
-			if made, err = client.New(cfg, client.Options{}); err == nil {
+			if made, err = client.New(read.config, client.Options{}); err == nil {
 				made.Close()
 			}
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("syncTargets[%d].kubeconfig: %w", i, err))
 		}
-		w.targets = append(w.targets, configuredTarget{t, cfg, append(content, t.Context...)})
+		w.targets = append(w.targets, configuredTarget{t, read})
 	}
 	return w, errors.Join(errs...)
 }
@@ -60,21 +58,25 @@ func (a *App) readWish(c *config.Configuration) (*wish, error) {
 type configurationFile struct {
 	app     *App
 	name    string
-	settled [sha256.Size]byte // what was last taken up, or refused
-	pending [sha256.Size]byte // what was seen once: it may be half written
+	read    *config.Configuration // what was last in the file, and right
+	taken   *config.Configuration // whose SyncTargets and resources are in force
+	settled [sha256.Size]byte     // what was last taken up, or refused; zero: not known to be what is in force
+	pending [sha256.Size]byte     // what was seen once: it may be half written
+	again   time.Time             // when what was wrong is tried again; zero: nothing was
+
+	stale, wrong string // what is wrong with credentials, and with the rest, as it was said; empty: nothing
 }
 
 // Follow has Run follow the configuration in a file, which is the one that New was given: SyncTargets and resources are changed as the
-// file changes, and the kubeconfigs that it names. It is looked at every 2 s, and at once when hurry says so. It is called before Run.
+// file changes, and credentials as the kubeconfigs that it names do. It is looked at every 2 s, and at once when hurry says so. It is
+// called before Run.
 func (a *App) Follow(name string, hurry <-chan os.Signal) {
-	a.file = &configurationFile{app: a, name: name}
+	a.file = &configurationFile{app: a, name: name, read: a.config, taken: a.config}
 	a.hurry = hurry
 }
 
 // follow looks at the file again and again until ctx ends.
 func (f *configurationFile) follow(ctx context.Context, every time.Duration, hurry <-chan os.Signal) {
-	f.settled = f.digest(f.app.wish.Load())
-	f.pending = f.settled
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
@@ -90,11 +92,14 @@ func (f *configurationFile) follow(ctx context.Context, every time.Duration, hur
 	}
 }
 
-// digest stands for the contents of the file, and of the kubeconfigs of the SyncTargets in force.
-func (f *configurationFile) digest(w *wish) [sha256.Size]byte {
+// digest stands for the contents of the file, and of the kubeconfigs in force with the certificates and keys that they name.
+func (f *configurationFile) digest() [sha256.Size]byte {
 	names := []string{f.name}
-	for _, t := range w.targets {
-		names = append(names, t.Kubeconfig)
+	for _, own := range f.app.own {
+		names = append(names, own.files...)
+	}
+	for _, t := range f.app.wish.Load().targets {
+		names = append(names, t.files...)
 	}
 	var all bytes.Buffer
 	for _, name := range names {
@@ -105,31 +110,75 @@ func (f *configurationFile) digest(w *wish) [sha256.Size]byte {
 }
 
 // look takes up what is new, once it was seen twice in a row: nobody is writing it just now. What is wrong is said once, and the last
-// good configuration stays.
-func (f *configurationFile) look(now bool) {
-	seen := f.digest(f.app.wish.Load())
-	twice := now || seen == f.pending
+// good stays in force; it is tried again, since files may be missing that nobody looks at yet.
+func (f *configurationFile) look(told bool) {
+	seen := f.digest()
+	twice := seen == f.pending
 	f.pending = seen
-	if !twice || seen == f.settled && !now {
+	due := seen != f.settled || !f.again.IsZero() && !time.Now().Before(f.again)
+	if !told && (!twice || !due) {
 		return
 	}
-	c, err := config.Load(f.name)
-	var next *wish
-	if err == nil {
-		next, err = f.app.readWish(c)
+	renewed, stale := f.app.renewOwn()
+	taken, wrong := f.take()
+	f.settled, f.again = seen, time.Time{}
+	if renewed || taken {
+		f.settled = [sha256.Size]byte{} // files were read after they were seen, and others may be named now: they are compared once more
 	}
-	if err != nil {
-		f.settled = seen
-		f.app.log.Error().Err(err).Str("file", f.name).Msg("the configuration is wrong now; the last good one stays in force")
-		return
+	if stale != nil || wrong != nil {
+		f.again = time.Now().Add(f.app.pace.mend)
 	}
-	if fixed := fixedFields(f.app.config, c); len(fixed) > 0 {
-		f.app.log.Warn().Strs("fields", fixed).Str("file", f.name).Msg("changes of these fields take effect at the next start")
+	if wrong == nil && (taken || told || f.wrong != "") {
+		w := f.app.wish.Load()
+		f.app.log.Info().Str("file", f.name).Int("sync_targets", len(w.targets)).Int("resources", len(w.resources)).Msg("the configuration was read again")
 	}
+	f.complain(&f.stale, stale, told, "credentials cannot be renewed and stay as they are; another server takes effect at the next start")
+	f.complain(&f.wrong, wrong, told, "the configuration is wrong now; the last good one stays in force")
+}
+
+// complain says what is wrong unless that was the last thing said, or somebody wants to know.
+func (f *configurationFile) complain(before *string, err error, told bool, what string) {
+	if err != nil && (told || *before != said(err)) {
+		f.app.log.Error().Err(err).Str("file", f.name).Msg(what)
+	}
+	*before = said(err)
+}
+
+// whole are the fields without whose changes those of syncTargets and resources would be half of what is meant: a SyncTarget that moves
+// from the file to syncTargetDiscovery would be gone, and what it contributed withdrawn.
+var whole = []string{"upstream", "syncTargetDiscovery", "locators"}
+
+// take puts in force what the file and the kubeconfigs of the SyncTargets hold, if that is something else than before. Credentials are
+// renewed even if the file is wrong, or has to wait for the next start.
+func (f *configurationFile) take() (taken bool, err error) {
+	c, wrong := config.Load(f.name)
+	if wrong != nil {
+		c = f.read
+	}
+	wanted := c
+	fixed := fixedFields(f.app.config, c)
+	waits := slices.ContainsFunc(fixed, func(field string) bool { return slices.Contains(whole, field) })
+	if wrong != nil || waits {
+		wanted = f.taken
+	}
+	next, err := f.app.readWish(wanted)
+	if wrong == nil {
+		wrong = err
+	}
+	other := !reflect.DeepEqual(c, f.read)
+	if err != nil || !other && next.sameFiles(f.app.wish.Load()) {
+		return false, wrong
+	}
+	if other && len(fixed) > 0 {
+		what := "changes of these fields take effect at the next start"
+		if waits {
+			what += ", and those of syncTargets and resources with them"
+		}
+		f.app.log.Warn().Strs("fields", fixed).Str("file", f.name).Msg(what)
+	}
+	f.read, f.taken = c, wanted
 	f.app.takeWish(next)
-	f.settled = f.digest(next) // it may name other kubeconfigs
-	f.pending = f.settled
-	f.app.log.Info().Str("file", f.name).Int("sync_targets", len(next.targets)).Int("resources", len(next.resources)).Msg("the configuration was read again")
+	return true, wrong
 }
 
 // fixedFields are the fields that differ and cannot change while the daemon runs.

@@ -51,7 +51,7 @@ func run(t *testing.T, c *config.Configuration) *running {
 		t.Fatal(err)
 	}
 	a.pace = pace{resolveEvery: 50 * time.Millisecond, resolveSoon: 20 * time.Millisecond, resolveLate: 100 * time.Millisecond, policies: 10 * time.Millisecond,
-		configuration: 10 * time.Millisecond, survey: 50 * time.Millisecond, again: 20 * time.Millisecond, warm: 10 * time.Millisecond}
+		configuration: 10 * time.Millisecond, mend: 20 * time.Millisecond, survey: 50 * time.Millisecond, again: 20 * time.Millisecond, warm: 10 * time.Millisecond}
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- a.Run(ctx) }()

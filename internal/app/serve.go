@@ -16,7 +16,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/rs/zerolog"
 	"golang.org/x/net/netutil"
-	"k8s.io/client-go/rest"
 
 	"github.com/upstreamd/upstreamd/internal/config"
 	"github.com/upstreamd/upstreamd/internal/kube/client"
@@ -76,21 +75,17 @@ func certificate(s config.Serving, log zerolog.Logger) (*serving.Certificate, er
 }
 
 func (a *App) reviewer(r *config.Reviews) (*serving.Reviewer, error) {
-	var cfg *rest.Config
-	var err error
-	if r.InCluster {
-		cfg, err = rest.InClusterConfig()
-	} else {
-		cfg, err = client.FromKubeconfig(r.Kubeconfig, r.Context)
-	}
+	read, err := accessTo(r.InCluster, r.Kubeconfig, r.Context)
 	if err != nil {
 		return nil, err
 	}
-	conn, err := client.New(cfg, client.Options{UserAgent: a.agent})
+	conn, err := client.New(read.config, client.Options{UserAgent: a.agent})
 	if err != nil {
 		return nil, err
 	}
-	return serving.NewReviewer(conn, a.component("serving")), nil
+	reviewer := serving.NewReviewer(conn, a.component("serving"))
+	a.keepRenewed("serving.reviews.kubeconfig", read, reviewer.Renew)
+	return reviewer, nil
 }
 
 // server answers /livez, /readyz and /metrics.

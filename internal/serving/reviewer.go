@@ -18,6 +18,7 @@ import (
 	authorizationv1 "k8s.io/api/authorization/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/cache"
+	"k8s.io/client-go/rest"
 
 	"github.com/upstreamd/upstreamd/internal/kube/client"
 )
@@ -54,6 +55,9 @@ type Reviewer struct {
 func NewReviewer(conn *client.Conn, log zerolog.Logger) *Reviewer {
 	return &Reviewer{conn: conn, log: log, limit: rate.NewLimiter(reviewsPerSec, 2*reviewsPerSec), kept: cache.NewLRUExpireCache(keptVerdicts)}
 }
+
+// Renew has it ask with the credentials of cfg from the next review on, which leads to the same server.
+func (r *Reviewer) Renew(cfg *rest.Config) error { return r.conn.Renew(cfg) }
 
 // Close cuts its connections. Nobody comes in afterwards.
 func (r *Reviewer) Close() { r.conn.Close() }

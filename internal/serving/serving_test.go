@@ -206,6 +206,28 @@ func TestNobodyComesInWhileNobodyCanBeAsked(t *testing.T) {
 	})
 }
 
+func TestItAsksWithNewCredentials(t *testing.T) {
+	j := &judge{}
+	r := newReviewer(t, j, zerolog.Nop())
+	guarded := r.Guard(secret)
+	for _, step := range []struct {
+		host, token string
+		renewed     bool
+		want        int
+	}{
+		{"https://hub.example", "that ran out", true, 503},
+		{"https://elsewhere.example", "the daemon's", false, 503},
+		{"https://hub.example", "the daemon's", true, 200},
+	} {
+		if err := r.Renew(&rest.Config{Host: step.host, BearerToken: step.token, Transport: j}); (err == nil) != step.renewed {
+			t.Errorf("%s, %s: %v", step.host, step.token, err)
+		}
+		if w := ask(guarded, http.MethodGet, "/metrics", "Bearer alice's"); w.Code != step.want {
+			t.Errorf("%s, %s: %d, want %d", step.host, step.token, w.Code, step.want)
+		}
+	}
+}
+
 func TestStrangersCannotHaveTheAPIServerAskedWithoutEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		j := &judge{}

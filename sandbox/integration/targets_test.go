@@ -402,7 +402,7 @@ func TestConfigurationIsReloaded(t *testing.T) {
 	}
 	fewer := *w.config
 	fewer.SyncTargets = slices.DeleteFunc(slices.Clone(fewer.SyncTargets), func(s config.SyncTarget) bool { return s.Name == "eu-west1" })
-	fewer.Locators = []string{config.NamespaceLocator}
+	fewer.Debounce.Quiet.Duration *= 2
 	write(&fewer)
 	said("the configuration was read again", 1)
 	said("take effect at the next start", 1)

@@ -2,6 +2,7 @@ package lease
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -10,7 +11,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/client-go/kubernetes"
+	coordinationv1 "k8s.io/client-go/kubernetes/typed/coordination/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/leaderelection"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
@@ -36,31 +37,57 @@ type Options struct {
 // Election is one process's part in it. Its methods may be called from any goroutine.
 type Election struct {
 	Options
-	lock *lock
+	config *rest.Config
+	lock   *lock
 }
 
 // New makes an Election that Run takes part in. It asks no server.
 func New(cfg *rest.Config, o Options) (*Election, error) {
-	cfg = client.Guarded(cfg)
-	cfg.UserAgent, cfg.ContentType = o.UserAgent, runtime.ContentTypeJSON // as all other calls: not every server takes protobuf
-	cfg.Timeout = max(o.Renew/2, time.Second)                             // one call that hangs must not end a term
-	api, err := kubernetes.NewForConfig(cfg)
+	e := &Election{Options: o, config: rest.CopyConfig(cfg)}
+	leases, err := e.client(cfg)
 	if err != nil {
-		return nil, fmt.Errorf("client for the Lease: %w", err)
+		return nil, err
 	}
-	e := &Election{Options: o}
 	e.lock = &lock{
 		LeaseLock: &resourcelock.LeaseLock{
 			LeaseMeta:  metav1.ObjectMeta{Namespace: o.Namespace, Name: o.Name},
-			Client:     api.CoordinationV1(),
 			LockConfig: resourcelock.ResourceLockConfig{Identity: o.Identity},
 		},
-		term: o.Renew, elected: o.Elected, log: o.Logger,
+		term: o.Renew, elected: o.Elected, log: o.Logger, client: leases,
 	}
+	e.lock.Client = e.lock
 	if _, err := e.elector(); err != nil {
 		return nil, err
 	}
 	return e, nil
+}
+
+func (e *Election) client(cfg *rest.Config) (*coordinationv1.CoordinationV1Client, error) {
+	cfg = rest.CopyConfig(cfg)
+	cfg.UserAgent, cfg.ContentType = e.UserAgent, runtime.ContentTypeJSON // as all other calls: not every server takes protobuf
+	cfg.Timeout = max(e.Renew/2, time.Second)                             // one call that hangs must not end a term
+	carrier, err := client.HTTPClient(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("client for the Lease: %w", err)
+	}
+	leases, err := coordinationv1.NewForConfigAndClient(cfg, carrier)
+	if err != nil {
+		return nil, fmt.Errorf("client for the Lease: %w", err)
+	}
+	return leases, nil
+}
+
+// RenewCredentials takes those of cfg from the next call on. The Lease of another server is another one, and refused.
+func (e *Election) RenewCredentials(cfg *rest.Config) error {
+	if !client.SameServer(e.config, cfg) {
+		return errors.New("client for the Lease: the kubeconfig leads to another server")
+	}
+	leases, err := e.client(cfg)
+	if err != nil {
+		return err
+	}
+	e.lock.renew(leases)
+	return nil
 }
 
 func (e *Election) elector() (*leaderelection.LeaderElector, error) {

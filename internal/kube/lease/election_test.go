@@ -2,9 +2,11 @@ package lease
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -15,7 +17,9 @@ import (
 	"github.com/rs/zerolog"
 	"go.uber.org/goleak"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/rest"
 
+	"github.com/upstreamd/upstreamd/internal/kube/client"
 	"github.com/upstreamd/upstreamd/internal/memapi"
 )
 
@@ -298,6 +302,66 @@ func TestWhatOthersDoToTheLease(t *testing.T) {
 			t.Errorf("elected %d times", a.elected.Load())
 		}
 	})
+}
+
+// Tokens run out while a leader leads.
+func TestCredentialsAreRenewedWhileItRuns(t *testing.T) {
+	inElection(t, func(t *testing.T, join func(string) *voter, server *memapi.Server) {
+		a := join("a")
+		until(t, []*voter{a}, a.Leading)
+		var sent atomic.Value
+		cfg := server.Config()
+		below := cfg.Transport
+		cfg.BearerToken = "new"
+		cfg.Transport = roundTripper(func(r *http.Request) (*http.Response, error) {
+			sent.Store(r.Header.Get("Authorization"))
+			return below.RoundTrip(r)
+		})
+		elsewhere := *cfg
+		elsewhere.Host = "http://elsewhere.example"
+		if err := a.RenewCredentials(&elsewhere); err == nil {
+			t.Error("the Lease of another server was taken")
+		}
+		time.Sleep(renew)
+		if sent.Load() != nil {
+			t.Error("what was refused is used")
+		}
+		if err := a.RenewCredentials(cfg); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(renew)
+		if sent.Load() != "Bearer new" || !a.Leading() || a.elected.Load() != 1 {
+			t.Errorf("sends %v; leads %v, elected %d times", sent.Load(), a.Leading(), a.elected.Load())
+		}
+	})
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// client-go would send the token to wherever a redirect leads.
+func TestRedirectsAreRefused(t *testing.T) {
+	var reached atomic.Int32
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached.Add(1) }))
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, elsewhere.URL+r.URL.Path, http.StatusTemporaryRedirect)
+	}))
+	t.Cleanup(func() {
+		for _, s := range []*httptest.Server{server, elsewhere} {
+			s.CloseClientConnections()
+			s.Close()
+		}
+	})
+	e, err := New(&rest.Config{Host: server.URL, BearerToken: "secret"}, Options{
+		Namespace: "ns", Name: "upstreamd", Identity: "a", Duration: duration, Renew: renew, Retry: pause, Elected: func() {},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Release(t.Context()); !errors.Is(err, client.ErrRedirected) || reached.Load() > 0 {
+		t.Errorf("%v; the other server was asked %d times", err, reached.Load())
+	}
 }
 
 func TestANamespaceThatIsNotThereIsSaid(t *testing.T) {

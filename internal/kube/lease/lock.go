@@ -9,6 +9,7 @@ import (
 
 	"github.com/rs/zerolog"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	coordinationv1 "k8s.io/client-go/kubernetes/typed/coordination/v1"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
 )
 
@@ -24,11 +25,25 @@ type lock struct {
 	log     zerolog.Logger
 
 	mu     sync.Mutex
+	client coordinationv1.LeasesGetter
 	until  time.Time // when the right to write ends
 	ended  bool      // it does not begin again
 	holder string
 	asked  bool
 	err    error // of the last call, if that did not reach the Lease
+}
+
+// Leases is the client that LeaseLock takes for each call.
+func (l *lock) Leases(namespace string) coordinationv1.LeaseInterface {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.client.Leases(namespace)
+}
+
+func (l *lock) renew(c coordinationv1.LeasesGetter) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.client = c
 }
 
 // Get sees who holds the Lease.

@@ -163,8 +163,17 @@ func (c *Client) Host(u ref.Upstream) string {
 	return c.front.host()
 }
 
-// LastHeard is when any byte came last on any answer of the configured server; zero if never.
+// LastHeard is when the configured server last said anything but that it does not know us, or cannot answer; zero if never.
 func (c *Client) LastHeard() time.Time { return c.front.conn.LastHeard() }
+
+// Renew takes the credentials of cfg from the next call on, at every host. Calls under way, open watches among them, stay as they are.
+// What leads to another server or workspace than the configured one is refused.
+func (c *Client) Renew(cfg *rest.Config) error {
+	if err := c.hosts.renew(cfg); err != nil {
+		return fmt.Errorf("upstream: %w", err)
+	}
+	return nil
+}
 
 // Close ends all connections. Watches end with their contexts.
 func (c *Client) Close() { c.hosts.close() }

@@ -25,11 +25,11 @@ func (d door) in(w ref.Workspace) door { return door{d.conn, d.path + "/clusters
 
 // hosts makes one connection, with one HTTP transport, for each server.
 type hosts struct {
-	config  *rest.Config
 	options client.Options
 
-	mu    sync.Mutex
-	conns map[string]*client.Conn // by scheme and host
+	mu     sync.Mutex
+	config *rest.Config
+	conns  map[string]*client.Conn // by scheme and host
 }
 
 func newHosts(cfg *rest.Config, opts client.Options) *hosts {
@@ -37,21 +37,42 @@ func newHosts(cfg *rest.Config, opts client.Options) *hosts {
 }
 
 // door is that of a URL. All of one host share a connection; the configured server's credentials are used for each.
-func (h *hosts) door(at *url.URL) (door, error) {
-	root := at.Scheme + "://" + at.Host
+func (h *hosts) door(u *url.URL) (door, error) {
+	root := u.Scheme + "://" + u.Host
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	conn := h.conns[root]
 	if conn == nil {
-		cfg := rest.CopyConfig(h.config)
-		cfg.Host, cfg.APIPath = root, ""
 		var err error
-		if conn, err = client.New(cfg, h.options); err != nil {
+		if conn, err = client.New(at(root, h.config), h.options); err != nil {
 			return door{}, err
 		}
 		h.conns[root] = conn
 	}
-	return door{conn, at.Path}, nil
+	return door{conn, u.Path}, nil
+}
+
+// renew takes other credentials for all servers, if cfg leads to the configured one as before.
+func (h *hosts) renew(cfg *rest.Config) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !client.SameServer(h.config, cfg) {
+		return errors.New("the kubeconfig leads to another server, or another workspace")
+	}
+	for root, conn := range h.conns {
+		if err := conn.Renew(at(root, cfg)); err != nil {
+			return err
+		}
+	}
+	h.config = rest.CopyConfig(cfg)
+	return nil
+}
+
+// at is a copy of cfg for a server by its scheme and host.
+func at(root string, cfg *rest.Config) *rest.Config {
+	cfg = rest.CopyConfig(cfg)
+	cfg.Host, cfg.APIPath = root, ""
+	return cfg
 }
 
 func (h *hosts) close() {

@@ -430,6 +430,49 @@ func TestPublishedURLs(t *testing.T) {
 	}
 }
 
+func TestRenewTakesCredentialsAtEveryHost(t *testing.T) {
+	heard := map[string]string{} // Authorization by host
+	record := roundTripper(func(r *http.Request) (*http.Response, error) {
+		heard[r.URL.Host] = r.Header.Get("Authorization")
+		return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody}, nil
+	})
+	c := connect(t, &rest.Config{Host: "https://kcp/clusters/root:a", BearerToken: "one", Transport: record}, Options{})
+	asked := func(want string, hosts ...string) {
+		t.Helper()
+		for _, host := range hosts {
+			d, err := c.hosts.published("https://"+host, c.front.conn.Base())
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp, err := d.conn.Do(t.Context(), client.Request{Path: "/"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			client.Drain(resp.Body)
+			if heard[host] != want {
+				t.Errorf("%s is asked with %q, want %q", host, heard[host], want)
+			}
+		}
+	}
+	asked("Bearer one", "kcp", "shard-1")
+	for _, other := range []*rest.Config{
+		{Host: "https://elsewhere/clusters/root:a", BearerToken: "two", Transport: record},
+		{Host: "https://kcp/clusters/root:b", BearerToken: "two", Transport: record},
+		{Host: "https://kcp", BearerToken: "two", Transport: record},
+		{Host: "https://kcp/clusters/root:a", BearerToken: "two", TLSClientConfig: rest.TLSClientConfig{CAData: []byte("another authority")}},
+		{Host: "https://kcp/clusters/root:a", BearerTokenFile: "/is/not/there"},
+	} {
+		if err := c.Renew(other); err == nil {
+			t.Errorf("%+v was taken", other)
+		}
+	}
+	asked("Bearer one", "kcp", "shard-1", "shard-2")
+	if err := c.Renew(&rest.Config{Host: "https://kcp/clusters/root:a", BearerToken: "two", Transport: record}); err != nil {
+		t.Fatal(err)
+	}
+	asked("Bearer two", "kcp", "shard-1", "shard-2", "shard-3")
+}
+
 func TestOneTransportForEachHost(t *testing.T) {
 	h := newHosts(&rest.Config{Host: "https://kcp:6443"}, client.Options{})
 	doors := map[string]door{}
