@@ -48,11 +48,12 @@ type aggregator struct {
 	byKey   map[string]ref.SyncTarget
 	entries map[ref.Upstream]*entry
 	scopes  map[ref.Workspace]*scope
-	parks   map[ref.Workspace]*park               // by workspace or scope
-	learned map[ref.Workspace]map[string]struct{} // paths that the server does not keep as sent
+	parks   map[ref.Workspace]*park                  // by workspace or scope
+	learned map[ref.Workspace]map[string]*time.Timer // paths that the server does not keep as sent, until they are tried again
 	owned   ownership
 	answers answers
 	seq     uint64        // of the latest Write to anything
+	looks   int           // how often what is needed of upstream objects has changed
 	calls   chan struct{} // bounds GET calls under way
 	failing bool
 	cause   ref.SyncTarget // whose news is looked at; empty: no single one's
@@ -82,10 +83,11 @@ type targetState struct {
 // what another one lacks says nothing about it.
 type scope struct {
 	name      ref.Workspace
-	listed    bool // a list was completed
-	described bool // the API server said how it serves the resource there
+	version   string // resourceVersion of the last list
+	listed    bool   // a list was completed
+	described bool   // the API server said how it serves the resource there
 	typed     bool
-	pending   []*ref.Object // a list that waits for the description
+	pending   []*ref.Object // a list that waits for the description, of that version
 }
 
 // park keeps a resource in a workspace from being written for a while: it is not served there, or forbidden.
@@ -121,7 +123,7 @@ func NewAggregator(c AggregatorConfig) actor.Actor {
 		entries: map[ref.Upstream]*entry{},
 		scopes:  map[ref.Workspace]*scope{},
 		parks:   map[ref.Workspace]*park{},
-		learned: map[ref.Workspace]map[string]struct{}{},
+		learned: map[ref.Workspace]map[string]*time.Timer{},
 		owned:   ownership{},
 		calls:   make(chan struct{}, 16),
 	}
@@ -161,6 +163,8 @@ func (a *aggregator) Receive(ctx actor.Context) {
 		a.workOff(ctx)
 	case parkEnded:
 		a.parkEnded(m)
+	case unlearn:
+		a.unlearn(m)
 	case PolicyChanged:
 		a.policyChanged(m)
 	case WriterRestarted:
@@ -217,9 +221,14 @@ func (a *aggregator) end() {
 		a.stop()
 	}
 	for _, e := range a.entries {
-		if e.timer != nil {
-			e.timer.Stop()
-		}
+		a.unpark(e)
+		e.disarm()
+	}
+	for w := range a.parks {
+		a.forgetWorkspace(w)
+	}
+	for w := range a.learned {
+		a.forgetWorkspace(w)
 	}
 }
 
@@ -261,7 +270,9 @@ func (a *aggregator) contributed(m Contributed) {
 			Msg("contribution refused: the SyncTarget is neither bound to the workspace nor is the object placed on it")
 		return
 	}
-	a.considerNews(e, m.Target)
+	if t.listed { // else it counts once it is known what else the SyncTarget says of this object
+		a.considerNews(e, m.Target)
+	}
 }
 
 func (a *aggregator) withdrawn(m Withdrawn) {
@@ -289,9 +300,15 @@ func (a *aggregator) targetListed(ctx actor.Context, m Listed) {
 	if t == nil || m.Epoch < t.fromEpoch {
 		return
 	}
-	among := make(map[ref.Upstream]struct{}, len(m.Keys))
-	for _, u := range m.Keys {
-		among[u] = struct{}{}
+	held := make(map[Held]struct{}, len(m.Held))
+	for _, h := range m.Held {
+		held[h] = struct{}{}
+	}
+	there := func(e *entry) func(ref.Downstream) bool {
+		return func(s ref.Downstream) bool {
+			_, ok := held[Held{s, e.upstream}]
+			return ok
+		}
 	}
 	var gone []*entry
 	known := 0
@@ -301,7 +318,7 @@ func (a *aggregator) targetListed(ctx actor.Context, m Listed) {
 			continue
 		}
 		known++
-		if _, ok := among[e.upstream]; !ok && slices.ContainsFunc(said, func(c contribution) bool { return c.at.Epoch < m.Epoch }) {
+		if slices.ContainsFunc(said, func(c contribution) bool { return c.at.Epoch < m.Epoch && !there(e)(c.source) }) {
 			gone = append(gone, e)
 		}
 	}
@@ -315,18 +332,14 @@ func (a *aggregator) targetListed(ctx actor.Context, m Listed) {
 	first := !t.listed
 	t.doubtful, t.listed = 0, true
 	for _, e := range gone {
-		e.withdrawTarget(m.Target, m.Epoch)
+		e.withdrawUnless(m.Target, m.Epoch, there(e))
 	}
 	a.postponeAll(gone)
-	for _, u := range m.Keys {
-		e := a.entry(u)
-		if len(e.of(m.Target)) == 0 {
-			i, _ := e.find(m.Target, ref.Downstream{})
-			e.contributions = slices.Insert(e.contributions, i, contribution{target: m.Target, awaited: true, at: Position{Epoch: m.Epoch}})
-		}
+	for _, h := range m.Held {
+		a.entry(h.Upstream).await(m.Target, h.Source, m.Epoch)
 	}
-	if first { // for what it does not hold, its absence is news; what it holds says so itself
-		a.considerAll(func(e *entry) bool { return len(e.of(m.Target)) == 0 && a.concerns(t, e) })
+	if first { // what it has said so far counts from now on, and for what it does not hold its absence is news
+		a.considerAll(func(e *entry) bool { return a.concerns(t, e) && !e.awaits(t.Name) })
 	}
 }
 
@@ -423,8 +436,11 @@ func (a *aggregator) concerns(t *targetState, e *entry) bool {
 
 // look reads all upstream objects anew, as something else is needed of them. Until they are here, nothing is decided.
 func (a *aggregator) look() {
+	a.looks++
 	for _, e := range a.entries {
-		e.seen = nil
+		if e.seen != nil {
+			a.goneUpstream(e)
+		}
 	}
 	a.listings = nil
 	a.stop()

@@ -20,6 +20,9 @@ const (
 	getTimeout     = 10 * time.Second
 	refetchAfter   = time.Second // how long the watch has to bring what a conflict speaks of
 	maxConflicts   = 3           // in a row, before the object is read at once
+	minFetchPause  = 200 * time.Millisecond
+	maxFetchPause  = 10 * time.Second
+	learnedFor     = time.Hour // until a field that was not kept is tried again
 	resultPark     = 10 * time.Minute
 	minKindPark    = 10 * time.Second
 	maxKindPark    = 10 * time.Minute
@@ -58,6 +61,7 @@ func (a *aggregator) decide(e *entry, s *scope, now time.Time) {
 	e.reason, e.message, e.suppressed = d.Reason, d.Message, ""
 	a.Metrics.Decisions.WithLabelValues(a.resource, string(d.Reason)).Inc()
 	for _, err := range d.Errors {
+		a.Metrics.RuleFailures.WithLabelValues(a.resource).Inc()
 		a.Log.WithLevel(a.said.level("rule/"+err.Error())).Str("upstream", e.upstream.String()).Err(err).
 			Msg("a field rule failed; the published value stays")
 	}
@@ -173,6 +177,7 @@ func (a *aggregator) write(e *entry, s *scope, d aggregate.Decision, published, 
 		status:   status,
 		desired:  d.Status,
 		want:     a.want,
+		looks:    a.looks,
 		reason:   d.Reason,
 	})
 	e.received = time.Time{}
@@ -302,7 +307,9 @@ func (a *aggregator) acknowledged(e *entry, m *Acknowledged) {
 	if e.seen == nil {
 		return
 	}
-	a.see(e, m.Object)
+	if m.Write.looks == a.looks { // else it lacks what is needed now; the watch brings it whole
+		a.see(e, m.Object)
+	}
 	if m.Object.ResourceVersion == m.Write.Version {
 		t := e.troubled()
 		t.noopPatch, t.noopVersion = statusOf(m.Write.Patch.Body, m.Write.Version), m.Write.Version
@@ -335,14 +342,31 @@ func (a *aggregator) learn(e *entry, m *Acknowledged) {
 		return
 	}
 	for _, path := range patch.Differences(m.Write.status, got, e.scope.typed) {
-		w := e.upstream.Workspace
-		if a.learned[w] == nil {
-			a.learned[w] = map[string]struct{}{}
+		w, key := e.upstream.Workspace, strings.Join(path, "\x00")
+		if _, known := a.learned[w][key]; known {
+			continue
 		}
-		a.learned[w][strings.Join(path, "\x00")] = struct{}{}
+		if a.learned[w] == nil {
+			a.learned[w] = map[string]*time.Timer{}
+		}
+		self, root := a.self, a.root
+		a.learned[w][key] = time.AfterFunc(learnedFor, func() { root.Send(self, unlearn{w, key}) })
 		text := strings.Join(path, ".")
 		a.Log.WithLevel(a.said.level("learned/"+string(w)+"/"+text)).Str("workspace", string(w)).Str("field", "status."+text).
 			Msg("the API server does not keep this field as it was sent; it counts as equal from now on")
+	}
+}
+
+// unlearn has a field tried again that the server did not keep.
+func (a *aggregator) unlearn(m unlearn) {
+	if _, known := a.learned[m.workspace][m.path]; !known {
+		return
+	}
+	delete(a.learned[m.workspace], m.path)
+	for _, e := range a.considerWorkspace(m.workspace) {
+		if e.trouble != nil {
+			e.trouble.noopPatch = "" // it may change something now
+		}
 	}
 }
 
@@ -364,6 +388,9 @@ func (a *aggregator) refused(m Refused) {
 		return
 	}
 	a.hear(e)
+	if m.Write.Seq != e.seq {
+		a.cancelWrite(e) // decided since, and on its way although it is not known what became of this one
+	}
 	e.sending = false
 	e.note(m.Write.Received)
 	switch m.Class {
@@ -377,7 +404,9 @@ func (a *aggregator) refused(m Refused) {
 		a.unparkKind(e)
 		a.fetch(e, refetchAfter)
 	case NotServed, Forbidden:
-		a.park(e.upstream.Workspace, fmt.Sprintf("%s: %v", m.Class, m.Err))
+		if e.seen != nil { // else it, or all its workspace, has gone meanwhile
+			a.park(e.upstream.Workspace, fmt.Sprintf("%s: %v", m.Class, m.Err))
+		}
 		a.consider(e)
 	default: // TooLarge, Invalid
 		a.unparkKind(e)
@@ -395,7 +424,8 @@ func (a *aggregator) conflict(e *entry, m Refused) {
 	switch {
 	case e.seen == nil:
 	case t.conflicts >= maxConflicts:
-		a.fetch(e, jittered(a.Jitter, 200*time.Millisecond))
+		pause := min(minFetchPause<<min(t.conflicts-maxConflicts, 16), maxFetchPause)
+		a.fetch(e, pause/2+jittered(a.Jitter, pause/2))
 	case newer(e.seen.ResourceVersion, m.Write.Version):
 		a.decide(e, e.scope, time.Now())
 	default:
@@ -414,9 +444,9 @@ func (a *aggregator) fetch(e *entry, after time.Duration) {
 	if e.seen != nil {
 		known = e.seen.ResourceVersion
 	}
-	self, root, upstream, resource, want, u, calls := a.self, a.root, a.Upstream, a.Resource, a.want, e.upstream, a.calls
+	self, root, upstream, resource, want, looks, u, calls := a.self, a.root, a.Upstream, a.Resource, a.want, a.looks, e.upstream, a.calls
 	time.AfterFunc(after, func() {
-		m := fetched{upstream: u, known: known}
+		m := fetched{upstream: u, known: known, looks: looks}
 		defer func() {
 			if r := recover(); r != nil {
 				m.err = fmt.Errorf("panic: %v", r)
@@ -448,7 +478,12 @@ func (a *aggregator) fetched(m fetched) {
 		a.Log.WithLevel(a.said.level("get")).Str("upstream", m.upstream.String()).Err(m.err).Msg("reading the upstream object failed; tried again")
 		a.fetch(e, refetchAfter+jittered(a.Jitter, 10*refetchAfter))
 	case e.seen == nil || e.sending:
+	case m.looks != a.looks:
+		a.decide(e, e.scope, time.Now())
 	default:
+		if e.seen.ResourceVersion == m.known && newer(m.known, m.object.ResourceVersion) {
+			e.seen.ResourceVersion = "" // the server was set back, as by a backup: this is what is there, though it looks older
+		}
 		a.see(e, m.object)
 		a.decide(e, e.scope, time.Now())
 	}
@@ -506,21 +541,26 @@ func (a *aggregator) parkedKind(e *entry, now time.Time) (reason string) {
 	return ""
 }
 
-// considerParked decides again what a park keeps from being written, in the order of names: the first is the one that tries.
-func (a *aggregator) considerParked(w ref.Workspace) {
+// considerWorkspace decides again on what is in a workspace or scope, in the order of names: after a park, the first is the one that tries.
+func (a *aggregator) considerWorkspace(w ref.Workspace) []*entry {
 	var waiting []*entry
 	for _, e := range a.entries {
-		if slices.Contains(parkKeys(e), w) {
+		if e.seen != nil && slices.Contains(parkKeys(e), w) {
 			waiting = append(waiting, e)
 		}
 	}
 	a.postponeAll(waiting)
+	return waiting
 }
 
 func (a *aggregator) parkEnded(m parkEnded) {
-	if p := a.parks[m.workspace]; p != nil && !time.Now().Before(p.until) {
-		p.probing = false
-		a.considerParked(m.workspace)
+	p := a.parks[m.workspace]
+	if p == nil || time.Now().Before(p.until) {
+		return
+	}
+	p.probing = false
+	if len(a.considerWorkspace(m.workspace)) == 0 {
+		a.forgetWorkspace(m.workspace) // nothing is left there to be written
 	}
 }
 
@@ -536,15 +576,14 @@ func (a *aggregator) unparkKind(e *entry) {
 		delete(a.parks, key)
 		a.Metrics.Parked.WithLabelValues("kind").Dec()
 		a.Log.Info().Str("workspace", string(key)).Msg("status is written in this workspace again")
-		a.considerParked(key)
+		a.considerWorkspace(key)
 	}
 }
 
 func (a *aggregator) parkResult(e *entry, text, reason string, err error) {
+	a.unpark(e)
+	a.Metrics.Parked.WithLabelValues(reason).Inc()
 	t := e.troubled()
-	if t.parkedReason == "" {
-		a.Metrics.Parked.WithLabelValues(reason).Inc()
-	}
 	t.parkedPatch, t.parkedGeneration, t.parkedReason = text, e.generation, reason
 	t.parkedUntil = time.Now().Add(resultPark)
 	e.suppressed = "Parked: " + reason

@@ -102,3 +102,42 @@ func TestADecisionKnowsTheLastAnswer(t *testing.T) {
 		t.Errorf("answers are kept: %v", a.answers.order)
 	}
 }
+
+// A write whose outcome is not known is answered when the next one is already on its way: that one is taken back too, as what it says
+// may be undone before anybody hears of it again.
+func TestAWriteThatOvertakesARefusalIsTakenBack(t *testing.T) {
+	m, err := metrics.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	policies, err := policy.Builtin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	engine := actor.NewActorSystem(actor.WithLoggerFactory(discard))
+	defer engine.Shutdown()
+	writes := make(chan Write, 2)
+	writer := engine.Root.Spawn(actor.PropsFromFunc(func(ctx actor.Context) {
+		if w, ok := ctx.Message().(Write); ok {
+			writes <- w
+		}
+	}))
+	a := NewAggregator(AggregatorConfig{Resource: ref.Resource{Version: "v1", Resource: "pods"}, Policies: policies, Metrics: m, Writer: writer, Log: zerolog.Nop()}).(*aggregator)
+	a.root, a.self = engine.Root, writer
+	e := a.entry(ref.Upstream{Workspace: "team-a", Namespace: "shop", Name: "web"})
+	e.seen, e.scope = &seen{ResourceVersion: "1", UID: "u"}, &scope{listed: true}
+	a.seq, e.seq, e.sending = 2, 2, true
+	a.refused(Refused{Write: Write{Patch: ref.Patch{Upstream: e.upstream}, Seq: 1, Version: "1"}, Class: OutcomeUnknown})
+	if w := <-writes; w.Patch.Body != nil || w.Seq != 3 || e.seq != 3 || e.sending {
+		t.Errorf("told the writer %+v; seq %d, sending %v", w, e.seq, e.sending)
+	}
+}
+
+// The answer to a read that a watch asked for before it failed is not for the one that took its place.
+func TestAReadOfAWatchThatFailedIsNotCounted(t *testing.T) {
+	w := &watchActor{reads: 1}
+	w.readDone(nil, readDone{of: &watchActor{}})
+	if w.reads != 1 {
+		t.Errorf("%d reads are under way, want 1", w.reads)
+	}
+}

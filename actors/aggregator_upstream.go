@@ -27,7 +27,7 @@ func (a *aggregator) drain(ctx actor.Context, m poked) {
 	case b.list.event.Type == ref.Left:
 		a.endScope(b.list.event.Scope)
 	default:
-		a.upstreamListed(ctx, b.list.event.Scope, b.list.event.Objects)
+		a.upstreamListed(ctx, b.list.event.Scope, b.list.event.Version, b.list.event.Objects)
 	}
 	a.upstreamLeft(b.changes)
 	for _, c := range b.changes {
@@ -59,12 +59,20 @@ func (a *aggregator) upstreamHealth(err error, working bool) {
 
 // upstreamListed takes a whole list. The first of a scope waits until the API server has said how it serves the resource there:
 // whether zero and absent are the same decides whether anything has to be written.
-func (a *aggregator) upstreamListed(ctx actor.Context, name ref.Workspace, objects []*ref.Object) {
+func (a *aggregator) upstreamListed(ctx actor.Context, name ref.Workspace, version string, objects []*ref.Object) {
 	s := a.scopes[name]
 	if s == nil {
 		s = &scope{name: name}
 		a.scopes[name] = s
 	}
+	if newer(s.version, version) { // the server was set back, as by a backup: what was seen is not what is there, though it looks newer
+		for _, e := range a.entries {
+			if e.scope == s {
+				a.goneUpstream(e)
+			}
+		}
+	}
+	s.version = version
 	if !s.described {
 		asked := s.pending != nil
 		s.pending = objects
@@ -91,6 +99,9 @@ type upstreamListing struct {
 
 // continueListing takes a turn's worth of a list. At its end, what the list lacks is gone.
 func (a *aggregator) continueListing(ctx actor.Context) {
+	if len(a.listings) == 0 {
+		return // given up since, or of an actor before this one
+	}
 	l := a.listings[0]
 	n := min(turn, len(l.rest))
 	for _, o := range l.rest[:n] {
@@ -158,7 +169,7 @@ func (a *aggregator) describedScope(ctx actor.Context, m described) {
 	}
 	pending := s.pending
 	s.pending = nil
-	a.upstreamListed(ctx, m.scope, pending)
+	a.upstreamListed(ctx, m.scope, s.version, pending)
 }
 
 func (a *aggregator) upstreamSeen(name ref.Workspace, o *ref.Object) {
@@ -233,6 +244,9 @@ func (a *aggregator) endScope(name ref.Workspace) {
 
 // forgetWorkspace forgets what was found out about writing to a workspace, or scope.
 func (a *aggregator) forgetWorkspace(w ref.Workspace) {
+	for _, again := range a.learned[w] {
+		again.Stop()
+	}
 	delete(a.learned, w)
 	if a.parks[w] != nil {
 		delete(a.parks, w)
@@ -289,6 +303,9 @@ func (a *aggregator) see(e *entry, o *ref.Object) bool {
 	}
 	if e.knows(o) { // a watch brings each write of ours a second time: it is not worth reading
 		return false
+	}
+	if e.seen != nil && e.seen.UID != o.UID { // another object: what was refused for the one before is forgotten with it
+		a.unpark(e)
 	}
 	return e.view(o, a.owned.of(o), time.Now())
 }

@@ -117,42 +117,39 @@ func (e *entry) of(t ref.SyncTarget) []contribution {
 func (e *entry) contribute(m Contributed) bool {
 	i, ok := e.find(m.Target, m.Source)
 	if !ok {
-		e.forgetAwaited(m.Target)
-		i, _ = e.find(m.Target, m.Source)
 		e.contributions = slices.Insert(e.contributions, i, contribution{target: m.Target, source: m.Source})
 	}
 	c := &e.contributions[i]
 	if ok && m.At.Before(c.at) {
 		return false
 	}
-	news := !ok || c.value != m.Contribution || c.refused != m.Refused
+	news := !ok || c.awaited || c.value != m.Contribution || c.refused != m.Refused
 	if c.at.UID != m.At.UID { // another object under the same name
 		c.baseline = 0
 	}
 	if c.baseline == 0 && m.Contribution != nil {
 		c.baseline = m.Contribution.Generation
 	}
-	c.at, c.value, c.refused = m.At, m.Contribution, m.Refused
+	c.at, c.value, c.refused, c.awaited = m.At, m.Contribution, m.Refused, false
 	return news
 }
 
-// forgetAwaited removes the placeholder that a Listed made, if there is one.
-func (e *entry) forgetAwaited(t ref.SyncTarget) bool {
-	i, ok := e.find(t, ref.Downstream{})
-	if !ok || !e.contributions[i].awaited {
-		return false
+// await notes that a listed object is going to say something, unless it has already.
+func (e *entry) await(t ref.SyncTarget, s ref.Downstream, epoch uint64) {
+	if i, ok := e.find(t, s); !ok {
+		e.contributions = slices.Insert(e.contributions, i, contribution{target: t, source: s, awaited: true, at: Position{Epoch: epoch}})
 	}
-	e.contributions = slices.Delete(e.contributions, i, i+1)
-	return true
+}
+
+// awaits reports whether a listed object of a SyncTarget has not answered yet.
+func (e *entry) awaits(t ref.SyncTarget) bool {
+	return slices.ContainsFunc(e.of(t), func(c contribution) bool { return c.awaited })
 }
 
 // withdraw forgets what a downstream object said, unless a newer one has taken its place.
 func (e *entry) withdraw(m Withdrawn) bool {
 	i, ok := e.find(m.Target, m.Source)
-	if !ok { // it was listed, and went before it had answered
-		return e.forgetAwaited(m.Target)
-	}
-	if m.At.Before(e.contributions[i].at) {
+	if !ok || m.At.Before(e.contributions[i].at) {
 		return false
 	}
 	e.contributions = slices.Delete(e.contributions, i, i+1)
@@ -161,9 +158,14 @@ func (e *entry) withdraw(m Withdrawn) bool {
 
 // withdrawTarget forgets what a SyncTarget said before an epoch.
 func (e *entry) withdrawTarget(t ref.SyncTarget, before uint64) bool {
+	return e.withdrawUnless(t, before, func(ref.Downstream) bool { return false })
+}
+
+// withdrawUnless forgets what a SyncTarget's objects said before an epoch, but for those that are still there.
+func (e *entry) withdrawUnless(t ref.SyncTarget, before uint64, there func(ref.Downstream) bool) bool {
 	n := len(e.contributions)
 	e.contributions = slices.DeleteFunc(e.contributions, func(c contribution) bool {
-		return c.target == t && c.at.Epoch < before
+		return c.target == t && c.at.Epoch < before && !there(c.source)
 	})
 	return len(e.contributions) != n
 }
@@ -277,11 +279,9 @@ func (e *entry) sources(
 			s.Since = e.generationSince // nobody knows it: not since it was placed there
 		}
 		switch {
-		case t == nil:
+		case t == nil || !t.listed: // what it says may be a part of what it is about to say
 		case len(said) == 0:
-			if t.listed {
-				s.State = aggregate.Absent
-			}
+			s.State = aggregate.Absent
 		case len(said) > 1:
 			ambiguous = append(ambiguous, name)
 			continue

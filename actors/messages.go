@@ -118,13 +118,19 @@ type Withdrawn struct {
 
 // ---- watch → aggregator
 
-// Listed says which upstream objects a SyncTarget's completed list holds. Each of them answers with Contributed at this epoch;
-// what is not among them is gone.
+// Listed says what a SyncTarget's completed list holds of ours. Each of these objects answers with Contributed at this epoch; what is
+// not among them is gone.
 type Listed struct {
 	Target ref.SyncTarget
 	Epoch  uint64
-	Keys   []ref.Upstream
+	Held   []Held
 	From   *actor.PID // the watch, to be asked for a Relist
+}
+
+// Held is a downstream object, and the upstream object that it stands for.
+type Held struct {
+	Source   ref.Downstream
+	Upstream ref.Upstream
 }
 
 // Relist asks a watch to list again, because so much vanished that it needs a second look.
@@ -204,6 +210,7 @@ type Write struct {
 	status  map[string]any // the patch's status, as a map
 	desired map[string]any // the whole decision
 	want    ref.Want       // what is needed of the answer
+	looks   int            // of the aggregator when it was asked for
 	reason  aggregate.Reason
 	answers *answers // where it is looked for
 }
@@ -259,6 +266,12 @@ type due struct {
 	at       time.Time
 }
 
+// unlearn says that a field which the server did not keep may be tried again: its schema may have changed.
+type unlearn struct {
+	workspace ref.Workspace
+	path      string
+}
+
 // parkEnded says that a resource's pause in a workspace is over.
 type parkEnded struct{ workspace ref.Workspace }
 
@@ -268,6 +281,7 @@ type fetched struct {
 	object   *ref.Object
 	err      error
 	known    string // resourceVersion that was known when it was asked for
+	looks    int    // of the aggregator then
 }
 
 // described answers what the API server says of the resource in a scope.

@@ -51,7 +51,7 @@ type Downstream interface {
 	List(ctx context.Context, r ref.Resource, namespace string, want ref.Want) ([]*ref.Object, error)
 	// Probe asks whether the cluster answers at all.
 	Probe(ctx context.Context) error
-	// LastHeard is when anything came over the connection last; zero: never.
+	// LastHeard is when the server last said anything over the connection but that it does not know us, or cannot answer; zero: never.
 	LastHeard() time.Time
 	// Close ends the connection. No other method is called afterwards.
 	Close()

@@ -59,7 +59,8 @@ type watchActor struct {
 	parked     map[string]struct{}          // Namespaces that objects named before anybody reported them
 	shared     *namespaceTable
 
-	epoch   uint64 // of the newest list
+	epoch   uint64 // of the newest list, or of the newest answer to a Resend
+	lists   int    // that were begun
 	listed  bool   // a list was completed
 	listing *listing
 	objects map[ref.Downstream]*child
@@ -78,9 +79,10 @@ const readTimeout = 30 * time.Second
 
 // readDone answers a read.
 type readDone struct {
+	of      *watchActor // that asked: another has taken its place if it failed meanwhile
 	objects []*ref.Object
 	err     error
-	epoch   uint64 // of the watch when the read began
+	lists   int // of the watch when the read began
 	started time.Time
 }
 
@@ -95,6 +97,7 @@ type child struct {
 type listing struct {
 	rest     []*ref.Object
 	received time.Time
+	resend   bool // the aggregator has lost what it was told until now
 }
 
 // listingContinues goes on with a listing.
@@ -301,6 +304,7 @@ func (w *watchActor) health(ctx actor.Context, err error, working bool) {
 
 func (w *watchActor) beginListing(ctx actor.Context, b batch) {
 	w.epoch = w.Epochs.Add(1)
+	w.lists++
 	w.listing = &listing{rest: b.list.event.Objects, received: b.list.received}
 	w.continueListing(ctx)
 }
@@ -329,23 +333,31 @@ func (w *watchActor) continueListing(ctx actor.Context) {
 			w.drop(ctx, source, c, Position{}, false)
 		}
 	}
-	w.tellListed(ctx)
+	if l.resend {
+		w.resend(ctx)
+	} else {
+		w.tellListed(ctx)
+	}
 	w.over.complete(ctx)
 	w.count()
 	ctx.Send(ctx.Self(), poked{w.inbox})
 }
 
 func (w *watchActor) tellListed(ctx actor.Context) {
-	keys := make([]ref.Upstream, 0, len(w.objects))
-	for _, c := range w.objects {
-		keys = append(keys, c.upstream)
+	held := make([]Held, 0, len(w.objects))
+	for source, c := range w.objects {
+		held = append(held, Held{Source: source, Upstream: c.upstream})
 	}
-	ctx.Send(w.Aggregator, Listed{Target: w.Target, Epoch: w.epoch, Keys: keys, From: ctx.Self()})
+	ctx.Send(w.Aggregator, Listed{Target: w.Target, Epoch: w.epoch, Held: held, From: ctx.Self()})
 }
 
 // resend answers an aggregator that has lost its state, as of a new epoch.
 func (w *watchActor) resend(ctx actor.Context) {
-	if !w.listed || w.listing != nil {
+	if w.listing != nil { // what it was said of so far may have been told to the one before
+		w.listing.resend = true
+		return
+	}
+	if !w.listed {
 		return // the list that is due says it all
 	}
 	w.epoch = w.Epochs.Add(1)
@@ -480,7 +492,7 @@ func (w *watchActor) read(ctx actor.Context, namespace string) {
 	if w.inbox == nil {
 		return
 	}
-	source, resource, want, epoch := w.Source, w.Resource, w.want, w.epoch
+	source, resource, want, lists := w.Source, w.Resource, w.want, w.lists
 	self, root := ctx.Self(), ctx.ActorSystem().Root
 	w.reads++
 	go func() {
@@ -493,18 +505,21 @@ func (w *watchActor) read(ctx actor.Context, namespace string) {
 		defer cancel()
 		now := time.Now()
 		objects, err := source.List(timeout, resource, namespace, want)
-		root.Send(self, readDone{objects: objects, err: err, epoch: epoch, started: now})
+		root.Send(self, readDone{of: w, objects: objects, err: err, lists: lists, started: now})
 	}()
 }
 
 // readDone takes what a read found, unless a list that is newer says it all, or the object was deleted meanwhile.
 func (w *watchActor) readDone(ctx actor.Context, m readDone) {
+	if m.of != w {
+		return
+	}
 	w.reads--
 	switch {
 	case m.err != nil:
 		w.health(ctx, fmt.Errorf("reading a namespace again: %w", m.err), false)
 		w.relist(ctx) // nothing else would bring these objects
-	case m.epoch == w.epoch:
+	case m.lists == w.lists:
 		for _, o := range m.objects {
 			if deleted, ok := w.tombstones[ref.Downstream{Namespace: o.Namespace, Name: o.Name}]; ok && !newer(o.ResourceVersion, deleted) {
 				continue

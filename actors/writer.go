@@ -45,7 +45,7 @@ type writer struct {
 	WriterConfig
 	limiter  *rate.Limiter
 	queue    *patch.Queue[Write]
-	inFlight map[patch.Key]struct{}
+	inFlight map[patch.Key]bool // whether it was taken back meanwhile
 	slots    *patch.Slots
 	workers  int       // goroutines that take from calls
 	calls    chan call // to be made by the workers
@@ -87,7 +87,7 @@ func NewWriter(c WriterConfig) actor.Actor {
 		WriterConfig: c,
 		limiter:      rate.NewLimiter(limit, c.Burst),
 		queue:        patch.NewQueue[Write](),
-		inFlight:     map[patch.Key]struct{}{},
+		inFlight:     map[patch.Key]bool{},
 		slots:        patch.NewSlots(c.Concurrency),
 		calls:        make(chan call, c.Concurrency),
 		hosts:        map[string]*host{},
@@ -130,6 +130,9 @@ func keyOf(m Write) patch.Key {
 
 // put queues the latest decision on an object, or takes back what waits.
 func (w *writer) put(m Write) {
+	if _, under := w.inFlight[keyOf(m)]; under {
+		w.inFlight[keyOf(m)] = m.Patch.Body == nil
+	}
 	if m.Patch.Body == nil {
 		w.queue.Remove(keyOf(m))
 		return
@@ -226,7 +229,7 @@ func (w *writer) wakeIn(ctx actor.Context, d time.Duration) {
 // to what a call needs.
 func (w *writer) send(ctx actor.Context, m Write, now time.Time) {
 	c := call{write: m, host: w.Upstream.Host(m.Patch.Upstream), began: now}
-	w.inFlight[keyOf(m)] = struct{}{}
+	w.inFlight[keyOf(m)] = false
 	w.slots.Begin(c.host, m.Patch.Upstream.Workspace, now)
 	if !m.Received.IsZero() {
 		w.Metrics.Added.Observe(now.Sub(m.Received).Seconds())
@@ -291,6 +294,7 @@ func isObject(o *ref.Object, u ref.Upstream) error {
 // aggregator decides again with the answer in hand.
 func (w *writer) patched(ctx actor.Context, m patched) {
 	key := keyOf(m.write)
+	takenBack := w.inFlight[key]
 	delete(w.inFlight, key)
 	class := Refusal("")
 	if m.err != nil {
@@ -313,7 +317,7 @@ func (w *writer) patched(ctx actor.Context, m patched) {
 		}
 	case Busy, Unauthorized, Unreachable, Fenced:
 		w.pause(m.host, class, m.err)
-		if !w.queue.Has(key) { // the latest stays; it was not written, so its version still holds
+		if !takenBack && !w.queue.Has(key) { // the latest stays; it was not written, so its version still holds
 			w.queue.Put(key, m.write.Lane, m.write.Cause, m.write, time.Now())
 		}
 	default:

@@ -23,6 +23,15 @@ type faulty struct {
 	*workspaces
 	mu                        sync.Mutex
 	watches, hosts, questions int
+	broken                    chan struct{} // closed to end the watches that are open
+}
+
+// breakWatches has the watches that are open return, as none may before it is told to.
+func (f *faulty) breakWatches() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	close(f.broken)
+	f.broken = make(chan struct{})
 }
 
 func (f *faulty) panics(n *int) {
@@ -36,6 +45,18 @@ func (f *faulty) panics(n *int) {
 
 func (f *faulty) Watch(ctx context.Context, r ref.Resource, want ref.Want, emit ref.Emit) {
 	f.panics(&f.watches)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	f.mu.Lock()
+	broken := f.broken
+	f.mu.Unlock()
+	go func() {
+		select {
+		case <-broken:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
 	f.workspaces.Watch(ctx, r, want, emit)
 }
 
@@ -53,7 +74,7 @@ func (f *faulty) HasStatus(ctx context.Context, r ref.Resource, w ref.Workspace)
 func inFaultyWorld(t *testing.T, f *faulty, test func(*world, *faulty)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		f.workspaces = newWorkspaces()
+		f.workspaces, f.broken = newWorkspaces(), make(chan struct{})
 		w := &world{flow: &flow{t: t, upstream: f.workspaces}, targets: three,
 			clusters: map[actors.SyncTarget]*cluster{}, folder: map[actors.SyncTarget]string{}, port: f}
 		for _, name := range three {

@@ -171,7 +171,7 @@ func (w *workspaces) Watch(ctx context.Context, r ref.Resource, want ref.Want, t
 	for u, s := range w.objects {
 		all = append(all, w.object(u, s))
 	}
-	emit(ref.Event{Type: ref.Listed, Scope: "*", Objects: all})
+	emit(ref.Event{Type: ref.Listed, Scope: "*", Version: strconv.Itoa(w.version), Objects: all})
 	w.next++
 	id := w.next
 	w.watchers[id] = watcher{r, emit}

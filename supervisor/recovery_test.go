@@ -1,0 +1,326 @@
+package supervisor_test
+
+import (
+	"fmt"
+	"net/http"
+	"runtime"
+	"slices"
+	"strconv"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/upstreamd/upstreamd/internal/policy"
+	"github.com/upstreamd/upstreamd/internal/ref"
+)
+
+// more are as many further objects as make a list take several turns.
+const more = 300
+
+func numbered(n int) ref.Upstream {
+	return ref.Upstream{Workspace: web.Workspace, Namespace: web.Namespace, Name: fmt.Sprintf("web-%03d", n)}
+}
+
+// An aggregator that fails while a SyncTarget's list is being worked off hears of all that is in it, and not only of what came after.
+func TestAnAggregatorThatFailsDuringAListIsToldAllOfIt(t *testing.T) {
+	f := &faulty{}
+	inFaultyWorld(t, f, func(w *world, _ *faulty) {
+		for n := range more {
+			w.upstream.put(numbered(n), 1, nil)
+			for _, name := range w.targets {
+				w.clusters[name].put(deployments, deployment(w.folder[name], numbered(n).Name, 1))
+			}
+		}
+		w.settle()
+		for range 30 {
+			f.breakWatches()
+			for _, name := range w.targets {
+				w.clusters[name].relist(deployments, nil)
+			}
+			time.Sleep(time.Minute) // it is started again after a pause
+			w.settle()
+			for n := range more {
+				e, err := w.system.Explain(t.Context(), deployments, numbered(n))
+				w.must(err)
+				if e.Reason != "Merged" {
+					t.Fatalf("%s: %s %s", numbered(n), e.Reason, e.Message)
+				}
+			}
+		}
+		if got := testutil.ToFloat64(w.metrics.Restarts.WithLabelValues("aggregator")); got != 30 {
+			t.Errorf("%v aggregator restarts, want 30", got)
+		}
+	})
+}
+
+// Of two that claimed one upstream object, one goes while nobody looks: the other is alone again.
+func TestAClaimantThatWentUnseenIsForgotten(t *testing.T) {
+	inWorld(t, three[:1], everywhere(2), func(w *world) {
+		w.settle()
+		east := w.clusters["east"]
+		east.put(namespaces, ref.Object{Name: "kcp-team-a-default"}) // the prefix style says the same of another Namespace
+		east.put(deployments, deployment("kcp-team-a-default", "web", 3))
+		w.settle()
+		w.wantReady(2)
+		east.relist(deployments, func(all map[ref.Downstream]*ref.Object) {
+			delete(all, ref.Downstream{Namespace: w.folder["east"], Name: "web"})
+		})
+		w.settle()
+		w.wantReady(3)
+	})
+}
+
+// What was refused because two claim it is not taken from the one whose word comes first after a restart.
+func TestAClaimantGainsNothingByARestart(t *testing.T) {
+	inWorld(t, three[:1], everywhere(2), func(w *world) {
+		w.settle()
+		east := w.clusters["east"]
+		east.put(namespaces, ref.Object{Name: "kcp-team-a-default"})
+		east.put(deployments, deployment("kcp-team-a-default", "web", 3))
+		w.settle()
+		before := len(w.upstream.patches())
+		for range 20 {
+			w.stop()
+			w.start()
+			w.settle()
+			w.wantReady(2)
+		}
+		if n := len(w.upstream.patches()) - before; n != 0 {
+			t.Errorf("%d PATCH calls", n)
+		}
+		time.Sleep(2 * time.Minute) // the timers of those that were stopped end in dead letters
+	})
+}
+
+// What is needed of upstream objects may change while they are being listed, and while writes are under way.
+func TestAPolicyMayAskForMoreAtAnyTime(t *testing.T) {
+	documents, err := policy.Parse("factor.yaml", []byte(`
+apiVersion: upstreamd.dev/v1alpha1
+kind: StatusPolicy
+metadata: {name: factor}
+spec:
+  resources: [{group: apps, resource: deployments}]
+  strategy: Merge
+  fields:
+    replicas: Sum
+    readyReplicas: {rule: CEL, expr: 'has(upstream.metadata.labels.factor) ? int(upstream.metadata.labels["factor"]) : 1'}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	builtin, err := policy.Builtin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	factor, err := builtin.With(documents...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	inWorld(t, three[:1], func(w *world) {
+		w.upstream.put(web, 1, map[string]string{"factor": "7"})
+		w.ready("east", 1)
+		for n := range more {
+			w.upstream.put(numbered(n), 1, map[string]string{"factor": strconv.Itoa(n)})
+			w.clusters["east"].put(deployments, deployment(w.folder["east"], numbered(n).Name, 1))
+		}
+	}, func(w *world) {
+		w.settle()
+		for range 300 { // while the list for the one before is worked off
+			w.system.SetPolicies(factor)
+			runtime.Gosched()
+			w.system.SetPolicies(builtin)
+			runtime.Gosched()
+		}
+		w.settle()
+		w.wantReady(1)
+		w.upstream.latency, w.upstream.lag = 200*time.Millisecond, time.Second
+		w.ready("east", 2)
+		time.Sleep(100 * time.Millisecond) // its write is under way, and its answer lacks what the policy needs
+		w.system.SetPolicies(factor)
+		time.Sleep(time.Minute)
+		w.wantReady(7)
+		for n := range more {
+			if got := w.upstream.status(numbered(n))["readyReplicas"]; got != float64(n) {
+				t.Fatalf("%s: readyReplicas is %v", numbered(n), got)
+			}
+		}
+		if got := testutil.ToFloat64(w.metrics.Failures.WithLabelValues("aggregator")); got != 0 {
+			t.Errorf("%v aggregators failed", got)
+		}
+	})
+}
+
+// A write that the server asked to send later is not sent when what it says is no longer true.
+func TestAWriteThatIsTakenBackIsNotSentLater(t *testing.T) {
+	inWorld(t, three[:1], everywhere(1), func(w *world) {
+		w.settle()
+		before := len(w.upstream.patches())
+		w.upstream.latency = 300 * time.Millisecond
+		w.upstream.answer = func(call) error {
+			w.upstream.answer = nil
+			return refusal(http.StatusTooManyRequests, 2)
+		}
+		w.ready("east", 2)
+		time.Sleep(200 * time.Millisecond)
+		w.ready("east", 1) // as it is published; the write is still under way
+		time.Sleep(time.Minute)
+		w.wantReady(1)
+		if n := len(w.upstream.patches()) - before; n != 1 {
+			t.Errorf("%d PATCH calls, want only the one that was refused", n)
+		}
+	})
+}
+
+// A field that the server does not keep is tried again after an hour: its schema may have changed.
+func TestAFieldIsKeptOnceTheServerKnowsIt(t *testing.T) {
+	inWorld(t, three, func(w *world) {
+		everywhere(1)(w)
+		w.upstream.prune = "readyReplicas"
+	}, func(w *world) {
+		w.settle()
+		if got := w.upstream.status(web)["readyReplicas"]; got != nil {
+			t.Fatalf("readyReplicas is %v", got)
+		}
+		before := len(w.upstream.patches())
+		time.Sleep(3 * time.Hour)
+		if n := len(w.upstream.patches()) - before; n < 2 || n > 3 {
+			t.Errorf("%d PATCH calls in three hours", n)
+		}
+		w.upstream.prune = ""
+		time.Sleep(2 * time.Hour)
+		w.wantReady(3)
+	})
+}
+
+// A server that answers each write with an error is not asked without end.
+func TestWritesThatFailAgainAndAgainBackOff(t *testing.T) {
+	for _, code := range []int{http.StatusInternalServerError, http.StatusConflict} {
+		t.Run(http.StatusText(code), func(t *testing.T) {
+			inWorld(t, three, everywhere(1), func(w *world) {
+				w.settle()
+				before := len(w.upstream.patches())
+				w.upstream.answer = func(call) error { return refusal(code, 0) }
+				w.ready("east", 2)
+				time.Sleep(10 * time.Minute)
+				synctest.Wait()
+				if n := len(w.upstream.patches()) - before; n < 30 || n > 150 {
+					t.Errorf("%d PATCH calls in ten minutes", n)
+				}
+				w.upstream.mu.Lock()
+				w.upstream.answer = nil
+				w.upstream.mu.Unlock()
+				time.Sleep(15 * time.Second)
+				synctest.Wait()
+				w.wantReady(4)
+			})
+		})
+	}
+}
+
+// A workspace's storage was set back, as by a backup: objects are there in an earlier state, whose versions look older than those seen.
+func TestAServerThatWasSetBackIsBelieved(t *testing.T) {
+	setBack := func(w *world) *stored {
+		w.upstream.mu.Lock()
+		defer w.upstream.mu.Unlock()
+		s := w.upstream.objects[web]
+		s.version, s.status, w.upstream.version = 1, map[string]any{"readyReplicas": 1.0}, 1
+		return s
+	}
+	t.Run("listed", func(t *testing.T) {
+		inWorld(t, three, func(w *world) {
+			for range 5 {
+				everywhere(1)(w)
+			}
+		}, func(w *world) {
+			w.ready("east", 2)
+			w.settle()
+			s := setBack(w)
+			w.upstream.mu.Lock()
+			w.upstream.tell(ref.Event{Type: ref.Listed, Scope: "*", Version: "1", Objects: []*ref.Object{w.upstream.object(web, s)}})
+			w.upstream.mu.Unlock()
+			w.settle()
+			w.wantReady(4)
+		})
+	})
+	t.Run("read", func(t *testing.T) {
+		inWorld(t, three, everywhere(1), func(w *world) {
+			w.settle()
+			setBack(w)
+			w.ready("east", 2) // refused as a conflict, and read
+			w.settle()
+			w.wantReady(4)
+			if n := len(w.upstream.patches()); n > 6 {
+				t.Errorf("%d PATCH calls", n)
+			}
+		})
+	})
+}
+
+// The gauge of what is parked goes down with what it counts.
+func TestWhatIsParkedNoMoreIsNotCounted(t *testing.T) {
+	parked := func(w *world) float64 {
+		sum := 0.0
+		for _, reason := range []string{"kind", "Invalid", "TooLarge"} {
+			sum += testutil.ToFloat64(w.metrics.Parked.WithLabelValues(reason))
+		}
+		return sum
+	}
+	for name, unpark := range map[string]func(*world){
+		"the object was replaced unseen": func(w *world) {
+			w.upstream.mu.Lock()
+			s := w.upstream.objects[web]
+			w.upstream.version++
+			s.uid, s.version = "another", w.upstream.version
+			w.upstream.tell(ref.Event{Type: ref.Listed, Scope: "*", Objects: []*ref.Object{w.upstream.object(web, s)}})
+			w.upstream.answer = nil
+			w.upstream.mu.Unlock()
+		},
+		"the object has gone":         func(w *world) { w.upstream.remove(web) },
+		"the resource was taken away": func(w *world) { w.must(w.system.RemoveResource(deployments)) },
+	} {
+		for _, code := range []int{http.StatusUnprocessableEntity, http.StatusForbidden} {
+			t.Run(fmt.Sprint(name, " ", code), func(t *testing.T) {
+				inWorld(t, three, everywhere(1), func(w *world) {
+					w.settle()
+					w.upstream.answer = func(call) error { return refusal(code, 0) }
+					w.ready("east", 2)
+					w.settle()
+					if got := parked(w); got != 1 {
+						t.Fatalf("%v parked, want 1", got)
+					}
+					unpark(w)
+					time.Sleep(time.Hour) // a workspace in which nothing is left is forgotten when its pause ends
+					synctest.Wait()
+					if got := parked(w); got != 0 {
+						t.Errorf("%v parked, want none", got)
+					}
+				})
+			})
+		}
+	}
+	t.Run("for another reason", func(t *testing.T) {
+		inWorld(t, three, everywhere(1), func(w *world) {
+			w.settle()
+			codes := []int{http.StatusUnprocessableEntity, http.StatusRequestEntityTooLarge}
+			w.upstream.answer = func(call) error {
+				if len(codes) == 0 {
+					return nil
+				}
+				code := codes[0]
+				codes = slices.Delete(codes, 0, 1)
+				return refusal(code, 0)
+			}
+			w.ready("east", 2)
+			w.settle()
+			w.ready("east", 3)
+			w.settle()
+			for reason, want := range map[string]float64{"Invalid": 0, "TooLarge": 1} {
+				if got := testutil.ToFloat64(w.metrics.Parked.WithLabelValues(reason)); got != want {
+					t.Errorf("%v parked as %s, want %v", got, reason, want)
+				}
+			}
+		})
+	})
+}
