@@ -86,7 +86,7 @@ var mutations = []mutation{
 	},
 	{
 		"what a list lacks is not withdrawn", "actors/aggregator.go",
-		"		e.withdrawTarget(m.Target, m.Epoch)\n", "		_ = e\n",
+		"		e.withdrawUnless(m.Target, m.Epoch, there(e))\n", "		_ = there(e)\n",
 		test("supervisor", "TestWhatARelistLacksIsGone"),
 	},
 	{
@@ -148,5 +148,25 @@ var mutations = []mutation{
 		"objects that begin to change together leave together", "internal/debounce/debounce.go",
 		"			s.latest -= int64(w.cut)\n", "",
 		test("internal/debounce", "TestSpreadObjectsPart"),
+	},
+	{
+		"an aggregator that fails during a list is not told what was in it", "actors/watch.go",
+		"		w.listing.resend = true\n", "",
+		test("supervisor", "TestAnAggregatorThatFailsDuringAListIsToldAllOfIt"),
+	},
+	{
+		"a write that was taken back is sent later", "actors/writer.go",
+		"		if !takenBack && !w.queue.Has(key) {", "		if _ = takenBack; !w.queue.Has(key) {",
+		test("supervisor", "TestAWriteThatIsTakenBackIsNotSentLater"),
+	},
+	{
+		"any answer is a sign of life", "internal/kube/client/transport.go",
+		"	if counts(resp) {", "	if counts(resp) || true {",
+		test("internal/kube/downstream", "TestProbe"),
+	},
+	{
+		"a page of a list is as old as it was asked for", "internal/kube/lean/source.go",
+		"		query.Set(\"resourceVersionMatch\", string(metav1.ResourceVersionMatchNotOlderThan))\n", "		_ = metav1.ResourceVersionMatchNotOlderThan\n",
+		test("internal/kube/lean", "TestWatchSays"),
 	},
 }
