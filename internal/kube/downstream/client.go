@@ -3,6 +3,7 @@ package downstream
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"sync"
@@ -225,8 +226,8 @@ func (c *Client) Kinds(ctx context.Context) ([]discovery.Kind, error) {
 	return discovery.Server{Conn: via.conn}.Kinds(ctx)
 }
 
-// Probe asks the API server whether it is ready. Where that is not allowed (401, 403) or not offered (404), it lists one object of
-// a resource that is watched, or one namespace. nil means that the server is there and works. What it answers counts for LastHeard
+// Probe asks the API server whether it is ready. If it does not say that it is, which may be for a reason that is none of ours, or
+// because that is not allowed or not offered, it lists one object of a resource that is watched, or one namespace. nil means that the server is there and works. What it answers counts for LastHeard
 // if it counts for client.Conn.LastHeard: a server that lets nobody in is as good as away.
 func (c *Client) Probe(ctx context.Context) error {
 	via := c.current()
@@ -236,7 +237,7 @@ func (c *Client) Probe(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	err := get(ctx, via.conn, "/readyz", nil)
-	if !apierrors.IsUnauthorized(err) && !apierrors.IsForbidden(err) && !apierrors.IsNotFound(err) {
+	if answer := apierrors.APIStatus(nil); err == nil || !errors.As(err, &answer) {
 		return err
 	}
 	r := ref.Resource{Version: "v1", Resource: "namespaces"}

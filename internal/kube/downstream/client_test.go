@@ -171,8 +171,12 @@ func TestProbe(t *testing.T) {
 		heard  bool
 		asked  []string
 	}{
-		"ready":         {script: []http.HandlerFunc{ok}, heard: true, asked: []string{"GET /readyz"}},
-		"not ready":     {script: []http.HandlerFunc{kt.JSON(500, "etcd failed")}, fails: true, asked: []string{"GET /readyz"}},
+		"ready":     {script: []http.HandlerFunc{ok}, heard: true, asked: []string{"GET /readyz"}},
+		"not ready": {script: []http.HandlerFunc{kt.JSON(500, "etcd failed")}, fails: true, asked: []string{"GET /readyz", "GET /api/v1/namespaces?limit=1"}},
+		"not ready for somebody else": {
+			script: []http.HandlerFunc{kt.JSON(500, "a hook failed"), ok}, heard: true,
+			asked: []string{"GET /readyz", "GET /api/v1/namespaces?limit=1"},
+		},
 		"forbidden":     {script: []http.HandlerFunc{kt.Status(403, "Forbidden"), ok}, heard: true, asked: []string{"GET /readyz", "GET /api/v1/namespaces?limit=1"}},
 		"unauthorized":  {script: []http.HandlerFunc{kt.Status(401, "Unauthorized"), ok}, heard: true, asked: []string{"GET /readyz", "GET /api/v1/namespaces?limit=1"}},
 		"not offered":   {script: []http.HandlerFunc{kt.JSON(404, ""), ok}, heard: true, asked: []string{"GET /readyz", "GET /api/v1/namespaces?limit=1"}},
@@ -185,9 +189,15 @@ func TestProbe(t *testing.T) {
 			script: []http.HandlerFunc{kt.Status(401, "Unauthorized")}, fails: true,
 			asked: []string{"GET /readyz", "GET /api/v1/namespaces?limit=1"},
 		},
-		"too busy":         {script: []http.HandlerFunc{kt.Status(429, "TooManyRequests")}, fails: true, asked: []string{"GET /readyz"}},
-		"nobody behind it": {script: []http.HandlerFunc{kt.JSON(502, "bad gateway")}, fails: true, asked: []string{"GET /readyz"}},
-		"no answer":        {script: []http.HandlerFunc{func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }}, fails: true, asked: []string{"GET /readyz"}},
+		"too busy": {
+			script: []http.HandlerFunc{kt.Status(429, "TooManyRequests")}, fails: true,
+			asked: []string{"GET /readyz", "GET /api/v1/namespaces?limit=1"},
+		},
+		"nobody behind it": {
+			script: []http.HandlerFunc{kt.JSON(502, "bad gateway")}, fails: true,
+			asked: []string{"GET /readyz", "GET /api/v1/namespaces?limit=1"},
+		},
+		"no answer": {script: []http.HandlerFunc{func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }}, fails: true, asked: []string{"GET /readyz"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
