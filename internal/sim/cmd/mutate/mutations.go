@@ -166,7 +166,8 @@ var mutations = []mutation{
 	},
 	{
 		"a page of a list is as old as it was asked for", "internal/kube/lean/source.go",
-		"		query.Set(\"resourceVersionMatch\", string(metav1.ResourceVersionMatchNotOlderThan))\n", "		_ = metav1.ResourceVersionMatchNotOlderThan\n",
+		"		query.Set(\"resourceVersionMatch\", string(metav1.ResourceVersionMatchNotOlderThan))\n",
+		"		_ = metav1.ResourceVersionMatchNotOlderThan\n",
 		test("internal/kube/lean", "TestWatchSays"),
 	},
 }
