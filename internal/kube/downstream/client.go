@@ -227,8 +227,9 @@ func (c *Client) Kinds(ctx context.Context) ([]discovery.Kind, error) {
 }
 
 // Probe asks the API server whether it is ready. If it does not say that it is, which may be for a reason that is none of ours, or
-// because that is not allowed or not offered, it lists one object of a resource that is watched, or one namespace. nil means that the server is there and works. What it answers counts for LastHeard
-// if it counts for client.Conn.LastHeard: a server that lets nobody in is as good as away.
+// because that is not allowed or not offered, it lists one object of a resource that is watched, or one namespace. nil means that the
+// server is there and works. What it answers counts for LastHeard if it counts for client.Conn.LastHeard: a server that lets nobody in
+// is as good as away.
 func (c *Client) Probe(ctx context.Context) error {
 	via := c.current()
 	if via.conn == nil {
