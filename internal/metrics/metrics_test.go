@@ -77,6 +77,7 @@ func TestEveryFieldIsServedUnderItsName(t *testing.T) {
 		"upstreamd_suppressed_total":          {"resource", "stage"},
 		"upstreamd_coalesced_total":           {"resource", "stage"},
 		"upstreamd_decisions_total":           {"reason", "resource"},
+		"upstreamd_rule_failures_total":       {"resource"},
 		"upstreamd_contested_total":           {"resource"},
 		"upstreamd_sync_target_stale":         {"sync_target"},
 		"upstreamd_sync_target_quarantined":   {"reason", "resource", "sync_target"},
