@@ -102,7 +102,7 @@ bench: bin/upstreamd-bench ## The short set, under 10 minutes: table, JSON and p
 	@$(WITH_SERVERS) cd bench && exec ../bin/upstreamd-bench run --short $(BENCH_FLAGS)
 
 .PHONY: bench-full
-bench-full: bin/upstreamd-bench ## All scenarios, about an hour (ONLY=engine-in,noisy picks some; UPSTREAM=kubeconfig adds one of yours)
+bench-full: bin/upstreamd-bench ## All scenarios, 40 minutes (ONLY=engine-in,noisy picks some; UPSTREAM=kubeconfig adds one of yours)
 	@$(WITH_SERVERS) cd bench && exec ../bin/upstreamd-bench run $(BENCH_FLAGS)
 
 .PHONY: bench-compare
