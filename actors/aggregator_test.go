@@ -17,23 +17,11 @@ import (
 // An object that is to be decided again in bulk, and is decided for another reason before its turn, is decided once: at a start this
 // is the object whose last contribution comes right after the upstream list.
 func TestWhatWasDecidedMeanwhileIsNotDecidedAgain(t *testing.T) {
-	policies, err := policy.Builtin()
-	if err != nil {
-		t.Fatal(err)
-	}
-	m, err := metrics.New(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	engine := actor.NewActorSystem(actor.WithLoggerFactory(discard))
-	defer engine.Shutdown()
-	resource := ref.Resource{Group: "apps", Version: "v1", Resource: "deployments"}
-	a := NewAggregator(AggregatorConfig{Resource: resource, Policies: policies, Metrics: m, Log: zerolog.Nop()}).(*aggregator)
-	a.root, a.self = engine.Root, engine.Root.Spawn(actor.PropsFromFunc(func(actor.Context) {}))
+	a, _ := handled(t, ref.Resource{Group: "apps", Version: "v1", Resource: "deployments"})
 	e := a.entry(ref.Upstream{Workspace: "team-a", Namespace: "shop", Name: "web"})
 	e.seen, e.scope = &seen{ResourceVersion: "1"}, &scope{listed: true}
 	decisions := func() float64 {
-		return testutil.ToFloat64(m.Decisions.WithLabelValues(ref.ResourceString(resource), string(aggregate.ReasonNotPlaced)))
+		return testutil.ToFloat64(a.Metrics.Decisions.WithLabelValues(a.resource, string(aggregate.ReasonNotPlaced)))
 	}
 
 	a.postpone(e)
@@ -49,9 +37,9 @@ func TestWhatWasDecidedMeanwhileIsNotDecidedAgain(t *testing.T) {
 	}
 }
 
-// A decision is made on the last answer of the API server, also when the message that tells of it still waits in a long mailbox: else
-// each of them would be refused as outdated.
-func TestADecisionKnowsTheLastAnswer(t *testing.T) {
+// handled is an aggregator whose methods a test calls itself, and what it sends to the writer.
+func handled(t *testing.T, r ref.Resource) (*aggregator, <-chan *Write) {
+	t.Helper()
 	policies, err := policy.Builtin()
 	if err != nil {
 		t.Fatal(err)
@@ -61,16 +49,22 @@ func TestADecisionKnowsTheLastAnswer(t *testing.T) {
 		t.Fatal(err)
 	}
 	engine := actor.NewActorSystem(actor.WithLoggerFactory(discard))
-	defer engine.Shutdown()
+	t.Cleanup(engine.Shutdown)
 	writes := make(chan *Write, 2)
 	writer := engine.Root.Spawn(actor.PropsFromFunc(func(ctx actor.Context) {
 		if w, ok := ctx.Message().(Write); ok {
 			writes <- &w
 		}
 	}))
-	resource := ref.Resource{Group: "apps", Version: "v1", Resource: "deployments"}
-	a := NewAggregator(AggregatorConfig{Resource: resource, Policies: policies, Metrics: m, Writer: writer, Log: zerolog.Nop()}).(*aggregator)
+	a := NewAggregator(AggregatorConfig{Resource: r, Policies: policies, Metrics: m, Writer: writer, Log: zerolog.Nop()}).(*aggregator)
 	a.root, a.self = engine.Root, writer
+	return a, writes
+}
+
+// A decision is made on the last answer of the API server, also when the message that tells of it still waits in a long mailbox: else
+// each of them would be refused as outdated.
+func TestADecisionKnowsTheLastAnswer(t *testing.T) {
+	a, writes := handled(t, ref.Resource{Group: "apps", Version: "v1", Resource: "deployments"})
 	a.targets["east"] = &targetState{Target: locator.Target{Name: "east", Workspaces: []ref.Workspace{"team-a"}}, listed: true}
 	e := a.entry(ref.Upstream{Workspace: "team-a", Namespace: "shop", Name: "web"})
 	e.seen, e.scope = &seen{ResourceVersion: "1", UID: "u"}, &scope{listed: true}
@@ -106,24 +100,7 @@ func TestADecisionKnowsTheLastAnswer(t *testing.T) {
 // A write whose outcome is not known is answered when the next one is already on its way: that one is taken back too, as what it says
 // may be undone before anybody hears of it again.
 func TestAWriteThatOvertakesARefusalIsTakenBack(t *testing.T) {
-	m, err := metrics.New(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	policies, err := policy.Builtin()
-	if err != nil {
-		t.Fatal(err)
-	}
-	engine := actor.NewActorSystem(actor.WithLoggerFactory(discard))
-	defer engine.Shutdown()
-	writes := make(chan Write, 2)
-	writer := engine.Root.Spawn(actor.PropsFromFunc(func(ctx actor.Context) {
-		if w, ok := ctx.Message().(Write); ok {
-			writes <- w
-		}
-	}))
-	a := NewAggregator(AggregatorConfig{Resource: ref.Resource{Version: "v1", Resource: "pods"}, Policies: policies, Metrics: m, Writer: writer, Log: zerolog.Nop()}).(*aggregator)
-	a.root, a.self = engine.Root, writer
+	a, writes := handled(t, ref.Resource{Version: "v1", Resource: "pods"})
 	e := a.entry(ref.Upstream{Workspace: "team-a", Namespace: "shop", Name: "web"})
 	e.seen, e.scope = &seen{ResourceVersion: "1", UID: "u"}, &scope{listed: true}
 	a.seq, e.seq, e.sending = 2, 2, true

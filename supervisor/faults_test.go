@@ -284,20 +284,24 @@ func TestALyingLocatorIsRefused(t *testing.T) {
 	})
 }
 
+// claimTwice has another object of a cluster claim to be web, with three replicas ready: the prefix style says the same of its Namespace.
+func (w *world) claimTwice(name actors.SyncTarget) {
+	w.clusters[name].put(namespaces, ref.Object{Name: "kcp-team-a-default"})
+	w.clusters[name].put(deployments, deployment("kcp-team-a-default", "web", 3))
+	w.settle()
+}
+
 func TestTwoClaimantsAreBothRefused(t *testing.T) {
 	inWorld(t, []actors.SyncTarget{"east"}, everywhere(2), func(w *world) {
 		w.settle()
-		east := w.clusters["east"]
-		east.put(namespaces, ref.Object{Name: "kcp-team-a-default"}) // the prefix style says the same of another Namespace
-		east.put(deployments, deployment("kcp-team-a-default", "web", 3))
-		w.settle()
+		w.claimTwice("east")
 		w.wantReady(2)
 		explanation, err := w.system.Explain(w.t.Context(), deployments, web)
 		w.must(err)
 		if explanation.Reason != "Ambiguous" {
 			t.Errorf("reason %q, want Ambiguous", explanation.Reason)
 		}
-		east.remove(deployments, w.folder["east"], "web")
+		w.clusters["east"].remove(deployments, w.folder["east"], "web")
 		w.settle()
 		w.wantReady(3)
 	})

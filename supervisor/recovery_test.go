@@ -12,7 +12,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
-	"github.com/upstreamd/upstreamd/internal/policy"
 	"github.com/upstreamd/upstreamd/internal/ref"
 )
 
@@ -59,12 +58,9 @@ func TestAnAggregatorThatFailsDuringAListIsToldAllOfIt(t *testing.T) {
 func TestAClaimantThatWentUnseenIsForgotten(t *testing.T) {
 	inWorld(t, three[:1], everywhere(2), func(w *world) {
 		w.settle()
-		east := w.clusters["east"]
-		east.put(namespaces, ref.Object{Name: "kcp-team-a-default"}) // the prefix style says the same of another Namespace
-		east.put(deployments, deployment("kcp-team-a-default", "web", 3))
-		w.settle()
+		w.claimTwice("east")
 		w.wantReady(2)
-		east.relist(deployments, func(all map[ref.Downstream]*ref.Object) {
+		w.clusters["east"].relist(deployments, func(all map[ref.Downstream]*ref.Object) {
 			delete(all, ref.Downstream{Namespace: w.folder["east"], Name: "web"})
 		})
 		w.settle()
@@ -76,10 +72,7 @@ func TestAClaimantThatWentUnseenIsForgotten(t *testing.T) {
 func TestAClaimantGainsNothingByARestart(t *testing.T) {
 	inWorld(t, three[:1], everywhere(2), func(w *world) {
 		w.settle()
-		east := w.clusters["east"]
-		east.put(namespaces, ref.Object{Name: "kcp-team-a-default"})
-		east.put(deployments, deployment("kcp-team-a-default", "web", 3))
-		w.settle()
+		w.claimTwice("east")
 		before := len(w.upstream.patches())
 		for range 20 {
 			w.stop()
@@ -96,7 +89,7 @@ func TestAClaimantGainsNothingByARestart(t *testing.T) {
 
 // What is needed of upstream objects may change while they are being listed, and while writes are under way.
 func TestAPolicyMayAskForMoreAtAnyTime(t *testing.T) {
-	documents, err := policy.Parse("factor.yaml", []byte(`
+	builtin, factor := withPolicy(t, `
 apiVersion: upstreamd.dev/v1alpha1
 kind: StatusPolicy
 metadata: {name: factor}
@@ -106,18 +99,7 @@ spec:
   fields:
     replicas: Sum
     readyReplicas: {rule: CEL, expr: 'has(upstream.metadata.labels.factor) ? int(upstream.metadata.labels["factor"]) : 1'}
-`))
-	if err != nil {
-		t.Fatal(err)
-	}
-	builtin, err := policy.Builtin()
-	if err != nil {
-		t.Fatal(err)
-	}
-	factor, err := builtin.With(documents...)
-	if err != nil {
-		t.Fatal(err)
-	}
+`)
 	inWorld(t, three[:1], func(w *world) {
 		w.upstream.put(web, 1, map[string]string{"factor": "7"})
 		w.ready("east", 1)

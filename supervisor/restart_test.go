@@ -148,6 +148,22 @@ func TestOnlyWherePlacementLabelsSayCounts(t *testing.T) {
 	})
 }
 
+// withPolicy are the built-in policies, and those with another one.
+func withPolicy(t *testing.T, document string) (builtin, with *policy.Set) {
+	t.Helper()
+	documents, err := policy.Parse("policy.yaml", []byte(document))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if builtin, err = policy.Builtin(); err != nil {
+		t.Fatal(err)
+	}
+	if with, err = builtin.With(documents...); err != nil {
+		t.Fatal(err)
+	}
+	return builtin, with
+}
+
 func TestPoliciesMayChangeWhileItRuns(t *testing.T) {
 	inWorld(t, three, func(w *world) {
 		w.upstream.put(web, 1, nil)
@@ -157,7 +173,7 @@ func TestPoliciesMayChangeWhileItRuns(t *testing.T) {
 	}, func(w *world) {
 		w.settle()
 		w.wantReady(6)
-		documents, err := policy.Parse("most.yaml", []byte(`
+		builtin, set := withPolicy(t, `
 apiVersion: upstreamd.dev/v1alpha1
 kind: StatusPolicy
 metadata: {name: most}
@@ -165,12 +181,7 @@ spec:
   resources: [{group: apps, resource: deployments}]
   strategy: Merge
   fields: {replicas: Max, readyReplicas: Max, observedGeneration: Generation, conditions: Conditions}
-`))
-		w.must(err)
-		builtin, err := policy.Builtin()
-		w.must(err)
-		set, err := builtin.With(documents...)
-		w.must(err)
+`)
 		w.system.SetPolicies(set)
 		w.settle()
 		w.wantReady(3)
@@ -190,7 +201,7 @@ func TestAPolicyMayAskForMoreOfUpstreamObjects(t *testing.T) {
 	}, func(w *world) {
 		w.settle()
 		w.wantReady(3)
-		documents, err := policy.Parse("factor.yaml", []byte(`
+		_, set := withPolicy(t, `
 apiVersion: upstreamd.dev/v1alpha1
 kind: StatusPolicy
 metadata: {name: factor}
@@ -199,12 +210,7 @@ spec:
   strategy: Merge
   fields:
     readyReplicas: {rule: CEL, expr: 'size(targets) * int(upstream.metadata.labels["factor"])'}
-`))
-		w.must(err)
-		builtin, err := policy.Builtin()
-		w.must(err)
-		set, err := builtin.With(documents...)
-		w.must(err)
+`)
 		w.system.SetPolicies(set)
 		w.settle()
 		w.wantReady(21)
