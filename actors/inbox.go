@@ -14,6 +14,7 @@ type inbox struct {
 	poke func(*inbox)
 
 	mu      sync.Mutex
+	scopes  *arrival  // the latest announcement of scopes
 	lists   []arrival // lists and ends of scopes that the actor has not taken yet, at most one per scope
 	changes map[changeKey]arrival
 	order   []changeKey // keys of changes in the order of their first arrival
@@ -53,6 +54,8 @@ func (b *inbox) emit(e ref.Event) {
 		}
 	case ref.Failed:
 		b.failed = e.Err
+	case ref.Scopes:
+		b.scopes = &arrival{e, now}
 	default:
 		for _, o := range e.Objects {
 			b.change(ref.Event{Type: e.Type, Scope: e.Scope, Objects: []*ref.Object{o}}, now)
@@ -94,7 +97,7 @@ func (b *inbox) list(e ref.Event, now time.Time) {
 func (b *inbox) leave(e ref.Event, now time.Time) {
 	b.order = slices.DeleteFunc(b.order, func(k changeKey) bool {
 		c := b.changes[k].event
-		if k.workspace != e.Workspace || c.Scope != e.Scope || c.Type != ref.Left && newer(c.Objects[0].ResourceVersion, e.Version) {
+		if k.workspace != e.Workspace || c.Scope != e.Scope || c.Type != ref.Left && ref.Newer(c.Objects[0].ResourceVersion, e.Version) {
 			return false
 		}
 		delete(b.changes, k)
@@ -120,6 +123,7 @@ func (b *inbox) change(e ref.Event, now time.Time) {
 
 // batch is what an actor takes from its inbox in one turn.
 type batch struct {
+	scopes  *arrival
 	list    *arrival
 	changes []arrival
 	failed  error
@@ -131,8 +135,8 @@ type batch struct {
 func (b *inbox) take(limit int) batch {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	out := batch{failed: b.failed, merged: b.merged}
-	b.failed, b.merged = nil, 0
+	out := batch{failed: b.failed, merged: b.merged, scopes: b.scopes}
+	b.failed, b.merged, b.scopes = nil, 0, nil
 	if len(b.lists) > 0 {
 		first := b.lists[0]
 		out.list = &first

@@ -4,6 +4,8 @@ import (
 	"sync"
 
 	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/upstreamd/upstreamd/internal/reconcile"
 )
 
 // mailbox is an unbounded mailbox that is small when idle, gives its memory back when drained, and yields its worker after a
@@ -15,6 +17,7 @@ type mailbox struct {
 
 	mu        sync.Mutex
 	system    []any
+	prompt    []any // user messages that overtake the others
 	user      []any // from head on
 	head      int
 	scheduled bool
@@ -39,13 +42,27 @@ func (m *mailbox) Start() {}
 func (m *mailbox) UserMessageCount() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return len(m.user) - m.head
+	return len(m.prompt) + len(m.user) - m.head
 }
 
 func (m *mailbox) PostUserMessage(message any) {
 	m.mu.Lock()
-	m.user = append(m.user, message)
+	if isPrompt(message) {
+		m.prompt = append(m.prompt, message)
+	} else {
+		m.user = append(m.user, message)
+	}
 	m.wake(!m.suspended)
+}
+
+// isPrompt reports whether a message overtakes those that wait: the answers to writes. A decision that is made while the answer to the
+// last write of its object waits in a long mailbox would be based on an outdated version, and be refused.
+func isPrompt(message any) bool {
+	switch message.(type) {
+	case reconcile.Acknowledged, reconcile.Refused:
+		return true
+	}
+	return false
 }
 
 func (m *mailbox) PostSystemMessage(message any) {
@@ -128,9 +145,17 @@ func (m *mailbox) next() (message any, system, ok bool) {
 		}
 		return message, true, true
 	}
-	if m.suspended || m.head == len(m.user) {
+	if m.suspended || len(m.prompt) == 0 && m.head == len(m.user) {
 		m.scheduled = false
 		return nil, false, false
+	}
+	if len(m.prompt) > 0 {
+		message = m.prompt[0]
+		m.prompt[0] = nil
+		if m.prompt = m.prompt[1:]; len(m.prompt) == 0 {
+			m.prompt = nil
+		}
+		return message, false, true
 	}
 	message = m.user[m.head]
 	m.user[m.head] = nil

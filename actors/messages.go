@@ -4,39 +4,13 @@ import (
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
-	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/resourceversion"
 
 	"github.com/upstreamd/upstreamd/internal/aggregate"
 	"github.com/upstreamd/upstreamd/internal/locator"
-	"github.com/upstreamd/upstreamd/internal/patch"
 	"github.com/upstreamd/upstreamd/internal/policy"
+	"github.com/upstreamd/upstreamd/internal/reconcile"
 	"github.com/upstreamd/upstreamd/internal/ref"
 )
-
-// Position is a fact's place in time. Epochs grow with every list, over all sources of a process.
-type Position struct {
-	Epoch           uint64
-	UID             types.UID
-	ResourceVersion string
-}
-
-// Before reports whether p is certainly older than q. Versions that cannot be compared are not.
-func (p Position) Before(q Position) bool {
-	if p.Epoch != q.Epoch {
-		return p.Epoch < q.Epoch
-	}
-	return newer(q.ResourceVersion, p.ResourceVersion)
-}
-
-// newer reports whether resourceVersion a is certainly newer than b.
-func newer(a, b string) bool {
-	if a == b {
-		return false
-	}
-	order, err := resourceversion.CompareResourceVersion(a, b)
-	return err == nil && order > 0
-}
 
 // ---- target → watch
 
@@ -80,7 +54,7 @@ type Observed struct {
 type Deleted struct {
 	Source   ref.Downstream
 	Upstream ref.Upstream
-	At       Position
+	At       ref.Position
 	Withdraw bool
 }
 
@@ -95,45 +69,19 @@ type flush struct{ arming uint32 }
 // objectRestarted asks for the object to be read again: its actor lost its state.
 type objectRestarted struct{ source ref.Downstream }
 
-// ---- object → aggregator
+// ---- object → bucket
 
-// Contributed is the status that one SyncTarget's object adds to an upstream object.
-type Contributed struct {
-	Target       ref.SyncTarget
-	Source       ref.Downstream
-	Upstream     ref.Upstream
-	At           Position
-	Contribution *aggregate.Contribution // nil: the object has no status, or one that was refused (Refused says why)
-	Refused      string
-	Received     time.Time // of the oldest event that is in it and was not sent before
-}
-
-// Withdrawn says that a downstream object is gone, or no longer belongs to the upstream object.
-type Withdrawn struct {
-	Target   ref.SyncTarget
-	Source   ref.Downstream
-	Upstream ref.Upstream
-	At       Position
-}
+// Reports go to the bucket of their upstream object as reconcile.Reported and reconcile.Withdrew.
 
 // ---- watch → aggregator
 
-// Listed says what a SyncTarget's completed list holds of ours. Each of these objects answers with Contributed at this epoch; what is
-// not among them is gone.
+// Listed carries a part of a SyncTarget's complete list.
 type Listed struct {
-	Target ref.SyncTarget
-	Epoch  uint64
-	Held   []Held
-	From   *actor.PID // the watch, to be asked for a Relist
+	reconcile.CopiesListed
+	From *actor.PID // the watch, for a Relist
 }
 
-// Held is a downstream object, and the upstream object that it stands for.
-type Held struct {
-	Source   ref.Downstream
-	Upstream ref.Upstream
-}
-
-// Relist asks a watch to list again, because so much vanished that it needs a second look.
+// Relist asks a watch to list again, because so much vanished that a second list has to confirm it.
 type Relist struct{}
 
 // ---- watch, namespaces → target
@@ -145,74 +93,65 @@ type Quarantined struct {
 	Over     *ref.OverLimit
 }
 
-// ---- target, root → aggregator
+// ---- target, root → aggregator → buckets
 
-// TargetAdded says that a SyncTarget may contribute, from an epoch on.
-type TargetAdded struct {
-	Target     locator.Target
-	Scheduling Scheduling
-	FromEpoch  uint64
-}
-
-// TargetChanged says that something else is known of a SyncTarget that is there, such as the workspaces that it is bound to.
-type TargetChanged struct {
-	Target     locator.Target
-	Scheduling Scheduling
-}
-
-// Scheduling is what the SyncTarget object says of new and present workloads.
-type Scheduling struct {
-	Unschedulable bool // it takes no new ones: it is chosen as a primary only where no other can be
-	Evicted       bool // it is to hold none any more: it counts as one on which nothing is placed
-}
-
-// TargetHealth says whether what is known of a SyncTarget is up to date: it was heard of within the grace period, and keeps to its limits.
-type TargetHealth struct {
-	Target ref.SyncTarget
-	Stale  bool
-	Since  time.Time // when it was heard of last, if it is stale
-	Over   ref.Limit // the limit that it went over, if it is stale for that; else empty
-}
-
-// TargetRemoved withdraws all that a SyncTarget contributed.
-type TargetRemoved struct{ Target ref.SyncTarget }
+// Facts about SyncTargets are reconcile.SyncTargetAdded, SyncTargetChanged, SyncTargetRemoved and FreshnessChanged; that the writer lost
+// its queue is reconcile.WriterRestarted.
 
 // PolicyChanged replaces the policies; every object is decided again.
 type PolicyChanged struct{ Policies *policy.Set }
 
-// WriterRestarted says that what waited in the writer is lost.
-type WriterRestarted struct{}
-
-// Flush asks an aggregator to decide at once what waits for its quiet window, and to answer with Flushed: the daemon is stopping.
+// Flush asks for decisions at once where a quiet window is open, and for Flushed: the process is stopping.
 type Flush struct{}
 
 // Flushed answers Flush.
 type Flushed struct{}
+
+// ---- aggregator → parent
+
+// AggregatorStarted tells the parent that an aggregator, or one of its buckets, is new and knows nothing.
+type AggregatorStarted struct{ Resource ref.Resource }
+
+// UpstreamReady tells the parent that all scopes of the resource were listed upstream.
+type UpstreamReady struct{ Resource ref.Resource }
+
+// ---- aggregator ↔ buckets
+
+// The aggregator routes upstream facts to its buckets as reconcile events.
+
+// bucketStarted tells the aggregator that a bucket is new and knows nothing.
+type bucketStarted struct{}
+
+// scopeReady tells the aggregator that a bucket decides on the objects of a scope.
+type scopeReady struct{ scope ref.Workspace }
+
+// tallied tells the aggregator how many copies of a SyncTarget a list lacks in one bucket.
+type tallied struct{ reconcile.Tallied }
 
 // ---- root → target → watch
 
 // Resend asks for everything to be sent again: the aggregator of Resource is new.
 type Resend struct{ Resource ref.Resource }
 
-// ---- aggregator → writer
+// ---- bucket → writer
 
-// Write asks for the latest decision on an object to be written. It replaces one that waits. A nil Body takes back what waits.
+// Write asks for the latest decision on an object to be written. It replaces one that waits.
 type Write struct {
-	Patch    ref.Patch
-	Seq      uint64
-	Version  string // the resourceVersion it was decided on
-	Lane     patch.Lane
-	Cause    ref.SyncTarget // whose news it is; empty: no single one's
-	Received time.Time      // of the oldest event in it; zero: no event caused it
+	reconcile.Write
+	Resource ref.Resource
 	From     *actor.PID
+}
 
-	// For the aggregator, when the answer comes.
-	status  map[string]any // the patch's status, as a map
-	desired map[string]any // the whole decision
-	want    ref.Want       // what is needed of the answer
-	looks   int            // of the aggregator when it was asked for
-	reason  aggregate.Reason
-	answers *answers // where it is looked for
+// Cancel takes back a Write that waits.
+type Cancel struct {
+	reconcile.Cancel
+	Resource ref.Resource
+}
+
+// Incarnation tells the writer that a bucket is new, or (number 0) gone: queued writes of its predecessors are no longer due.
+type Incarnation struct {
+	From   *actor.PID
+	Number uint64
 }
 
 // ---- writer's workers → writer
@@ -232,20 +171,9 @@ type call struct {
 	began time.Time
 }
 
-// ---- writer → aggregator
+// ---- writer → bucket
 
-// Acknowledged says that a write took place, and how the server then holds the object.
-type Acknowledged struct {
-	Write  Write
-	Object *ref.Object
-}
-
-// Refused says that a write did not take place, or that nobody knows.
-type Refused struct {
-	Write Write
-	Class Refusal
-	Err   error
-}
+// Answers are reconcile.Acknowledged and reconcile.Refused. They overtake the other messages in a bucket's mailbox.
 
 // ---- root → writer
 
@@ -258,63 +186,10 @@ type Drain struct{}
 // Drained answers Drain.
 type Drained struct{}
 
-// ---- aggregator and its goroutines → itself
+// ---- any → aggregator → bucket
 
-// due says that an object's quiet window, park or grace has ended.
-type due struct {
-	upstream ref.Upstream
-	at       time.Time
-}
-
-// unlearn says that a field which the server did not keep may be tried again: its schema may have changed.
-type unlearn struct {
-	workspace ref.Workspace
-	path      string
-}
-
-// parkEnded says that a resource's pause in a workspace is over.
-type parkEnded struct{ workspace ref.Workspace }
-
-// fetched answers a GET.
-type fetched struct {
-	upstream ref.Upstream
-	object   *ref.Object
-	err      error
-	known    string // resourceVersion that was known when it was asked for
-	looks    int    // of the aggregator then
-}
-
-// described answers what the API server says of the resource in a scope.
-type described struct {
-	scope     ref.Workspace
-	typed     bool
-	hasStatus bool
-	err       error
-}
-
-// backlog goes on with objects that have to be decided again in bulk.
-type backlog struct{}
-
-// overdue says that a SyncTarget's deadline for its first list has passed.
-type overdue struct {
-	target ref.SyncTarget
-	epoch  uint64
-}
-
-// ---- anybody → aggregator
-
-// Explain asks for what is known of an object and its last decision; the answer is an Explanation.
+// Explain asks for the facts about an object and its last decision; the answer is a reconcile.Explanation.
 type Explain struct{ Upstream ref.Upstream }
-
-// Explanation answers Explain.
-type Explanation struct {
-	Known      bool
-	Reason     aggregate.Reason
-	Message    string
-	Input      aggregate.Input
-	Status     map[string]any
-	Suppressed string // why a due patch is not sent now: "", "Parked: …", "Contested: …"
-}
 
 // ---- events for subscribers, on the actor system's event stream
 

@@ -30,7 +30,7 @@ type namespacesActor struct {
 	stop      context.CancelFunc
 	locations map[string]*locator.Location // nil until listed
 	waiting   []*actor.PID                 // who asked before
-	failing   bool
+	failing   failing
 	over      quarantine
 }
 
@@ -98,14 +98,11 @@ func (n *namespacesActor) drain(ctx actor.Context, m poked) {
 	if b.failed != nil {
 		n.Metrics.WatchErrors.WithLabelValues(string(n.Target), ref.ResourceString(namespaceResource)).Inc()
 		if !n.over.failed(ctx, b.failed) {
-			if !n.failing {
-				n.Log.Warn().Err(b.failed).Msg("list or watch of namespaces failed; it is tried again")
-			}
-			n.failing = true
+			n.failing.observe(n.Log, b.failed, false, "list or watch of namespaces")
 		}
 	}
 	if b.list != nil {
-		n.failing = false
+		n.failing.observe(n.Log, nil, true, "list or watch of namespaces")
 		n.listed(ctx, b.list.event.Objects)
 		if b.failed == nil {
 			n.over.complete(ctx)

@@ -16,6 +16,7 @@ import (
 	"github.com/upstreamd/upstreamd/internal/debounce"
 	"github.com/upstreamd/upstreamd/internal/locator"
 	"github.com/upstreamd/upstreamd/internal/policy"
+	"github.com/upstreamd/upstreamd/internal/reconcile"
 	"github.com/upstreamd/upstreamd/internal/ref"
 	"github.com/upstreamd/upstreamd/internal/status"
 	"github.com/upstreamd/upstreamd/internal/transform"
@@ -24,7 +25,7 @@ import (
 // objectConfig is what all object actors of one watch share.
 type objectConfig struct {
 	target     ref.SyncTarget
-	aggregator *actor.PID
+	buckets    Buckets
 	rules      atomic.Pointer[rules]
 	window     debounce.Window
 	share      *rate.Limiter // of the changes that are passed on at once
@@ -50,7 +51,7 @@ type objectActor struct {
 	source   ref.Downstream
 	upstream ref.Upstream
 
-	at           Position
+	at           ref.Position
 	rules        *rules // by which contribution was made
 	digest       uint64 // of what contribution was made from
 	contribution *aggregate.Contribution
@@ -83,7 +84,7 @@ func (o *objectActor) Receive(ctx actor.Context) {
 
 // observed takes the latest state. What changes nothing goes no further; what does goes at once if it comes alone.
 func (o *objectActor) observed(ctx actor.Context, m Observed) {
-	at := Position{Epoch: m.Epoch, UID: m.Object.UID, ResourceVersion: m.Object.ResourceVersion}
+	at := ref.Position{Epoch: m.Epoch, UID: m.Object.UID, ResourceVersion: m.Object.ResourceVersion}
 	if at.Before(o.at) {
 		return
 	}
@@ -187,7 +188,7 @@ func (o *objectActor) extract(r *rules, obj *ref.Object) (parsed map[string]any,
 func (o *objectActor) send(ctx actor.Context, now time.Time) {
 	o.disarm()
 	o.window.Fired(now)
-	ctx.Send(o.config.aggregator, Contributed{
+	ctx.Send(o.config.buckets.Of(o.upstream), reconcile.Reported{
 		Target:       o.config.target,
 		Source:       o.source,
 		Upstream:     o.upstream,
@@ -218,7 +219,7 @@ func (o *objectActor) resend(ctx actor.Context, m resend) {
 
 func (o *objectActor) deleted(ctx actor.Context, m Deleted) {
 	if m.Withdraw {
-		ctx.Send(o.config.aggregator, Withdrawn{Target: o.config.target, Source: m.Source, Upstream: m.Upstream, At: m.At})
+		ctx.Send(o.config.buckets.Of(m.Upstream), reconcile.Withdrew{Target: o.config.target, Source: m.Source, Upstream: m.Upstream, At: m.At})
 	}
 	ctx.Stop(ctx.Self())
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/upstreamd/upstreamd/internal/locator"
 	"github.com/upstreamd/upstreamd/internal/metrics"
 	"github.com/upstreamd/upstreamd/internal/policy"
+	"github.com/upstreamd/upstreamd/internal/reconcile"
 	"github.com/upstreamd/upstreamd/internal/ref"
 	"github.com/upstreamd/upstreamd/internal/status"
 )
@@ -29,6 +30,7 @@ type WatchConfig struct {
 	Source     Downstream
 	Resolver   *locator.Resolver
 	Aggregator *actor.PID
+	Buckets    int // of the aggregator
 	Policies   *policy.Set
 	Extractor  status.Extractor // nil: by policy
 	Limits     status.Limits
@@ -49,14 +51,14 @@ type watchActor struct {
 	want    ref.Want
 	said    *once
 	events  map[ref.EventType]prometheus.Counter
-	failing bool
+	failing failing
 	over    quarantine
 	ended   bool // stopping or restarting
 
 	inbox      *inbox
 	stop       context.CancelFunc
 	namespaces map[string]*locator.Location // nil until the parent has told
-	parked     map[string]struct{}          // Namespaces that objects named before anybody reported them
+	parked     parkedNames                  // Namespaces that objects named before they were reported
 	shared     *namespaceTable
 
 	epoch   uint64 // of the newest list, or of the newest answer to a Resend
@@ -66,31 +68,18 @@ type watchActor struct {
 	objects map[ref.Downstream]*child
 	counted int // how many of them the gauge knows
 
-	reads      int                       // reads of single Namespaces under way
-	tombstones map[ref.Downstream]string // resourceVersions of objects deleted during them
+	reads namespaceReads
 }
 
 // promptly is how many changes a second of one SyncTarget in one kind are passed on at once because they come alone. Those beyond begin a
 // burst: a thousand objects that begin to change together would be a thousand writes before anybody else's.
 const promptly = 1000
 
-// readTimeout bounds the read of one Namespace.
-const readTimeout = 30 * time.Second
-
-// readDone answers a read.
-type readDone struct {
-	of      *watchActor // that asked: another has taken its place if it failed meanwhile
-	objects []*ref.Object
-	err     error
-	lists   int // of the watch when the read began
-	started time.Time
-}
-
 // child is a downstream object that has an actor.
 type child struct {
 	pid      *actor.PID
 	upstream ref.Upstream
-	at       Position
+	at       ref.Position
 }
 
 // listing is a list that is being worked off in turns.
@@ -112,7 +101,6 @@ func NewWatch(c WatchConfig) actor.Actor {
 		over:        newQuarantine(c.Target, c.Resource, c.Metrics, c.Log),
 		said:        newOnce(),
 		shared:      &namespaceTable{},
-		parked:      map[string]struct{}{},
 		objects:     map[ref.Downstream]*child{},
 		events: map[ref.EventType]prometheus.Counter{
 			ref.Listed:  c.Metrics.Events.WithLabelValues(string(c.Target), "listed"),
@@ -122,7 +110,7 @@ func NewWatch(c WatchConfig) actor.Actor {
 	}
 	w.object = &objectConfig{
 		target:     c.Target,
-		aggregator: c.Aggregator,
+		buckets:    BucketsOf(c.Aggregator, c.Buckets),
 		window:     c.Window,
 		share:      rate.NewLimiter(promptly, promptly/4),
 		namespaces: w.shared,
@@ -184,6 +172,8 @@ func (w *watchActor) Receive(ctx actor.Context) {
 		w.read(ctx, m.source.Namespace)
 	case readDone:
 		w.readDone(ctx, m)
+	case readAgain:
+		w.readNext(ctx)
 	case crashed:
 		panic(fmt.Errorf("watching %s: %v", ref.ResourceString(w.Resource), m.reason))
 	case *actor.Restarting, *actor.Stopping:
@@ -242,6 +232,7 @@ func (w *watchActor) end() {
 	}
 	w.ended = true
 	w.over.forget()
+	w.reads.stop()
 	clear(w.objects)
 	w.count()
 }
@@ -292,19 +283,15 @@ func (w *watchActor) health(ctx actor.Context, err error, working bool) {
 		if w.over.failed(ctx, err) {
 			return
 		}
-		if !w.failing {
-			w.Log.Warn().Err(err).Msg("list or watch failed; it is tried again, the last known state stays")
-		}
-		w.failing = true
-	} else if working && w.failing {
-		w.failing = false
-		w.Log.Info().Msg("list or watch works again")
 	}
+	w.failing.observe(w.Log, err, working, "list or watch")
 }
 
 func (w *watchActor) beginListing(ctx actor.Context, b batch) {
 	w.epoch = w.Epochs.Add(1)
 	w.lists++
+	w.parked = parkedNames{} // the list names them again
+	w.reads.supersede()
 	w.listing = &listing{rest: b.list.event.Objects, received: b.list.received}
 	w.continueListing(ctx)
 }
@@ -321,6 +308,9 @@ func (w *watchActor) continueListing(ctx actor.Context) {
 		w.events[ref.Listed].Inc()
 		w.present(ctx, o, l.received, true)
 	}
+	if !l.resend {
+		w.reportListed(ctx, l.rest[:n], false)
+	}
 	l.rest = l.rest[n:]
 	if len(l.rest) > 0 {
 		ctx.Send(ctx.Self(), listingContinues{})
@@ -330,48 +320,63 @@ func (w *watchActor) continueListing(ctx actor.Context) {
 	w.listed = true
 	for source, c := range w.objects {
 		if c.at.Epoch < w.epoch {
-			w.drop(ctx, source, c, Position{}, false)
+			w.drop(ctx, source, c, ref.Position{}, false)
 		}
 	}
 	if l.resend {
 		w.resend(ctx)
 	} else {
-		w.tellListed(ctx)
+		w.reportListed(ctx, nil, true)
 	}
 	w.over.complete(ctx)
 	w.count()
 	ctx.Send(ctx.Self(), poked{w.inbox})
 }
 
-func (w *watchActor) tellListed(ctx actor.Context) {
-	held := make([]Held, 0, len(w.objects))
-	for source, c := range w.objects {
-		held = append(held, Held{Source: source, Upstream: c.upstream})
+// reportListed tells the aggregator which of the objects of a part of the list are ours.
+func (w *watchActor) reportListed(ctx actor.Context, part []*ref.Object, last bool) {
+	copies := make([]reconcile.Copy, 0, len(part))
+	for _, o := range part {
+		source := ref.Downstream{Namespace: o.Namespace, Name: o.Name}
+		if c := w.objects[source]; c != nil {
+			copies = append(copies, reconcile.Copy{Source: source, Upstream: c.upstream})
+		}
 	}
-	ctx.Send(w.Aggregator, Listed{Target: w.Target, Epoch: w.epoch, Held: held, From: ctx.Self()})
+	if len(copies) > 0 || last {
+		w.sendListed(ctx, copies, last)
+	}
+}
+
+func (w *watchActor) sendListed(ctx actor.Context, copies []reconcile.Copy, last bool) {
+	ctx.Send(w.Aggregator, Listed{reconcile.CopiesListed{Target: w.Target, Epoch: w.epoch, Copies: copies, Last: last}, ctx.Self()})
 }
 
 // resend answers an aggregator that has lost its state, as of a new epoch.
 func (w *watchActor) resend(ctx actor.Context) {
-	if w.listing != nil { // what it was said of so far may have been told to the one before
+	if w.listing != nil { // the aggregator before it may have received the parts so far
 		w.listing.resend = true
 		return
 	}
 	if !w.listed {
-		return // the list that is due says it all
+		return // the list that is due brings everything
 	}
 	w.epoch = w.Epochs.Add(1)
-	for _, c := range w.objects {
+	copies := make([]reconcile.Copy, 0, turn)
+	for source, c := range w.objects {
 		c.at.Epoch = w.epoch
 		ctx.Send(c.pid, resend{w.epoch})
+		if copies = append(copies, reconcile.Copy{Source: source, Upstream: c.upstream}); len(copies) == turn {
+			w.sendListed(ctx, copies, false)
+			copies = make([]reconcile.Copy, 0, turn)
+		}
 	}
-	w.tellListed(ctx)
+	w.sendListed(ctx, copies, true)
 }
 
 // present handles an object that is there: whose is it, and does it have an actor.
 func (w *watchActor) present(ctx actor.Context, o *ref.Object, received time.Time, listed bool) {
 	source := ref.Downstream{Namespace: o.Namespace, Name: o.Name}
-	at := Position{Epoch: w.epoch, UID: o.UID, ResourceVersion: o.ResourceVersion}
+	at := ref.Position{Epoch: w.epoch, UID: o.UID, ResourceVersion: o.ResourceVersion}
 	known := w.objects[source]
 	if known != nil && at.Before(known.at) {
 		return // a read of a Namespace that lost the race with the watch
@@ -424,9 +429,9 @@ func (w *watchActor) locate(o *ref.Object) (ref.Upstream, error) {
 }
 
 // notOurs handles an object that belongs nowhere, belongs elsewhere, or whose Namespace nobody has reported yet.
-func (w *watchActor) notOurs(ctx actor.Context, source ref.Downstream, known *child, at Position, err error) {
+func (w *watchActor) notOurs(ctx actor.Context, source ref.Downstream, known *child, at ref.Position, err error) {
 	if errors.Is(err, locator.ErrUnknownNamespace) {
-		w.parked[source.Namespace] = struct{}{}
+		w.parked.add(source.Namespace)
 		if known != nil { // its Namespace is going; the object's own DELETE follows
 			known.at.Epoch = at.Epoch
 		}
@@ -435,34 +440,29 @@ func (w *watchActor) notOurs(ctx actor.Context, source ref.Downstream, known *ch
 	if known != nil {
 		w.drop(ctx, source, known, at, true)
 	}
-	if lie := (*locator.IdentityError)(nil); errors.As(err, &lie) {
+	if failed := (*locator.IdentityError)(nil); errors.As(err, &failed) {
 		w.Metrics.Rejected.WithLabelValues("identity").Inc()
-		w.Log.WithLevel(w.said.level("identity/"+lie.Reason)).Str("object", source.String()).Str("reason", lie.Reason).
-			Err(err).Msg("object refused: it claims to be what it is not")
+		w.Log.WithLevel(w.said.level("identity/"+failed.Reason)).Str("object", source.String()).Str("reason", failed.Reason).
+			Err(err).Msg("object refused: identity check failed")
 	}
 }
 
 // gone handles a DELETE event.
 func (w *watchActor) gone(ctx actor.Context, o *ref.Object) {
 	source := ref.Downstream{Namespace: o.Namespace, Name: o.Name}
-	if w.reads > 0 {
-		if w.tombstones == nil {
-			w.tombstones = map[ref.Downstream]string{}
-		}
-		w.tombstones[source] = o.ResourceVersion
-	}
+	w.reads.deleted(source, o.ResourceVersion)
 	known := w.objects[source]
 	if known == nil {
 		return
 	}
-	at := Position{Epoch: w.epoch, UID: o.UID, ResourceVersion: o.ResourceVersion}
+	at := ref.Position{Epoch: w.epoch, UID: o.UID, ResourceVersion: o.ResourceVersion}
 	if at.Before(known.at) {
 		return
 	}
 	w.drop(ctx, source, known, at, true)
 }
 
-func (w *watchActor) drop(ctx actor.Context, source ref.Downstream, c *child, at Position, withdraw bool) {
+func (w *watchActor) drop(ctx actor.Context, source ref.Downstream, c *child, at ref.Position, withdraw bool) {
 	delete(w.objects, source)
 	ctx.Send(c.pid, Deleted{Source: source, Upstream: c.upstream, At: at, Withdraw: withdraw})
 }
@@ -476,60 +476,14 @@ func (w *watchActor) namespaceChanged(ctx actor.Context, m NamespaceChanged) {
 	if m.Location == nil {
 		delete(w.namespaces, m.Name)
 		w.shared.put(m.Name, nil)
+		w.parked.take(m.Name)
+		w.reads.forget(m.Name)
 		return
 	}
 	w.namespaces[m.Name] = m.Location
 	w.shared.put(m.Name, m.Location)
-	_, parked := w.parked[m.Name]
-	delete(w.parked, m.Name)
-	if parked && !w.Resolver.Foreign(*m.Location) || known && !before.Equal(*m.Location) {
+	if parked := w.parked.take(m.Name); parked && !w.Resolver.Foreign(*m.Location) || known && !before.Equal(*m.Location) {
 		w.read(ctx, m.Name)
-	}
-}
-
-// read lists one Namespace ("": cluster-scoped objects) aside from the watch.
-func (w *watchActor) read(ctx actor.Context, namespace string) {
-	if w.inbox == nil {
-		return
-	}
-	source, resource, want, lists := w.Source, w.Resource, w.want, w.lists
-	self, root := ctx.Self(), ctx.ActorSystem().Root
-	w.reads++
-	go func() {
-		defer func() {
-			if r := recover(); r != nil {
-				root.Send(self, crashed{r})
-			}
-		}()
-		timeout, cancel := context.WithTimeout(context.Background(), readTimeout)
-		defer cancel()
-		now := time.Now()
-		objects, err := source.List(timeout, resource, namespace, want)
-		root.Send(self, readDone{of: w, objects: objects, err: err, lists: lists, started: now})
-	}()
-}
-
-// readDone takes what a read found, unless a list that is newer says it all, or the object was deleted meanwhile.
-func (w *watchActor) readDone(ctx actor.Context, m readDone) {
-	if m.of != w {
-		return
-	}
-	w.reads--
-	switch {
-	case m.err != nil:
-		w.health(ctx, fmt.Errorf("reading a namespace again: %w", m.err), false)
-		w.relist(ctx) // nothing else would bring these objects
-	case m.lists == w.lists:
-		for _, o := range m.objects {
-			if deleted, ok := w.tombstones[ref.Downstream{Namespace: o.Namespace, Name: o.Name}]; ok && !newer(o.ResourceVersion, deleted) {
-				continue
-			}
-			w.present(ctx, o, m.started, false)
-		}
-		w.count()
-	}
-	if w.reads == 0 {
-		w.tombstones = nil
 	}
 }
 

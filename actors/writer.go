@@ -15,6 +15,7 @@ import (
 
 	"github.com/upstreamd/upstreamd/internal/metrics"
 	"github.com/upstreamd/upstreamd/internal/patch"
+	"github.com/upstreamd/upstreamd/internal/reconcile"
 	"github.com/upstreamd/upstreamd/internal/ref"
 )
 
@@ -46,6 +47,7 @@ type writer struct {
 	limiter  *rate.Limiter
 	queue    *patch.Queue[Write]
 	inFlight map[patch.Key]bool // whether it was taken back meanwhile
+	alive    map[string]uint64  // the incarnation of each bucket, by its id
 	slots    *patch.Slots
 	workers  int       // goroutines that take from calls
 	calls    chan call // to be made by the workers
@@ -88,6 +90,7 @@ func NewWriter(c WriterConfig) actor.Actor {
 		limiter:      rate.NewLimiter(limit, c.Burst),
 		queue:        patch.NewQueue[Write](),
 		inFlight:     map[patch.Key]bool{},
+		alive:        map[string]uint64{},
 		slots:        patch.NewSlots(c.Concurrency),
 		calls:        make(chan call, c.Concurrency),
 		hosts:        map[string]*host{},
@@ -104,6 +107,10 @@ func (w *writer) Receive(ctx actor.Context) {
 	case Write:
 		w.put(m)
 		w.pump(ctx)
+	case Cancel:
+		w.cancel(patch.Key{Resource: m.Resource, Upstream: m.Upstream})
+	case Incarnation:
+		w.incarnation(m)
 	case patched:
 		w.patched(ctx, m)
 		w.pump(ctx)
@@ -125,22 +132,39 @@ func (w *writer) Receive(ctx actor.Context) {
 }
 
 func keyOf(m Write) patch.Key {
-	return patch.Key{Resource: m.Patch.Resource, Upstream: m.Patch.Upstream}
+	return patch.Key{Resource: m.Resource, Upstream: m.Upstream}
 }
 
-// put queues the latest decision on an object, or takes back what waits.
+// put queues the latest decision on an object.
 func (w *writer) put(m Write) {
-	if _, under := w.inFlight[keyOf(m)]; under {
-		w.inFlight[keyOf(m)] = m.Patch.Body == nil
+	key := keyOf(m)
+	w.alive[m.From.Id] = max(w.alive[m.From.Id], m.Token.Incarnation()) // a writer that restarted learns it again
+	if _, under := w.inFlight[key]; under {
+		w.inFlight[key] = false
 	}
-	if m.Patch.Body == nil {
-		w.queue.Remove(keyOf(m))
-		return
-	}
-	if w.queue.Put(keyOf(m), m.Lane, m.Cause, m, time.Now()) {
-		w.Metrics.Coalesced.WithLabelValues(ref.ResourceString(m.Patch.Resource), "writer").Inc()
+	if w.queue.Put(key, m.Lane, m.Cause, m, time.Now()) {
+		w.Metrics.Coalesced.WithLabelValues(ref.ResourceString(m.Resource), "writer").Inc()
 	}
 }
+
+// cancel takes back the write of an object.
+func (w *writer) cancel(key patch.Key) {
+	if _, under := w.inFlight[key]; under {
+		w.inFlight[key] = true
+	}
+	w.queue.Remove(key)
+}
+
+// incarnation drops the queued writes of the predecessors of a bucket.
+func (w *writer) incarnation(m Incarnation) {
+	if w.alive[m.From.Id] = m.Number; m.Number == 0 {
+		delete(w.alive, m.From.Id)
+	}
+	w.queue.RemoveFunc(func(q Write) bool { return q.From.Id == m.From.Id && !w.isAlive(q) })
+}
+
+// isAlive reports whether the bucket that asked for a write still waits for its answer.
+func (w *writer) isAlive(m Write) bool { return w.alive[m.From.Id] == m.Token.Incarnation() }
 
 // pump sends what may be sent now, and arms the timer for what may be sent later.
 func (w *writer) pump(ctx actor.Context) {
@@ -228,9 +252,9 @@ func (w *writer) wakeIn(ctx actor.Context, d time.Duration) {
 // send has a worker call the API server. There are as many workers as calls were ever under way at a time: their stacks have grown
 // to what a call needs.
 func (w *writer) send(ctx actor.Context, m Write, now time.Time) {
-	c := call{write: m, host: w.Upstream.Host(m.Patch.Upstream), began: now}
+	c := call{write: m, host: w.Upstream.Host(m.Upstream), began: now}
 	w.inFlight[keyOf(m)] = false
-	w.slots.Begin(c.host, m.Patch.Upstream.Workspace, now)
+	w.slots.Begin(c.host, m.Upstream.Workspace, now)
 	if !m.Received.IsZero() {
 		w.Metrics.Added.Observe(now.Sub(m.Received).Seconds())
 	}
@@ -270,8 +294,9 @@ func (w *writer) call(ctx context.Context, c call) (p patched) {
 		}
 		ctx = bounded
 	}
-	if p.object, p.err = w.Upstream.Patch(ctx, c.write.Patch, c.write.want); p.err == nil {
-		p.err = isObject(p.object, c.write.Patch.Upstream)
+	m := c.write
+	if p.object, p.err = w.Upstream.Patch(ctx, ref.Patch{Resource: m.Resource, Upstream: m.Upstream, Body: m.Body}, *m.Want); p.err == nil {
+		p.err = isObject(p.object, m.Upstream)
 	}
 	return p
 }
@@ -296,14 +321,14 @@ func (w *writer) patched(ctx actor.Context, m patched) {
 	key := keyOf(m.write)
 	takenBack := w.inFlight[key]
 	delete(w.inFlight, key)
-	class := Refusal("")
+	class := reconcile.Refusal("")
 	if m.err != nil {
 		class = classify(m.err)
 	}
 	if m.fenced {
-		class = Fenced
+		class = reconcile.Fenced
 	}
-	w.slots.End(m.host, key.Upstream.Workspace, m.began, time.Now(), said(class))
+	w.slots.End(m.host, key.Upstream.Workspace, m.began, time.Now(), ending(class))
 	w.Metrics.Patches.WithLabelValues(ref.ResourceString(key.Resource), result(m, class)).Inc()
 	switch class {
 	case "":
@@ -311,36 +336,42 @@ func (w *writer) patched(ctx actor.Context, m patched) {
 			delete(w.hosts, m.host)
 			w.said.forget("pause/" + m.host)
 		}
-		w.queue.Remove(key)
-		if m.write.answers.put(&Acknowledged{Write: m.write, Object: m.object}) {
-			ctx.Send(m.write.From, answered{})
-		}
-	case Busy, Unauthorized, Unreachable, Fenced:
+		w.dropOlder(key, m.write)
+		ctx.Send(m.write.From, reconcile.Acknowledged{Upstream: key.Upstream, Token: m.write.Token, Object: m.object})
+	case reconcile.Busy, reconcile.Unauthorized, reconcile.Unreachable, reconcile.Fenced:
 		w.pause(m.host, class, m.err)
-		if !takenBack && !w.queue.Has(key) { // the latest stays; it was not written, so its version still holds
+		if !takenBack && w.isAlive(m.write) && !w.queue.Has(key) { // the latest stays; it was not written, so its version still holds
 			w.queue.Put(key, m.write.Lane, m.write.Cause, m.write, time.Now())
 		}
 	default:
-		w.queue.Remove(key)
+		w.dropOlder(key, m.write)
 		w.Log.WithLevel(w.said.level(string(class))).Str("upstream", key.Upstream.String()).
 			Str("resource", ref.ResourceString(key.Resource)).Str("reason", string(class)).Err(m.err).Msg("status patch refused")
-		ctx.Send(m.write.From, Refused{Write: m.write, Class: class, Err: m.err})
+		ctx.Send(m.write.From, reconcile.Refused{Upstream: key.Upstream, Token: m.write.Token, Class: class, Err: m.err})
 	}
 }
 
-// said is what an answer tells of what the server can take.
-func said(class Refusal) patch.Ending {
+// dropOlder drops the queued write of an object that was answered: it was decided on an older version, and the bucket decides again with the
+// answer in hand. A bucket that has restarted since does not get this answer, so its queued write stays.
+func (w *writer) dropOlder(key patch.Key, answered Write) {
+	if w.isAlive(answered) {
+		w.queue.Remove(key)
+	}
+}
+
+// ending is what an answer says about the load that the server can take.
+func ending(class reconcile.Refusal) patch.Ending {
 	switch class {
-	case Busy:
+	case reconcile.Busy:
 		return patch.Overloaded
-	case OutcomeUnknown, Unauthorized, Unreachable, Fenced:
+	case reconcile.OutcomeUnknown, reconcile.Unauthorized, reconcile.Unreachable, reconcile.Fenced:
 		return patch.Unanswered
 	}
 	return patch.Answered
 }
 
 // result is the label of the patches metric.
-func result(m patched, class Refusal) string {
+func result(m patched, class reconcile.Refusal) string {
 	switch {
 	case class != "":
 		return string(class)
@@ -351,7 +382,7 @@ func result(m patched, class Refusal) string {
 }
 
 // pause keeps from a host for as long as it asks, else for longer each time.
-func (w *writer) pause(name string, class Refusal, err error) {
+func (w *writer) pause(name string, class reconcile.Refusal, err error) {
 	h := w.hosts[name]
 	if h == nil {
 		h = &host{}
@@ -367,7 +398,7 @@ func (w *writer) pause(name string, class Refusal, err error) {
 		d = min(time.Duration(seconds)*time.Second, maxHostPause)
 	}
 	h.until = now.Add(d)
-	if h.fenced = class == Fenced; h.fenced {
+	if h.fenced = class == reconcile.Fenced; h.fenced {
 		return // who stands by says so once, not for each host
 	}
 	w.Log.WithLevel(w.said.level("pause/"+name)).Str("host", name).Str("reason", string(class)).Dur("pause", d).Err(err).

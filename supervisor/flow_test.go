@@ -641,7 +641,7 @@ func TestAContestedFieldIsRepairedLessAndLess(t *testing.T) {
 		}
 		explanation, err := f.system.Explain(f.t.Context(), deployments, web)
 		f.must(err)
-		if want := "Contested: hostile overwrites what is published"; explanation.Suppressed != want {
+		if want := "Contested: hostile overwrites the published status"; explanation.Suppressed != want {
 			t.Errorf("explained as %q, want %q", explanation.Suppressed, want)
 		}
 		time.Sleep(10 * time.Minute)

@@ -6,6 +6,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"github.com/upstreamd/upstreamd/actors"
+	"github.com/upstreamd/upstreamd/internal/reconcile"
 	"github.com/upstreamd/upstreamd/internal/ref"
 )
 
@@ -81,8 +82,8 @@ func (t *targetActor) tellQuarantine(ctx actor.Context, r ref.Resource, over ref
 }
 
 // health is how up to date a kind is.
-func (t *targetActor) health(r ref.Resource) actors.TargetHealth {
-	h := actors.TargetHealth{Target: t.registration.name, Stale: t.vitals.stale}
+func (t *targetActor) health(r ref.Resource) reconcile.FreshnessChanged {
+	h := reconcile.FreshnessChanged{Target: t.registration.name, Stale: t.vitals.stale}
 	if e := t.excesses.of(r); h.Stale {
 		h.Since = t.vitals.heard
 	} else if e != nil {

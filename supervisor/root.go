@@ -7,6 +7,7 @@ import (
 
 	"github.com/upstreamd/upstreamd/actors"
 	"github.com/upstreamd/upstreamd/internal/locator"
+	"github.com/upstreamd/upstreamd/internal/reconcile"
 	"github.com/upstreamd/upstreamd/internal/ref"
 )
 
@@ -27,14 +28,16 @@ type rootActor struct {
 	writer      *actor.PID
 	written     bool // a writer has started before
 	aggregators map[ref.Resource]aggregation
+	removed     map[string]actors.Buckets // of aggregators that are stopping, by the aggregator's path
 	targets     map[string]*registration // by the path of the target's actor
 	stopping    *stopping
 }
 
 // aggregation is a resource's aggregator.
 type aggregation struct {
-	pid    *actor.PID
-	number uint64
+	pid     *actor.PID
+	buckets actors.Buckets // empty until they have started
+	number  uint64
 }
 
 // addResource asks for a resource to be aggregated, and watched by every target.
@@ -56,7 +59,7 @@ type addTarget struct{ registration *registration }
 type changeTarget struct {
 	registration *registration
 	target       locator.Target
-	scheduling   actors.Scheduling
+	scheduling   reconcile.Scheduling
 	resolver     *locator.Resolver
 }
 
@@ -118,6 +121,7 @@ func (r *rootActor) Receive(ctx actor.Context) {
 // begin starts what is registered. After a restart of the root that is everything.
 func (r *rootActor) begin(ctx actor.Context) {
 	r.aggregators = map[ref.Resource]aggregation{}
+	r.removed = map[string]actors.Buckets{}
 	r.targets = map[string]*registration{}
 	o := r.system.options
 	r.writer = r.system.spawn(ctx, writerName, func() actor.Actor {
@@ -141,10 +145,11 @@ func (r *rootActor) aggregate(ctx actor.Context, resource ref.Resource, number u
 	pid := r.system.spawn(ctx, aggregatorPrefix+numbered(resource, number), func() actor.Actor {
 		return actors.NewAggregator(actors.AggregatorConfig{
 			Resource: resource, Upstream: o.Upstream, Policies: r.system.policies.Load(), Writer: r.writer,
-			Quiet: o.Debounce.Quiet, Deadline: o.Staleness.Deadline, Jitter: o.Jitter, Metrics: o.Metrics, Log: o.Logger,
+			Quiet: o.Debounce.Quiet, Deadline: o.Staleness.Deadline, Buckets: o.Buckets, Epochs: &r.system.epochs, Props: r.system.props,
+			Metrics: o.Metrics, Log: o.Logger,
 		})
 	})
-	r.aggregators[resource] = aggregation{pid, number}
+	r.aggregators[resource] = aggregation{pid: pid, number: number}
 	r.toTargets(ctx, watchResource{resource, number, pid})
 }
 
@@ -155,6 +160,7 @@ func (r *rootActor) removeResource(ctx actor.Context, m removeResource) {
 		return
 	}
 	delete(r.aggregators, m.resource)
+	r.removed[found.pid.Id] = found.buckets
 	r.toTargets(ctx, unwatchResource{m.resource})
 	ctx.Stop(found.pid)
 }
@@ -172,15 +178,17 @@ func (r *rootActor) aggregatorStarted(ctx actor.Context, resource ref.Resource) 
 	if !ok {
 		return // removed meanwhile
 	}
+	found.buckets = actors.BucketsOf(found.pid, r.system.options.Buckets)
+	r.aggregators[resource] = found
 	for _, registration := range r.targets {
-		ctx.Send(found.pid, added(registration))
+		found.buckets.Send(ctx, added(registration))
 	}
 	r.toTargets(ctx, actors.Resend{Resource: resource})
 }
 
 func (r *rootActor) writerStarted(ctx actor.Context) {
 	if r.written {
-		r.toAggregators(ctx, actors.WriterRestarted{})
+		r.toAggregators(ctx, reconcile.WriterRestarted{})
 	}
 	r.written = true
 }
@@ -195,7 +203,7 @@ func (r *rootActor) addTarget(ctx actor.Context, registration *registration) {
 	}
 	r.targets[pid.Id] = registration
 	registration.epoch = r.system.epochs.Add(1)
-	r.toAggregators(ctx, added(registration))
+	r.toBuckets(ctx, added(registration))
 	r.system.spawn(ctx, registration.path, func() actor.Actor {
 		return &targetActor{
 			system: r.system, registration: registration, resolver: registration.resolver,
@@ -211,14 +219,14 @@ func (r *rootActor) changeTarget(ctx actor.Context, m changeTarget) {
 	}
 	same := reflect.DeepEqual(m.registration.target, m.target)
 	m.registration.target, m.registration.scheduling, m.registration.resolver = m.target, m.scheduling, m.resolver
-	r.toAggregators(ctx, actors.TargetChanged{Target: m.target, Scheduling: m.scheduling})
+	r.toBuckets(ctx, reconcile.SyncTargetChanged{Target: m.target, Scheduling: m.scheduling})
 	if !same { // else its objects belong where they did, and need not be listed again
 		ctx.Send(pid, actors.ResolverChanged{Resolver: m.resolver})
 	}
 }
 
-func added(registration *registration) actors.TargetAdded {
-	return actors.TargetAdded{Target: registration.target, Scheduling: registration.scheduling, FromEpoch: registration.epoch}
+func added(registration *registration) reconcile.SyncTargetAdded {
+	return reconcile.SyncTargetAdded{Target: registration.target, Scheduling: registration.scheduling, FromEpoch: registration.epoch}
 }
 
 // replaceTarget waits with the new one until nothing of the old one can speak any more.
@@ -241,6 +249,7 @@ func (r *rootActor) removeTarget(ctx actor.Context, registration *registration) 
 // terminated comes when nothing of a SyncTarget can speak any more. Only if it was removed is what it contributed withdrawn: a
 // daemon that stops, or a root that restarts, withdraws nothing.
 func (r *rootActor) terminated(ctx actor.Context, who *actor.PID) {
+	r.forgetBuckets(ctx, who)
 	registration := r.targets[who.Id]
 	if registration == nil || !registration.leaving && r.stopping == nil {
 		return
@@ -249,7 +258,8 @@ func (r *rootActor) terminated(ctx actor.Context, who *actor.PID) {
 	next := registration.successor(r.stopping != nil)
 	if registration.leaving {
 		if next == nil {
-			r.toAggregators(ctx, actors.TargetRemoved{Target: registration.name})
+			r.toBuckets(ctx, reconcile.SyncTargetRemoved{Target: registration.name})
+			r.toAggregators(ctx, reconcile.SyncTargetRemoved{Target: registration.name})
 		}
 		r.system.options.Metrics.ForgetTarget(registration.name)
 	}
@@ -259,6 +269,14 @@ func (r *rootActor) terminated(ctx actor.Context, who *actor.PID) {
 		r.addTarget(ctx, next)
 	}
 	r.flushWhenSilent(ctx)
+}
+
+// forgetBuckets has the writer drop the queued writes of a resource that was removed.
+func (r *rootActor) forgetBuckets(ctx actor.Context, aggregator *actor.PID) {
+	for _, b := range r.removed[aggregator.Id] {
+		ctx.Send(r.writer, actors.Incarnation{From: b})
+	}
+	delete(r.removed, aggregator.Id)
 }
 
 // successor is who takes the place of a SyncTarget that has gone, after those that were to take it and are not to any more.
@@ -320,6 +338,14 @@ func (r *rootActor) pidOf(registration *registration) *actor.PID {
 func (r *rootActor) toAggregators(ctx actor.Context, m any) {
 	for _, a := range r.aggregators {
 		ctx.Send(a.pid, m)
+	}
+}
+
+// toBuckets sends facts about SyncTargets straight to the buckets. Reports do not pass through the aggregators either, so no report arrives
+// before the bucket knows the SyncTarget.
+func (r *rootActor) toBuckets(ctx actor.Context, m any) {
+	for _, a := range r.aggregators {
+		a.buckets.Send(ctx, m)
 	}
 }
 

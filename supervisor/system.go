@@ -26,6 +26,7 @@ import (
 	"github.com/upstreamd/upstreamd/internal/locator"
 	"github.com/upstreamd/upstreamd/internal/metrics"
 	"github.com/upstreamd/upstreamd/internal/policy"
+	"github.com/upstreamd/upstreamd/internal/reconcile"
 	"github.com/upstreamd/upstreamd/internal/ref"
 	"github.com/upstreamd/upstreamd/internal/status"
 )
@@ -41,6 +42,7 @@ type Options struct {
 	Limits       status.Limits    // a zero field means its default
 	Fence        ref.Fence        // the right to write; nil: always
 	Workers      int              // goroutines that run actors; default: GOMAXPROCS
+	Buckets      int              // parts of each resource that are decided in parallel, a power of two; default: 1
 	Jitter       actors.Jitter    // of pauses after failures; default: at random
 	Logger       zerolog.Logger   // default: none
 	SystemLogger *slog.Logger     // of the actor engine; default: none
@@ -61,13 +63,22 @@ type Target struct {
 	UID        string             // of the SyncTarget object; empty: not checked
 	Workspaces []actors.Workspace // what it may report for without being named by a placement label
 
-	Scheduling actors.Scheduling // what its SyncTarget object says of new and present workloads
+	Scheduling reconcile.Scheduling // what its SyncTarget object says of new and present workloads
 }
 
 // locatorTarget is what is checked against what its objects say.
 func (t Target) locatorTarget() locator.Target {
 	return locator.Target{Name: t.Name, Cluster: t.Cluster, UID: t.UID, Workspaces: slices.Clone(t.Workspaces)}
 }
+
+// maxBuckets bounds Options.Buckets.
+const maxBuckets = 1024
+
+// Scheduling holds the fields of a SyncTarget object that decide about new and present workloads.
+type Scheduling = reconcile.Scheduling
+
+// Explanation is what is known of an upstream object and of the last decision on it.
+type Explanation = reconcile.Explanation
 
 // ErrStopped is returned by calls to a System that is not running.
 var ErrStopped = errors.New("the system is not running")
@@ -100,9 +111,9 @@ type resource struct {
 // registration is a SyncTarget and its connection.
 type registration struct {
 	name       ref.SyncTarget
-	target     locator.Target    // after the start the root actor's
-	scheduling actors.Scheduling // likewise
-	resolver   *locator.Resolver // likewise
+	target     locator.Target       // after the start the root actor's
+	scheduling reconcile.Scheduling // likewise
+	resolver   *locator.Resolver    // likewise
 	source     actors.Downstream
 	pushed     bool          // the embedding program hands objects over
 	path       string        // of the actor below the root
@@ -158,6 +169,12 @@ func (o *Options) complete() error {
 	}
 	if o.Workers <= 0 {
 		o.Workers = runtime.GOMAXPROCS(0)
+	}
+	if o.Buckets <= 0 {
+		o.Buckets = 1
+	}
+	if o.Buckets&(o.Buckets-1) != 0 || o.Buckets > maxBuckets {
+		return fmt.Errorf("supervisor: Options.Buckets is %d: use a power of two up to %d", o.Buckets, maxBuckets)
 	}
 	orDefault(&o.Debounce.Quiet, 200*time.Millisecond)
 	orDefault(&o.Debounce.MaxWait, 2*time.Second)
@@ -376,12 +393,12 @@ func (s *System) Ready() bool {
 }
 
 // Explain tells what is known of an upstream object and why its status is what it is.
-func (s *System) Explain(ctx context.Context, r actors.Resource, u ref.Upstream) (actors.Explanation, error) {
+func (s *System) Explain(ctx context.Context, r actors.Resource, u ref.Upstream) (Explanation, error) {
 	s.mu.Lock()
 	running := s.running
 	s.mu.Unlock()
 	if !running {
-		return actors.Explanation{}, ErrStopped
+		return Explanation{}, ErrStopped
 	}
 	timeout := 5 * time.Second
 	if deadline, ok := ctx.Deadline(); ok {
@@ -389,9 +406,9 @@ func (s *System) Explain(ctx context.Context, r actors.Resource, u ref.Upstream)
 	}
 	answer, err := s.engine.Root.RequestFuture(s.aggregator(r), actors.Explain{Upstream: u}, timeout).Result()
 	if err != nil {
-		return actors.Explanation{}, fmt.Errorf("explaining %s: %w", u, err)
+		return Explanation{}, fmt.Errorf("explaining %s: %w", u, err)
 	}
-	return answer.(actors.Explanation), nil
+	return answer.(Explanation), nil
 }
 
 // Stop ends the flow in order: the SyncTargets fall silent, what was decided is written, the actors end. When ctx ends first,

@@ -120,6 +120,7 @@ func (t *targetActor) watch(ctx actor.Context, m watchResource) {
 			Source:           t.registration.source,
 			Resolver:         t.resolver,
 			Aggregator:       m.aggregator,
+			Buckets:          o.Buckets,
 			Policies:         t.system.policies.Load(),
 			Extractor:        t.system.extractor(m.resource),
 			Limits:           o.Limits,

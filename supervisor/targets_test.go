@@ -109,7 +109,7 @@ func TestEvictedSyncTargetsDoNotCount(t *testing.T) {
 		w.wantReady(6)
 		lists := w.clusters["west"].watched()
 		west := supervisor.Target{Name: "west", Cluster: "root:infra", UID: "uid-west", Workspaces: []actors.Workspace{"team-a"}}
-		west.Scheduling = actors.Scheduling{Unschedulable: true, Evicted: true}
+		west.Scheduling = supervisor.Scheduling{Unschedulable: true, Evicted: true}
 		w.must(w.system.SetTarget(west))
 		w.settle()
 		w.wantReady(4)
@@ -209,7 +209,7 @@ func TestAThousandSyncTargetsLeaveNothing(t *testing.T) {
 func TestSchedulingIsExplained(t *testing.T) {
 	inWorld(t, three, everywhere(2), func(w *world) {
 		w.must(w.system.SetTarget(supervisor.Target{Name: "west", Cluster: "root:infra", UID: "uid-west",
-			Workspaces: []actors.Workspace{"team-a"}, Scheduling: actors.Scheduling{Unschedulable: true}}))
+			Workspaces: []actors.Workspace{"team-a"}, Scheduling: supervisor.Scheduling{Unschedulable: true}}))
 		w.settle()
 		e, err := w.system.Explain(w.t.Context(), deployments, web)
 		w.must(err)

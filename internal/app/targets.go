@@ -14,7 +14,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 
-	"github.com/upstreamd/upstreamd/actors"
 	"github.com/upstreamd/upstreamd/internal/config"
 	"github.com/upstreamd/upstreamd/internal/kube/discovery"
 	"github.com/upstreamd/upstreamd/internal/kube/downstream"
@@ -240,7 +239,7 @@ func (a *App) foundTarget(t discovery.SyncTarget) wanted {
 	if !hub && len(target.Workspaces) == 0 {
 		w.target.Workspaces = nil // only placement labels make it count
 	}
-	w.target.Scheduling = actors.Scheduling{Unschedulable: t.Unschedulable}
+	w.target.Scheduling = supervisor.Scheduling{Unschedulable: t.Unschedulable}
 	return w
 }
 

@@ -16,7 +16,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 
-	"github.com/upstreamd/upstreamd/actors"
 	"github.com/upstreamd/upstreamd/internal/config"
 	"github.com/upstreamd/upstreamd/internal/kube/discovery"
 	"github.com/upstreamd/upstreamd/internal/kube/downstream"
@@ -166,10 +165,10 @@ func TestTheSystemIsHeldToWhatIsWanted(t *testing.T) {
 		b.apply(e, w)
 		b.wantReady("4")
 
-		w.target.Scheduling = actors.Scheduling{Unschedulable: true, Evicted: true}
+		w.target.Scheduling = supervisor.Scheduling{Unschedulable: true, Evicted: true}
 		b.apply(e, w)
 		b.wantReady("1")
-		w.target.Scheduling, w.ready = actors.Scheduling{}, ""
+		w.target.Scheduling, w.ready = supervisor.Scheduling{}, ""
 		b.apply(e, w)
 		b.wantReady("4")
 
@@ -264,7 +263,7 @@ func TestWantedTargets(t *testing.T) {
 		}
 		got := all["bound"]
 		if got.target.Cluster != "root:infra" || len(got.target.Workspaces) != 1 || got.target.Workspaces[0] != "root:team-a" ||
-			got.target.Scheduling != (actors.Scheduling{Unschedulable: true}) || got.ready != metav1.ConditionFalse {
+			got.target.Scheduling != (supervisor.Scheduling{Unschedulable: true}) || got.ready != metav1.ConditionFalse {
 			t.Errorf("bound: %+v", got)
 		}
 		if got := all["past"]; !got.target.Scheduling.Evicted || got.err == nil {

@@ -12,7 +12,7 @@ const module = "github.com/upstreamd/upstreamd"
 // The pure packages decide; they wait for nothing, ask nobody and know no time but what they are told.
 var pure = []string{
 	"internal/ref", "internal/patch", "internal/status", "internal/transform", "internal/locator", "internal/policy",
-	"internal/aggregate", "internal/debounce",
+	"internal/aggregate", "internal/debounce", "internal/reconcile",
 }
 
 // helpers are what tests and benches are made with. They may import what they need; no other package may import them.
@@ -32,6 +32,10 @@ var layers = map[string]struct {
 	"internal/locator":     {[]string{"internal/ref"}, "a pure package stands on the shared names alone"},
 	"internal/policy":      {[]string{"internal/ref", "internal/patch"}, "policies are data: what decides by them imports them, not the other way"},
 	"internal/aggregate":   {[]string{"internal/ref", "internal/patch", "internal/policy"}, "a decision follows from policies and inputs, not from whoever asks for it"},
+	"internal/reconcile": {
+		[]string{"internal/ref", "internal/patch", "internal/status", "internal/locator", "internal/policy", "internal/aggregate"},
+		"the state machine decides by the pure core and knows no actor, edge, metric or log",
+	},
 	"internal/policytest":  {pure, "case files are run against the pure core, without actors or clusters"},
 	"internal/metrics":     {[]string{"internal/ref"}, "metrics are a leaf that every shell may use"},
 	"internal/shown":       {nil, "what is fit to be shown does not depend on what it is"},
@@ -75,7 +79,7 @@ var bans = []ban{
 	{pure, []string{"k8s.io/client-go"}, "a pure package sends nothing: clients stand in internal/kube"},
 	{pure, []string{"github.com/asynkron/protoactor-go"}, "a pure package is called by actors, and knows none"},
 	{pure, []string{"net", "os", "syscall"}, "a pure package has no input but its arguments"},
-	{pure, []string{"log", "github.com/rs/zerolog", "k8s.io/klog"}, "a pure package returns its reason, and whoever called it logs that"},
+	{pure, []string{"log", "github.com/rs/zerolog", "k8s.io/klog", "github.com/prometheus"}, "a pure package returns its reason, and whoever called it logs that"},
 	{pure, []string{"math/rand", "crypto/rand"}, "the same inputs give the same bytes"},
 	{[]string{"actors", "supervisor"}, []string{"k8s.io/client-go"}, "actors are driven through ports, so that they run without clusters"},
 	{[]string{"internal/kube/..."}, []string{"github.com/asynkron/protoactor-go"}, "clients call back; that this becomes a message is the actors' affair"},

@@ -34,7 +34,8 @@ type Metrics struct {
 	Coalesced     *prometheus.CounterVec // resource, stage: changes that a later one overtook there
 	Decisions     *prometheus.CounterVec // resource, reason
 	RuleFailures  *prometheus.CounterVec // resource: rules of fields that failed, so that what is published stays
-	Contested     *prometheus.CounterVec // resource: fields of ours that somebody else keeps overwriting
+	Contested     *prometheus.CounterVec // resource: fields of ours that another manager keeps overwriting
+	LongestTurn   *prometheus.GaugeVec   // resource: seconds that the longest step of a bucket took
 	Stale         *prometheus.GaugeVec   // sync_target: 1 while it is stale, else 0
 	Quarantined   *prometheus.GaugeVec   // sync_target, resource, reason: 1 while it is over the limit that reason names; else none
 	Unschedulable *prometheus.GaugeVec   // sync_target: 1 while its SyncTarget object says so, else 0; none without an object
@@ -76,6 +77,7 @@ func New(reg prometheus.Registerer) (*Metrics, error) {
 		Coalesced:     counters("coalesced_total", "Changes that a later one overtook at a stage.", labelResource, labelStage),
 		Decisions:     counters("decisions_total", "Decisions on what to publish, by reason.", labelResource, labelReason),
 		RuleFailures:  counters("rule_failures_total", "Rules of fields that failed in a decision: what is published of these fields stays.", labelResource),
+		LongestTurn:   gauges("aggregator_longest_turn_seconds", "The longest step of an aggregator's bucket.", labelResource),
 		Contested:     counters("contested_total", "Times that another writer was found to overwrite what is published again and again.", labelResource),
 		Stale:         gauges("sync_target_stale", "1 while a SyncTarget has not been heard of for the grace period, else 0.", labelTarget),
 		Quarantined: gauges("sync_target_quarantined", "1 while a SyncTarget is not asked for a kind since it went over the limit that reason names.",
@@ -133,7 +135,7 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 
 func (m *Metrics) collectors() []prometheus.Collector {
 	return []prometheus.Collector{
-		m.Events, m.WatchErrors, m.Rejected, m.Objects, m.Contributions, m.Suppressed, m.Coalesced, m.Decisions, m.RuleFailures, m.Contested,
+		m.Events, m.WatchErrors, m.Rejected, m.Objects, m.Contributions, m.Suppressed, m.Coalesced, m.Decisions, m.RuleFailures, m.Contested, m.LongestTurn,
 		m.Stale, m.Quarantined, m.Unschedulable, m.ObjectReady, m.Parked, m.QueueDepth, m.InFlight, m.Slots,
 		m.Patches, m.Conflicts, m.Added, m.Propagation, m.Failures, m.Restarts, m.DeadLetters, m.PolicyReloads,
 	}

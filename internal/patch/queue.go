@@ -141,6 +141,15 @@ func (q *Queue[V]) Remove(key Key) {
 	}
 }
 
+// RemoveFunc takes out the items for which del is true.
+func (q *Queue[V]) RemoveFunc(del func(V) bool) {
+	for _, it := range q.items {
+		if del(it.value) {
+			q.remove(it)
+		}
+	}
+}
+
 // Has says whether something waits under key.
 func (q *Queue[V]) Has(key Key) bool { return q.items[key] != nil }
 

@@ -64,6 +64,8 @@ const (
 	// Left says that a workspace no longer belongs to a scope, or that the whole scope is no more: what it held is gone. Of a workspace,
 	// what is newer than Version stays: it came back.
 	Left
+	// Scopes announces all scopes that the watch covers, before the first Listed and whenever they change.
+	Scopes
 )
 
 // Event is what a list or watch says. Events of one watch come from one goroutine at a time, in order.
@@ -74,6 +76,7 @@ type Event struct {
 	Scope     Workspace
 	Workspace Workspace // of Left: which one; empty: all of the scope
 	Objects   []*Object
+	Scopes    []Workspace // of Scopes
 	Version   string // of Listed: the list's resourceVersion, where there is one; of Left: that at which a workspace left
 	Err       error
 }

@@ -1,0 +1,218 @@
+package reconcile
+
+import "time"
+
+const (
+	resultPark = 10 * time.Minute
+	minPark    = 10 * time.Second
+	maxPark    = 10 * time.Minute
+	placeLabel = "kind" // of the metric: a resource in a workspace or scope
+)
+
+// park keeps a resource in a workspace, or in a scope, from being written for a while. When its pause has ended, one object goes ahead as
+// the probe, another one each time; the others wait for the outcome.
+type park struct {
+	scope   *scope // one of the two
+	place   *place
+	slot    **park
+	until   int64
+	pause   time.Duration
+	reason  string
+	open    bool    // the pause has ended: the next write is the probe
+	probe   *object // whose write is under way
+	rotated int     // the next object to probe, as an index into the place's objects
+}
+
+// park begins a park, or extends one whose probe failed.
+func (s *State) park(slot **park, c *scope, p *place, reason string) {
+	k := *slot
+	if k == nil {
+		k = &park{scope: c, place: p, slot: slot}
+		*slot = k
+		s.emit(Count{Parked, placeLabel, 1})
+		s.warn("", "writes are parked in this workspace", "workspace", k.name(), "reason", reason)
+	} else if s.at < k.until && k.probe == nil && !k.open {
+		return // refused before the park began
+	}
+	k.pause = min(max(2*k.pause, minPark), maxPark)
+	k.reason, k.probe, k.open = bounded(reason), nil, false
+	s.parkFor(k, k.pause)
+}
+
+// bounded cuts a text that a server wrote.
+func bounded(text string) string {
+	const most = 256
+	if len(text) > most {
+		return text[:most] + "…"
+	}
+	return text
+}
+
+func (k *park) name() any {
+	if k.place != nil {
+		return k.place.workspace
+	}
+	return k.scope.name
+}
+
+func (s *State) parkFor(k *park, d time.Duration) {
+	k.until = s.at + int64(d)
+	if k.place != nil {
+		s.rearmPlace(k.place)
+		return
+	}
+	s.due.set(k.scope, k.until)
+}
+
+// rearmPlace brings a place's due time up to date.
+func (s *State) rearmPlace(p *place) {
+	at := p.unlearnAt
+	if p.park != nil && (at == 0 || p.park.until < at) {
+		at = p.park.until
+	}
+	if at == 0 {
+		s.due.stop(p)
+		return
+	}
+	s.due.set(p, at)
+}
+
+// fire ends the place's park or its lessons, whichever is due.
+func (p *place) fire(s *State) {
+	if p.unlearnAt != 0 && p.unlearnAt <= s.at {
+		s.unlearn(p)
+	}
+	if p.park != nil && p.park.until <= s.at {
+		s.parkEnded(p.park)
+		return
+	}
+	s.rearmPlace(p)
+}
+
+// parkEnded lets the next object probe. A probe without an outcome, as it was taken back, is followed by another one; where no object was
+// to be written, the park ends.
+func (s *State) parkEnded(k *park) {
+	if k.open {
+		s.resume(k)
+		return
+	}
+	k.probe, k.open = nil, true
+	s.parkFor(k, minPark)
+	if k.scope != nil {
+		for _, p := range k.scope.order {
+			s.probeIn(k, p)
+		}
+		return
+	}
+	s.probeIn(k, k.place)
+}
+
+// probeIn considers a place's objects in turn, beginning with the one after the last probe, until one is written.
+func (s *State) probeIn(k *park, p *place) {
+	k.rotated %= max(len(p.objects), 1)
+	s.each(rotation{p, k.rotated}, func(o *object) { s.consider(o) }, func(int) bool { return k.open && *k.slot == k })
+}
+
+// rotation is a place's objects beginning with one of them. Like every set it is gone through from its end.
+type rotation struct {
+	*place
+	first int
+}
+
+func (r rotation) at(i int) *object {
+	n := len(r.objects)
+	return r.objects[(r.first+n-1-i)%n]
+}
+
+// parked returns the reason why a write has to wait for a park; empty: it need not.
+func (s *State) parked(o *object) string {
+	for _, k := range [...]*park{o.place.park, o.place.scope.park} {
+		if k != nil && !k.open && k.probe != o {
+			return k.reason
+		}
+	}
+	return ""
+}
+
+// probe makes the write that is about to be asked for the probe of the parks that wait for one.
+func (s *State) probe(o *object) {
+	for _, k := range [...]*park{o.place.park, o.place.scope.park} {
+		if k != nil && k.open {
+			k.open, k.probe = false, o
+			k.rotated = int(o.index) + 1
+			s.parkFor(k, minPark)
+		}
+	}
+}
+
+// dropPark forgets a park.
+func (s *State) dropPark(slot **park) {
+	if *slot != nil {
+		*slot = nil
+		s.emit(Count{Parked, placeLabel, -1})
+	}
+}
+
+// unparkPlace ends the parks of an object's place: the API server accepts writes of the resource there.
+func (s *State) unparkPlace(o *object) {
+	o.place.denied = nil
+	for _, k := range [...]*park{o.place.park, o.place.scope.park} {
+		if k != nil {
+			s.resume(k)
+		}
+	}
+}
+
+// resume ends a park, and decides again on the objects that it held back.
+func (s *State) resume(k *park) {
+	s.dropPark(k.slot)
+	s.emit(Log{Info: true, Message: "writes resume in this workspace", Fields: []any{"workspace", k.name()}})
+	if k.place != nil {
+		s.rearmPlace(k.place)
+		s.reconsider(k.place)
+		return
+	}
+	s.due.stop(k.scope)
+	for _, p := range k.scope.order {
+		s.reconsider(p)
+	}
+}
+
+// denied parks an object that was refused with 403. The denial may concern the object only, as by a webhook, or all objects of its
+// workspace: if a second one is denied before any write succeeds there, the resource is parked.
+func (s *State) denied(o *object, err error) {
+	p := o.place
+	t := o.troubled()
+	t.denials++
+	pause := min(minPark<<min(t.denials-1, 10), maxPark)
+	s.parkObject(o, 0, string(Forbidden), pause)
+	s.warn("denied/"+string(p.workspace), "a status patch is forbidden", "upstream", o.name, "reason", Forbidden, "pause", pause, "error", err)
+	second := p.denied != nil && p.denied != o
+	p.denied = o
+	if second || p.park != nil || len(p.objects) == 1 {
+		s.park(&p.park, nil, p, string(Forbidden)+": "+err.Error())
+	}
+	s.consider(o)
+}
+
+// parkResult parks a result that the API server refused.
+func (s *State) parkResult(o *object, hash uint64, reason string, err error) {
+	s.parkObject(o, hash, reason, resultPark)
+	s.warn("park/"+reason, "the result was refused; parked until its inputs change", "upstream", o.name, "reason", reason, "error", err)
+	s.decideAt(o, s.at+int64(resultPark))
+}
+
+func (s *State) parkObject(o *object, hash uint64, reason string, d time.Duration) {
+	s.unpark(o)
+	s.emit(Count{Parked, reason, 1})
+	t := o.troubled()
+	t.parkedPatch, t.parkedGeneration, t.parkedReason, t.parkedUntil = hash, o.generation, reason, s.at+int64(d)
+	o.suppressed = "Parked: " + reason
+}
+
+func (s *State) unpark(o *object) {
+	if t := o.trouble; t != nil && t.parkedReason != "" {
+		s.emit(Count{Parked, t.parkedReason, -1})
+		t.parkedReason, t.parkedPatch, t.parkedUntil = "", 0, 0
+	}
+}
