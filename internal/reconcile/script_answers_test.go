@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -44,7 +45,8 @@ func (s *script) answered(d *datadriven.TestData) (Write, ref.Upstream) {
 	return w, u
 }
 
-// ack answers a write as the API server would: it applies the patch if the version fits. The input replaces the resulting status.
+// ack answers a write as the API server would: it applies the patch if the version fits. The input replaces the resulting status; with
+// "unchanged" the patch changes nothing, with "lost" it takes place and the answer is lost.
 func (s *script) ack(d *datadriven.TestData) {
 	w, u := s.answered(d)
 	switch o := s.server[u]; {
@@ -58,6 +60,7 @@ func (s *script) ack(d *datadriven.TestData) {
 		s.step(Acknowledged{Upstream: u, Token: w.Token, Object: o})
 	case d.HasArg("lost"):
 		s.apply(w, u, []byte(d.Input))
+		s.step(Refused{Upstream: u, Token: w.Token, Class: OutcomeUnknown, Err: errors.New("connection reset")})
 	default:
 		s.acknowledge(w, u, []byte(d.Input))
 	}
@@ -127,10 +130,17 @@ func ownedFields(m map[string]any) map[string]any {
 func (s *script) refuse(d *datadriven.TestData) {
 	w, u := s.answered(d)
 	class := Refusal(d.CmdArgs[1].Key)
-	s.step(Refused{Upstream: u, Token: w.Token, Class: class, Err: fmt.Errorf("the server answers %s", class)})
+	text := map[Refusal]string{
+		OutcomeUnknown: "context deadline exceeded", Gone: "not found", NotServed: "the server could not find the requested resource",
+		Forbidden: "patch is forbidden", TooLarge: "request is too large", Invalid: "spec of the status: Invalid value", Conflict: "the object has been modified",
+	}[class]
+	if text == "" {
+		d.Fatalf(s.t, "unknown class %q", class)
+	}
+	s.step(Refused{Upstream: u, Token: w.Token, Class: class, Err: errors.New(text)})
 }
 
-// fetched answers a read with the object as the server holds it.
+// fetched answers a read with the object as the server holds it; with "gone" as if it held none.
 func (s *script) fetched(d *datadriven.TestData) {
 	u := name(d.CmdArgs[0].Key)
 	r, ok := s.reads[u]
@@ -138,7 +148,7 @@ func (s *script) fetched(d *datadriven.TestData) {
 		d.Fatalf(s.t, "no read of %s is under way", u)
 	}
 	delete(s.reads, u)
-	e := Fetched{Upstream: u, Token: r.Token, Object: s.server[u], Gone: s.server[u] == nil}
+	e := Fetched{Upstream: u, Token: r.Token, Object: s.server[u], Gone: s.server[u] == nil || d.HasArg("gone")}
 	if text := arg(d, "error", ""); text != "" {
 		e.Err, e.Gone = errors.New(text), false
 	}
@@ -173,11 +183,11 @@ func (s *script) advanceBy(by time.Duration) {
 }
 
 // restart begins a State that knows nothing, and feeds it with what there is: SyncTargets, upstream objects, copies. The writer drops the
-// queued writes of the State before it; those in flight stay so, and their answers may still come.
+// queued writes of the State before it; those in flight stay so, and their answers may still come. SyncTargets that are away do not list.
 func (s *script) restart(d *datadriven.TestData) {
-	flight := s.flight
+	flight, reads := s.flight, s.reads
 	s.fresh()
-	s.flight = flight
+	s.flight, s.reads = flight, reads
 	if d.HasArg("bare") {
 		return
 	}
@@ -190,8 +200,11 @@ func (s *script) restart(d *datadriven.TestData) {
 		s.step(s.scopes[scope])
 	}
 	s.describe = nil
+	away := strings.Split(arg(d, "away", ""), ",")
 	for _, n := range names {
-		s.listTarget(n, true, true)
+		if !slices.Contains(away, string(n)) {
+			s.listTarget(n, true, true)
+		}
 	}
 }
 

@@ -219,7 +219,7 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 	command := map[string]func(*datadriven.TestData){
 		"resource": s.resource, "policy": s.policy, "panic": s.panicOn, "begin": s.begin,
 		"target": s.target, "remove-target": s.removeTarget, "stale": s.stale, "fresh": s.stale,
-		"list": s.list, "object": s.object, "undecodable": s.undecodable, "delete": s.delete, "leave": s.leave, "described": s.described,
+		"list": s.list, "object": s.object, "watch": s.watch, "undecodable": s.undecodable, "delete": s.delete, "leave": s.leave, "described": s.described,
 		"report": s.report, "withdraw": s.withdraw, "listed": s.listed, "confirm": s.confirm, "lose": s.lose,
 		"send": s.send, "ack": s.ack, "refuse": s.refuse, "fetched": s.fetched,
 		"advance": s.advance, "restart": s.restart, "writer-restarted": s.writerRestarted,

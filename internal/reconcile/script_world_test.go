@@ -223,6 +223,12 @@ func (s *script) object(d *datadriven.TestData) {
 	}
 }
 
+// watch has the watch show an upstream object as the server holds it.
+func (s *script) watch(d *datadriven.TestData) {
+	u := name(d.CmdArgs[0].Key)
+	s.step(UpstreamObserved{Scope: s.within[u], Object: s.server[u]})
+}
+
 // undecodable has the watch show an upstream object that cannot be decoded.
 func (s *script) undecodable(d *datadriven.TestData) {
 	u := name(d.CmdArgs[0].Key)
