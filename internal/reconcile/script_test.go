@@ -665,4 +665,3 @@ func (s *script) size(*datadriven.TestData) {
 	}
 	s.printf("objects=%d copies=%d scopes=%d places=%d placed=%d due=%d", len(s.state.objects), copies, len(s.state.scopes), places, placed, len(s.state.due))
 }
-
