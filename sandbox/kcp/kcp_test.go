@@ -16,7 +16,7 @@ func TestAKCPThatCannotStartSaysWhy(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := kcp.Start(t.Context(), broken, dir)
-	if err == nil || !strings.Contains(err.Error(), "kcp ended: exit status 1") || !strings.Contains(err.Error(), "unknown flag: --root-directory="+dir) {
+	if err == nil || !strings.Contains(err.Error(), "kcp exited: exit status 1") || !strings.Contains(err.Error(), "unknown flag: --root-directory="+dir) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -8,7 +8,7 @@ import (
 
 func deploymentsOf(s *syncTarget) map[string]*appsv1.Deployment { return s.deployments }
 
-// checkDeployment holds the sum of the copies' counters and their merged conditions against what is published.
+// checkDeployment compares the sum of the copies' counters and their merged conditions with the published status.
 func checkDeployment(s subject, upstream *appsv1.Deployment, copies []contribution[*appsv1.Deployment], complete bool) {
 	var want appsv1.DeploymentStatus
 	var terminating, collisions int32

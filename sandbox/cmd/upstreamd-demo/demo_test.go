@@ -113,7 +113,7 @@ func TestViews(t *testing.T) {
 	plain.draw(f)
 	plain.draw(f) // too soon
 	text := out.String()
-	if strings.Count(text, "status changes 60 (10/s)") != 1 || !strings.Contains(text, "on their way 1 of 10") || !strings.Contains(text, "app-03: a 1/1, b -; published 1/1") {
+	if strings.Count(text, "status changes 60 (10/s)") != 1 || !strings.Contains(text, "pending 1 of 10") || !strings.Contains(text, "app-03: a 1/1, b -; published 1/1") {
 		t.Errorf("got\n%s", text)
 	}
 	if strings.Contains(text, "\x1b") {
