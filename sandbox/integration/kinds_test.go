@@ -79,12 +79,12 @@ func TestKinds(t *testing.T) {
 // copied returns the resources for the copier. Namespaces are excluded: the copier creates them for the copies.
 func copied(kinds []*kind) []schema.GroupVersionResource {
 	var resources []schema.GroupVersionResource
-	seen := map[schema.GroupVersionResource]bool{namespaces: true}
+	added := map[schema.GroupVersionResource]bool{namespaces: true}
 	for _, k := range kinds {
-		if !seen[k.resource] {
+		if !added[k.resource] {
 			resources = append(resources, k.resource)
 		}
-		seen[k.resource] = true
+		added[k.resource] = true
 	}
 	return resources
 }

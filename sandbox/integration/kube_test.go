@@ -38,7 +38,7 @@ var deployments = ref.Resource{Group: "apps", Version: "v1", Resource: "deployme
 func TestKubeEdges(t *testing.T) {
 	world := sandboxtest.Start(t, sandbox.Options{
 		Workspaces: []string{"root:team-a", "team-b"}, SyncTargets: []string{"us-east1"}, RBAC: true,
-		Users: []controlplane.User{{Name: "nobody", Token: "nobody's"}},
+		Users: []controlplane.User{{Name: "no-rights", Token: "no-rights-token"}},
 	})
 	t.Run("downstream", func(t *testing.T) { testDownstream(t, world) })
 	t.Run("downstream outage", func(t *testing.T) { testDownstreamOutage(t, world) })
@@ -191,7 +191,7 @@ func testUpstreamPatch(t *testing.T, world *sandbox.Sandbox) {
 	if _, err := patch(first.ResourceVersion, `{"readyReplicas":1,"availableReplicas":2}`); !apierrors.IsInvalid(err) {
 		t.Errorf("an invalid status: %v", err)
 	}
-	u.Name = "nobody-made-this"
+	u.Name = "does-not-exist"
 	if _, err := patch("1", `{}`); !apierrors.IsNotFound(err) {
 		t.Errorf("an object that is not there: %v", err)
 	}
@@ -245,7 +245,7 @@ func testUpstreamDiscovery(t *testing.T, world *sandbox.Sandbox) {
 // testDenied uses a client without rights: every failure is reported, no object is observed.
 func testDenied(t *testing.T, world *sandbox.Sandbox) {
 	target := world.SyncTarget("us-east1")
-	c := newDownstream(t, target.ConfigFor(controlplane.User{Name: "nobody", Token: "nobody's"}))
+	c := newDownstream(t, target.ConfigFor(controlplane.User{Name: "no-rights", Token: "no-rights-token"}))
 	v := follow(t, c.Watch, deployments, everything)
 	v.eventually(t, "reported repeatedly", func(v view) bool { return v.failed >= 2 && v.lists == 0 && apierrors.IsForbidden(v.err) })
 	if _, err := c.List(t.Context(), deployments, "", ref.Want{}); !apierrors.IsForbidden(err) {

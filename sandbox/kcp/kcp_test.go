@@ -9,7 +9,7 @@ import (
 	"github.com/upstreamd/upstreamd/sandbox/kcp"
 )
 
-func TestAKCPThatCannotStartSaysWhy(t *testing.T) {
+func TestStartReportsTheOutputOfKCP(t *testing.T) {
 	dir := t.TempDir()
 	broken := filepath.Join(dir, "broken")
 	if err := os.WriteFile(broken, []byte("#!/bin/sh\necho unknown flag: $2\nexit 1\n"), 0o700); err != nil {

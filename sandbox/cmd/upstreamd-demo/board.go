@@ -123,14 +123,14 @@ func (b *board) row(workspace string, d *appsv1.Deployment) row {
 	r := row{object: objectName(workspace, d), published: fmt.Sprintf("%d/%d", d.Status.ReadyReplicas, d.Status.Replicas)}
 	var ready int32
 	for _, name := range b.targets {
-		shown := "-"
+		cell := "-"
 		if namespace, name2, err := b.copier.CopyName(name, workspace, deployments, d.Namespace, d.Name); err == nil {
 			if copied, err := b.down[name].Deployments(namespace).Get(name2); err == nil {
 				ready += copied.Status.ReadyReplicas
-				shown = fmt.Sprintf("%d/%d", copied.Status.ReadyReplicas, *copied.Spec.Replicas)
+				cell = fmt.Sprintf("%d/%d", copied.Status.ReadyReplicas, *copied.Spec.Replicas)
 			}
 		}
-		r.ready = append(r.ready, shown)
+		r.ready = append(r.ready, cell)
 	}
 	r.behind = ready != d.Status.ReadyReplicas
 	b.mu.Lock()

@@ -100,8 +100,8 @@ func (d *demo) watchLoad(ctx, load context.Context) (time.Duration, error) {
 	go func() { users <- scale(load, d.workspaces, d.options.seed) }()
 
 	started := time.Now()
-	shown := openView(os.Stdout, d.options.plain)
-	defer shown.close()
+	display := openView(os.Stdout, d.options.plain)
+	defer display.close()
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for {
@@ -109,7 +109,7 @@ func (d *demo) watchLoad(ctx, load context.Context) (time.Duration, error) {
 		if err != nil {
 			return 0, err
 		}
-		shown.draw(frame{
+		display.draw(frame{
 			elapsed: time.Since(started), changes: d.changes(), metrics: m, patches: d.patches(), targets: b.targets, rows: b.rows(),
 		})
 		select {
