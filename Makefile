@@ -1,4 +1,4 @@
-# Needs Go, GNU make, gcc (for the race detector) and git; everything else is built from Go modules. `make help` lists the targets.
+# Requires Go, GNU make, gcc (for the race detector) and git; everything else is built from Go modules. `make help` lists the targets.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -6,7 +6,7 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 
-# Built tools and servers are kept outside the checkout, in folders named by their versions.
+# Built tools and API servers are cached outside the checkout, in folders named by version.
 CACHE       := $(or $(UPSTREAMD_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/upstreamd)
 tool         = $(CACHE)/$(1)-$(shell awk '$$1 == "$(2)" { print $$2 }' tools/go.mod)
 LINTER       = $(call tool,golangci-lint,github.com/golangci/golangci-lint/v2)
@@ -39,7 +39,7 @@ build: ## Build bin/upstreamd
 	CGO_ENABLED=0 go build -trimpath -o bin/upstreamd ./cmd/upstreamd
 
 .PHONY: demo
-demo: build ## Sandbox, daemon and load in one terminal; ends with Ctrl-C, or after DEMO_FOR=30s
+demo: build ## Run the sandbox, the daemon and a load in one terminal, until Ctrl-C or for DEMO_FOR=30s
 	@assets=$$(go -C sandbox run ./cmd/sandbox-binaries); export KUBEBUILDER_ASSETS="$$assets"; \
 	go -C sandbox build -o ../bin/upstreamd-demo ./cmd/upstreamd-demo; \
 	exec bin/upstreamd-demo --daemon bin/upstreamd $(if $(DEMO_FOR),--for $(DEMO_FOR))
@@ -47,7 +47,7 @@ demo: build ## Sandbox, daemon and load in one terminal; ends with Ctrl-C, or af
 ##@ Test
 
 .PHONY: test
-test: ## All tests under the race detector, real API servers included, and the coverage of both (least 80 %)
+test: ## Run all tests under the race detector, on real API servers too, and check the coverage (at least 80 %)
 	@assets=$$(go -C sandbox run ./cmd/sandbox-binaries); export KUBEBUILDER_ASSETS="$$assets"; \
 	tested() { sed -E '/^warning: no packages being tested depend/d; s/[[:space:]]+coverage: .*//' ; }; \
 	rm -rf $(COVERAGE); mkdir -p $(COVERAGE)/unit $(COVERAGE)/integration; \
@@ -58,59 +58,59 @@ test: ## All tests under the race detector, real API servers included, and the c
 	$(MAKE) sim; \
 	echo "== integration tests on real API servers"; \
 	go -C sandbox test -race -p 1 -timeout 45m -cover -coverpkg="$$product" ./... -args -test.gocoverdir="$$PWD/$(COVERAGE)/integration" 2>&1 | tested; \
-	echo "== tests of the bench"; \
+	echo "== bench tests"; \
 	go -C bench test -race ./...
 	@$(MAKE) coverage
 
 .PHONY: sim
-sim: ## The whole system in virtual time under random faults: SEEDS=1000 of them from FROM=1 on, or SEED=42 with its trace
+sim: ## Simulate the whole system in virtual time under random faults: SEEDS=1000 starting at FROM=1, or SEED=42 with its trace
 	go test -v -count=1 -timeout 60m ./internal/sim $(if $(SEED),-run 'TestSeed$$' -args -sim.seed=$(SEED) $(if $(LOG),-sim.log),-run TestSeeds -args -sim.seeds=$(SEEDS) -sim.from=$(FROM))
 
 .PHONY: mutate
-mutate: ## Break the product on purpose, one promise at a time, and see that a test notices (MUTATIONS="part of a name" picks)
+mutate: ## Apply each mutation of the product and check that a test fails (MUTATIONS="part of a name" selects)
 	go run ./internal/sim/cmd/mutate $(if $(MUTATIONS),"$(MUTATIONS)")
 
 .PHONY: fuzz
-fuzz: ## Every fuzz target in turn, FUZZTIME=60s each (FUZZ=Decode picks some by name); what fails is kept in testdata/fuzz
+fuzz: ## Run every fuzz target for FUZZTIME=60s (FUZZ=Decode selects by name); failing inputs are kept in testdata/fuzz
 	@tools/fuzz.sh $(FUZZTIME) "$(FUZZ)" $(MODULES)
 
 .PHONY: coverage
-coverage: ## The coverage that the last test left: by package, and in all
+coverage: ## Print the coverage of the last test run, by package and in total
 	@go tool covdata percent -i=$(COVERAGE)/unit,$(COVERAGE)/integration
 	@go tool covdata textfmt -i=$(COVERAGE)/unit,$(COVERAGE)/integration -o=$(COVERAGE)/merged.out
 	@go tool cover -func=$(COVERAGE)/merged.out | awk -v least=$(LEAST) \
 		'$$1 == "total:" { total = $$3; sub("%", "", total) } \
-		END { printf "total coverage: %s %% of statements (least: %s %%)\n", total, least; exit !(total + 0 >= least) }'
+		END { printf "total coverage: %s %% of statements (minimum: %s %%)\n", total, least; exit !(total + 0 >= least) }'
 
 .PHONY: test-kcp
-test-kcp: ## What needs a real kcp, if KCP_BINARY=/path/to/kcp names one, and the same steps in memory
+test-kcp: ## Run the kcp tests on a real kcp (KCP_BINARY=/path/to/kcp), and the same steps on the in-memory server
 	@assets=$$(go -C sandbox run ./cmd/sandbox-binaries); export KUBEBUILDER_ASSETS="$$assets"; \
 	go -C sandbox test -race -count 1 -v -timeout 30m -run 'KCP|APIExport' ./kcp ./integration
 
 .PHONY: race
-race: ## Unit and actor tests under the race detector, no API servers
+race: ## Run unit and actor tests under the race detector, without API servers
 	go test -race ./...
 
 .PHONY: bench-go
-bench-go: ## Go benchmarks of the packages on the hot path (BENCH=regexp picks some)
+bench-go: ## Run the Go benchmarks of the hot path (BENCH=regexp selects)
 	go test -run '^$$' -bench '$(BENCH)' -benchmem ./...
 
 ##@ Measure
 
 .PHONY: bench
-bench: bin/upstreamd-bench ## The short set, under 10 minutes: table, JSON and plots in bench/results (ROUNDS=4 for bench-compare)
+bench: bin/upstreamd-bench ## Run the short set, under 10 minutes: table, JSON and plots in bench/results (ROUNDS=4 for bench-compare)
 	@$(WITH_SERVERS) cd bench && exec ../bin/upstreamd-bench run --short $(BENCH_FLAGS)
 
 .PHONY: bench-full
-bench-full: bin/upstreamd-bench ## All scenarios, 40 minutes (ONLY=engine-in,noisy picks some; UPSTREAM=kubeconfig adds one of yours)
+bench-full: bin/upstreamd-bench ## Run all scenarios, 40 minutes (ONLY=engine-in,noisy selects; UPSTREAM=kubeconfig measures an API server of yours)
 	@$(WITH_SERVERS) cd bench && exec ../bin/upstreamd-bench run $(BENCH_FLAGS)
 
 .PHONY: bench-compare
-bench-compare: bin/upstreamd-bench ## Two results side by side: A=bench/results/….json B=…
+bench-compare: bin/upstreamd-bench ## Compare two results: A=bench/results/….json B=…
 	@bin/upstreamd-bench compare "$(A)" "$(B)"
 
 .PHONY: profile
-profile: bin/upstreamd-bench ## CPU and heap profiles of the engine under load, in bin/profiles
+profile: bin/upstreamd-bench ## Write CPU and heap profiles of the engine under load to bin/profiles
 	@cd bench; for s in engine-in engine-equal-work start-100k; do \
 		../bin/upstreamd-bench attempt scenarios/*-$$s.yaml upstreamd --servers memory --profiles ../bin/profiles > /dev/null; \
 		for kind in cpu heap; do echo "== $$s, $$kind"; go tool pprof -top -cum -nodecount 40 ../bin/upstreamd-bench ../bin/profiles/$$s.$$kind.pprof 2>/dev/null; done; \
@@ -124,39 +124,43 @@ bin/upstreamd-bench:
 	@mkdir -p bin
 	@go -C bench build -trimpath -o ../bin/upstreamd-bench ./cmd/upstreamd-bench
 
-##@ Keep in order
+##@ Check
 
 .PHONY: verify
-verify: verify-fmt verify-tidy verify-vet lint verify-imports ## All checks that CI makes beside the tests
+verify: verify-fmt verify-tidy verify-vet verify-prose lint verify-imports ## Run all checks of CI except the tests
 
 .PHONY: verify-fmt
-verify-fmt: ## Are the sources formatted?
+verify-fmt: ## Check the formatting of Go sources
 	@unformatted=$$(gofmt -s -l $$(git ls-files --cached --others --exclude-standard '*.go')); \
 	if [[ -n $$unformatted ]]; then echo "not formatted (make fmt):"; echo "$$unformatted"; exit 1; fi
 
 .PHONY: verify-tidy
-verify-tidy: ## Do the module files say what is used?
+verify-tidy: ## Check that go.mod and go.sum are tidy in each module
 	@for m in $(ALL_MODULES); do echo "go mod tidy -diff ($$m)"; go -C $$m mod tidy -diff; done
 
 .PHONY: verify-vet
-verify-vet: ## go vet, in each module
+verify-vet: ## Run go vet in each module
 	@for m in $(MODULES); do echo "go vet ($$m)"; go -C $$m vet ./...; done
 
+.PHONY: verify-prose
+verify-prose: ## Check the language of comments and docs; tools/prose.sh -l lists the lines
+	@tools/prose.sh
+
 .PHONY: verify-imports
-verify-imports: ## Do the packages import each other in the agreed directions only?
+verify-imports: ## Check the import rules between packages
 	go test ./internal/importtest
 
 .PHONY: lint
-lint: $(LINTER) ## golangci-lint, in each module
+lint: $(LINTER) ## Run golangci-lint in each module
 	@for m in $(MODULES); do echo "golangci-lint ($$m)"; (cd $$m && $(LINTER) run --config $(CURDIR)/.golangci.yml ./...); done
 
 $(LINTER):
-	@echo "building golangci-lint, which takes 2 to 5 minutes the first time: $@"
+	@echo "building golangci-lint (2 to 5 minutes): $@"
 	@mkdir -p $(CACHE)
 	@go -C tools build -o $@.$$$$ github.com/golangci/golangci-lint/v2/cmd/golangci-lint && mv $@.$$$$ $@
 
 .PHONY: vulncheck
-vulncheck: $(VULNCHECK) ## Known vulnerabilities that the code reaches; needs the vulnerability database (GOVULNDB=url for a mirror), and says if it can't be reached
+vulncheck: $(VULNCHECK) ## Report known vulnerabilities that the code reaches; needs the vulnerability database (GOVULNDB=url for a mirror)
 	@tools/vulncheck.sh $(VULNCHECK) $(MODULES)
 
 $(VULNCHECK):
@@ -164,7 +168,7 @@ $(VULNCHECK):
 	@go -C tools build -o $@.$$$$ golang.org/x/vuln/cmd/govulncheck && mv $@.$$$$ $@
 
 .PHONY: sbom
-sbom: build $(SBOM) ## bin/sbom.json: what bin/upstreamd is made of, as CycloneDX, compared with what the binary says
+sbom: build $(SBOM) ## Write bin/sbom.json (CycloneDX) for bin/upstreamd and compare it with the modules in the binary
 	@tools/sbom.sh $(SBOM) bin/upstreamd bin/sbom.json
 
 $(SBOM):
@@ -172,13 +176,13 @@ $(SBOM):
 	@go -C tools build -o $@.$$$$ github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod && mv $@.$$$$ $@
 
 .PHONY: fmt
-fmt: ## Format the sources
+fmt: ## Format Go sources
 	gofmt -s -w $$(git ls-files --cached --others --exclude-standard '*.go')
 
 .PHONY: tidy
-tidy: ## Bring the module files up to date
+tidy: ## Run go mod tidy in each module
 	@for m in $(ALL_MODULES); do go -C $$m mod tidy; done
 
 .PHONY: clean
-clean: ## Remove what was built in the checkout
+clean: ## Remove bin/
 	rm -rf bin

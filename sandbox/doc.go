@@ -1,4 +1,4 @@
-// Package sandbox starts what upstreamd works between, for its demo, tests and benches: real kube-apiservers as SyncTargets, and
-// an upstream that looks like kcp, with a real kube-apiserver behind each workspace. All of it is on loopback, and all of it is
-// gone when the process is, however that ends.
+// Package sandbox starts the API servers for upstreamd's demo, tests and benches: real kube-apiservers as SyncTargets, and
+// an upstream that looks like kcp, with a real kube-apiserver behind each workspace. All of them run on loopback and never
+// outlive the process.
 package sandbox

@@ -11,14 +11,14 @@ import (
 
 const temporaryPrefix = "upstreamd-sandbox-"
 
-// folder holds a sandbox's files. A temporary one is removed at the end; its lock, which the kernel gives back when the process
-// dies, tells later sandboxes whether it was left behind.
+// folder holds a sandbox's files. A temporary one is removed on stop. The kernel releases its lock when the process dies, so
+// later sandboxes recognise a leftover.
 type folder struct {
 	path string
-	lock *os.File // nil for a folder that is kept
+	lock *os.File // nil for a permanent folder
 }
 
-// openFolder makes the folder path, or a temporary one if path is empty; then it also removes those that killed processes left.
+// openFolder creates the folder path, or a temporary one if path is empty; then it also removes the leftovers of killed processes.
 func openFolder(path string) (*folder, error) {
 	if path != "" {
 		absolute, err := filepath.Abs(path)
@@ -46,11 +46,11 @@ func (f *folder) close() {
 	if f.lock == nil {
 		return
 	}
-	_ = os.RemoveAll(f.path) // what stays is swept by the next sandbox
+	_ = os.RemoveAll(f.path) // the next sandbox sweeps leftovers
 	_ = f.lock.Close()
 }
 
-// sweep removes temporary folders whose process is dead. It is best effort: what can't be removed stays for the next time.
+// sweep removes temporary folders of dead processes. It is best effort: folders that cannot be removed stay for the next sweep.
 func sweep() {
 	left, _ := filepath.Glob(filepath.Join(os.TempDir(), temporaryPrefix+"*"))
 	for _, path := range left {
@@ -59,7 +59,7 @@ func sweep() {
 		}
 		lock, err := os.OpenFile(lockFile(path), os.O_RDWR, 0)
 		if err != nil {
-			continue // somebody else's
+			continue // still in use
 		}
 		if unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil {
 			_ = os.RemoveAll(path)

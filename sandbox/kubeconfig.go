@@ -8,7 +8,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd/api"
 )
 
-// writeKubeconfig writes a file with one context that leads where config does.
+// writeKubeconfig writes a kubeconfig with one context for the server and credentials of config.
 func writeKubeconfig(path string, config *rest.Config) error {
 	const name = "sandbox"
 	file := api.NewConfig()

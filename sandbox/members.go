@@ -14,12 +14,12 @@ import (
 	"github.com/upstreamd/upstreamd/sandbox/controlplane"
 )
 
-// AddWorkspace starts one more workspace.
+// AddWorkspace starts another workspace.
 func (s *Sandbox) AddWorkspace(ctx context.Context, name string) (*Workspace, error) {
 	if err := (Options{Workspaces: []string{name}}).validate(); err != nil {
 		return nil, err
 	}
-	file := "workspace-" + strings.ReplaceAll(name, ":", "_") // no name holds an underscore: each has a file of its own
+	file := "workspace-" + strings.ReplaceAll(name, ":", "_") // names hold no underscore, so file names are unique
 	server, err := s.startAPIServer(ctx, file)
 	if err != nil {
 		return nil, err
@@ -36,7 +36,7 @@ func (s *Sandbox) AddWorkspace(ctx context.Context, name string) (*Workspace, er
 	return w, nil
 }
 
-// RemoveWorkspace stops a workspace's server for good; the front does not know its name any more.
+// RemoveWorkspace stops a workspace's server permanently and removes it from the front.
 func (s *Sandbox) RemoveWorkspace(ctx context.Context, name string) error {
 	w, err := leave(s, s.workspaces, name)
 	if err != nil {
@@ -47,7 +47,7 @@ func (s *Sandbox) RemoveWorkspace(ctx context.Context, name string) error {
 	return nil
 }
 
-// AddSyncTarget starts one more SyncTarget. One of the same name as a removed one is empty and has another uid and address.
+// AddSyncTarget starts another SyncTarget. If it reuses the name of a removed one, it is empty and has another uid and address.
 func (s *Sandbox) AddSyncTarget(ctx context.Context, name string) (*SyncTarget, error) {
 	if err := (Options{SyncTargets: []string{name}}).validate(); err != nil {
 		return nil, err
@@ -70,7 +70,7 @@ func (s *Sandbox) AddSyncTarget(ctx context.Context, name string) (*SyncTarget, 
 	return t, nil
 }
 
-// RemoveSyncTarget stops a SyncTarget's server for good.
+// RemoveSyncTarget stops a SyncTarget's server permanently.
 func (s *Sandbox) RemoveSyncTarget(ctx context.Context, name string) error {
 	t, err := leave(s, s.syncTargets, name)
 	if err != nil {
@@ -80,27 +80,27 @@ func (s *Sandbox) RemoveSyncTarget(ctx context.Context, name string) error {
 	return nil
 }
 
-// Workspace is the workspace of that name, nil if there is none.
+// Workspace returns the workspace of that name, nil if there is none.
 func (s *Sandbox) Workspace(name string) *Workspace {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.workspaces[name]
 }
 
-// Workspaces are all workspaces in the order of their names.
+// Workspaces returns all workspaces, sorted by name.
 func (s *Sandbox) Workspaces() []*Workspace { return members(s, s.workspaces) }
 
-// SyncTarget is the SyncTarget of that name, nil if there is none.
+// SyncTarget returns the SyncTarget of that name, nil if there is none.
 func (s *Sandbox) SyncTarget(name string) *SyncTarget {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.syncTargets[name]
 }
 
-// SyncTargets are all SyncTargets in the order of their names.
+// SyncTargets returns all SyncTargets, sorted by name.
 func (s *Sandbox) SyncTargets() []*SyncTarget { return members(s, s.syncTargets) }
 
-// startAPIServer gives each server a prefix in etcd and a log that none had before it.
+// startAPIServer starts a server with a new etcd prefix and a new log.
 func (s *Sandbox) startAPIServer(ctx context.Context, name string) (*controlplane.APIServer, error) {
 	s.mu.Lock()
 	s.started++
@@ -118,7 +118,7 @@ func enter[M any](s *Sandbox, into map[string]M, name string, member M) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, taken := into[name]; taken {
-		return fmt.Errorf("the sandbox has a %s already", name)
+		return fmt.Errorf("the sandbox already has a %s", name)
 	}
 	into[name] = member
 	return nil

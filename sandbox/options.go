@@ -9,23 +9,23 @@ import (
 	"github.com/upstreamd/upstreamd/sandbox/controlplane"
 )
 
-// DefaultCluster is the logical cluster that SyncTargets live in unless an option says otherwise.
+// DefaultCluster is the default logical cluster of SyncTargets.
 const DefaultCluster = "root:infra"
 
-// Options say what to start. Each workspace and each SyncTarget is a kube-apiserver of its own: 280 MB, and about 2 s of one core.
+// Options select the servers to start. Each workspace and each SyncTarget is a separate kube-apiserver: 280 MB, and about 2 s of one core.
 type Options struct {
 	Workspaces  []string // names or paths, such as root:team-a
 	SyncTargets []string // names, such as us-east1
 	Cluster     string   // logical cluster of the SyncTargets; empty: DefaultCluster
 
-	Users []controlplane.User // who may come in besides the administrator, everywhere
+	Users []controlplane.User // users of all servers besides the administrator
 	RBAC  bool                // authorize by RBAC; else every user may do everything
 
 	APIServerArgs map[string]string // kube-apiserver flags without their dashes, added to every API server's
 
-	Dir      string    // for data, logs and kubeconfigs, kept at the end; empty: a temporary folder, removed at the end
-	Binaries string    // the folder of etcd and kube-apiserver; empty: as binaries.Find finds or builds them
-	Progress io.Writer // says what is built, if it has to be; nil: standard error
+	Dir      string    // for data, logs and kubeconfigs, kept on stop; empty: a temporary folder, removed on stop
+	Binaries string    // the folder of etcd and kube-apiserver; empty: from binaries.Find
+	Progress io.Writer // progress of builds; nil: standard error
 }
 
 var (

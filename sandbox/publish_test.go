@@ -13,7 +13,7 @@ import (
 	"github.com/upstreamd/upstreamd/sandbox/front"
 )
 
-// conflictOnce answers the first call with 409 and lets all others through.
+// conflictOnce answers the first call with 409 and passes all others on.
 func conflictOnce() front.Interceptor {
 	var answered atomic.Bool
 	return func(w http.ResponseWriter, _ *http.Request, _ front.Call) bool {
@@ -27,7 +27,7 @@ func conflictOnce() front.Interceptor {
 	}
 }
 
-// makeUnavailable gives one copy a status that decides the merged conditions, and the other one that does not.
+// makeUnavailable writes a status to each copy; one of them decides the merged conditions.
 func (w *world) makeUnavailable(t *testing.T, target string) {
 	t.Helper()
 	now := metav1.Now()
@@ -50,7 +50,7 @@ func (w *world) makeUnavailable(t *testing.T, target string) {
 	}
 }
 
-// publishTruth writes, by hand, what ought to be published after makeUnavailable.
+// publishTruth writes, by hand, the status that is due after makeUnavailable.
 func (w *world) publishTruth(t *testing.T) {
 	t.Helper()
 	now := metav1.Now()
@@ -74,7 +74,7 @@ func (w *world) publishTruth(t *testing.T) {
 		t.Fatal(err)
 	}
 	up.Status = pod.Status
-	slices.Reverse(up.Status.Conditions) // their order says nothing
+	slices.Reverse(up.Status.Conditions) // their order is irrelevant
 	up.Status.Conditions = append(up.Status.Conditions, corev1.PodCondition{
 		Type: "upstreamd.dev/Aggregated", Status: "True", Message: "2/2 SyncTargets reporting",
 	})

@@ -17,11 +17,11 @@ import (
 	"github.com/upstreamd/upstreamd/sandbox/front"
 )
 
-// Sandbox is a running upstream and its SyncTargets. Its methods may be called from several goroutines.
+// Sandbox is a running upstream and its SyncTargets. Its methods are safe for concurrent use.
 type Sandbox struct {
-	// Front is the upstream's door: it counts calls, reports them, and can be made to misbehave.
+	// Front is the upstream endpoint: it counts and reports calls, and injects faults.
 	Front *front.Front
-	// Etcd carries all API servers.
+	// Etcd stores the data of all API servers.
 	Etcd *controlplane.Etcd
 
 	options  Options
@@ -30,36 +30,36 @@ type Sandbox struct {
 	users    []controlplane.User
 
 	mu          sync.Mutex
-	started     int // how many API servers ever
+	started     int // number of API servers started so far
 	workspaces  map[string]*Workspace
 	syncTargets map[string]*SyncTarget
 }
 
-// Workspace is a logical cluster upstream.
+// Workspace is an upstream logical cluster.
 type Workspace struct {
 	Name string
-	// APIServer is the workspace's own server. Its Config goes around the front: such calls are not counted.
+	// APIServer is the workspace's server. Calls with its Config bypass the front and are not counted.
 	APIServer *controlplane.APIServer
-	// Kubeconfig is a file that leads to the workspace through the front.
+	// Kubeconfig is the path of a kubeconfig for the workspace, through the front.
 	Kubeconfig string
 
 	config *rest.Config
 }
 
-// Config is a client's configuration for the workspace, through the front.
+// Config returns a client configuration for the workspace, through the front.
 func (w *Workspace) Config() *rest.Config { return rest.CopyConfig(w.config) }
 
 // SyncTarget is a physical cluster.
 type SyncTarget struct {
 	Name    string
-	Cluster string    // the logical cluster that the SyncTarget object would live in
-	UID     types.UID // the uid that the SyncTarget object would have
+	Cluster string    // the logical cluster of the SyncTarget object, which need not exist
+	UID     types.UID // the uid of the SyncTarget object
 	*controlplane.APIServer
-	// Kubeconfig is a file that leads to the SyncTarget's API server.
+	// Kubeconfig is the path of a kubeconfig for the SyncTarget's API server.
 	Kubeconfig string
 }
 
-// RotateCertificate starts the API server anew with a certificate of another authority. The kubeconfig stays as it was until WriteKubeconfig.
+// RotateCertificate restarts the API server with a certificate of another CA. The kubeconfig keeps the old CA until WriteKubeconfig.
 func (t *SyncTarget) RotateCertificate(ctx context.Context) error {
 	dir, err := os.MkdirTemp(filepath.Dir(t.Kubeconfig), "identity-")
 	if err != nil {
@@ -72,11 +72,11 @@ func (t *SyncTarget) RotateCertificate(ctx context.Context) error {
 	return t.Rotate(ctx, identity)
 }
 
-// WriteKubeconfig has the kubeconfig lead to the API server as it is now.
+// WriteKubeconfig updates the kubeconfig to the API server's present address and CA.
 func (t *SyncTarget) WriteKubeconfig() error { return writeKubeconfig(t.Kubeconfig, t.Config()) }
 
-// Start starts everything at once and returns when all of it is ready, after building the servers if need be. The sandbox must be
-// stopped. ctx bounds the start only.
+// Start starts all servers concurrently and returns when they are ready. It builds missing binaries. The caller must stop the
+// sandbox. ctx bounds the start only.
 func Start(ctx context.Context, o Options) (*Sandbox, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
@@ -135,16 +135,16 @@ func (s *Sandbox) start(ctx context.Context) (err error) {
 	return group.Wait()
 }
 
-// Upstream is a client's configuration for the front's address, without a /clusters suffix.
+// Upstream returns a client configuration for the front, without a /clusters suffix.
 func (s *Sandbox) Upstream() *rest.Config {
 	return &rest.Config{Host: s.Front.URL(), BearerToken: s.users[0].Token, TLSClientConfig: rest.TLSClientConfig{CAData: s.identity.CA}, QPS: -1}
 }
 
-// UpstreamKubeconfig is a file that leads to the front's address, without a /clusters suffix.
+// UpstreamKubeconfig is the path of a kubeconfig for the front, without a /clusters suffix.
 func (s *Sandbox) UpstreamKubeconfig() string { return s.file("upstream.kubeconfig") }
 
-// Dir is the folder of the servers' logs and kubeconfigs, and of what else a test wants to keep beside them.
+// Dir is the folder of the servers' logs and kubeconfigs. Tests may keep other files there.
 func (s *Sandbox) Dir() string { return s.dir.path }
 
-// Calls are the requests that came to workspaces through the front.
+// Calls returns the requests to workspaces through the front.
 func (s *Sandbox) Calls() front.Calls { return s.Front.Calls() }

@@ -27,7 +27,7 @@ import (
 
 var shared *sandbox.Sandbox
 
-// childEnv makes the test program a sandbox that only waits to be killed.
+// childEnv makes the test program start a sandbox and wait to be killed.
 const childEnv = "SANDBOX_TEST_CHILD"
 
 func TestMain(m *testing.M) {
@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 	}
 	sandboxtest.Main(m, sandbox.Options{
 		Workspaces: []string{"root:team-a", "team-b"}, SyncTargets: []string{"us-east1", "eu-west1"}, RBAC: true,
-		Users: []controlplane.User{{Name: "nobody", Token: "nobody's"}},
+		Users: []controlplane.User{{Name: "no-rights", Token: "no-rights-token"}},
 	}, func(s *sandbox.Sandbox) { shared = s })
 }
 
@@ -50,8 +50,8 @@ func waitToBeKilled() {
 	select {}
 }
 
-func TestEveryKubeconfigLeadsToItsServer(t *testing.T) {
-	marked := map[string]string{ // a ConfigMap's name marks the server that it is on
+func TestKubeconfigsConnectToTheirServers(t *testing.T) {
+	marked := map[string]string{ // a ConfigMap's name identifies its server
 		shared.Workspace("root:team-a").Kubeconfig: "team-a",
 		shared.Workspace("team-b").Kubeconfig:      "team-b",
 		shared.SyncTarget("us-east1").Kubeconfig:   "us-east1",
@@ -74,11 +74,11 @@ func TestEveryKubeconfigLeadsToItsServer(t *testing.T) {
 	}
 	config.Host += "/clusters/root:team-a"
 	if _, err := client(t, config).CoreV1().ConfigMaps("default").Get(t.Context(), "team-a", metav1.GetOptions{}); err != nil {
-		t.Errorf("the upstream's kubeconfig with a suffix put to it: %v", err)
+		t.Errorf("the upstream kubeconfig with a /clusters suffix: %v", err)
 	}
 }
 
-func TestTheFrontAnswersAsKcpDoes(t *testing.T) {
+func TestFrontAnswersLikeKCP(t *testing.T) {
 	upstream := shared.Upstream()
 	workspace := func(name, token string) *rest.Config {
 		config := rest.CopyConfig(upstream)
@@ -92,7 +92,7 @@ func TestTheFrontAnswersAsKcpDoes(t *testing.T) {
 		"no token":                {workspace("root:team-a", ""), apierrors.IsUnauthorized},
 		"no token, no workspace":  {workspace("root:team-x", ""), apierrors.IsUnauthorized},
 		"wrong token":             {workspace("root:team-a", "wrong"), apierrors.IsUnauthorized},
-		"no rights":               {workspace("root:team-a", "nobody's"), apierrors.IsForbidden},
+		"no rights":               {workspace("root:team-a", "no-rights-token"), apierrors.IsForbidden},
 		"no such workspace":       {workspace("root:team-x", upstream.BearerToken), apierrors.IsForbidden},
 		"no workspace in the URL": {upstream, apierrors.IsNotFound},
 	} {
@@ -120,7 +120,7 @@ func TestWatchesStreamAndCallsAreCounted(t *testing.T) {
 	}
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "lone"}, Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: "i"}}}}
 	if pod, err = through.CoreV1().Pods("default").Create(t.Context(), pod, metav1.CreateOptions{}); err != nil {
-		t.Fatal(err) // no service account is needed
+		t.Fatal(err) // Pods need no service account
 	}
 	pod.Status.Phase = corev1.PodRunning
 	if _, err := through.CoreV1().Pods("default").UpdateStatus(t.Context(), pod, metav1.UpdateOptions{}); err != nil {
@@ -174,7 +174,7 @@ func TestKillPauseRestart(t *testing.T) {
 		t.Fatal(err)
 	}
 	if workspace.APIServer.PID() == pid {
-		t.Error("the same process after Kill and Start")
+		t.Error("the process did not change after Kill and Start")
 	}
 	if err := workspace.APIServer.Start(t.Context()); !errors.Is(err, controlplane.ErrRunning) {
 		t.Errorf("started twice: got %v", err)
@@ -185,13 +185,13 @@ func TestKillPauseRestart(t *testing.T) {
 	})
 }
 
-func TestAReplacedSyncTargetIsEmpty(t *testing.T) {
+func TestReplacedSyncTargetIsEmpty(t *testing.T) {
 	first, err := shared.AddSyncTarget(t.Context(), "ap-south1")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := shared.AddSyncTarget(t.Context(), "us-east1"); err == nil {
-		t.Error("a name was taken twice")
+		t.Error("a duplicate name was accepted")
 	}
 	create(t, client(t, first.Config()), "old")
 	if err := shared.RemoveSyncTarget(t.Context(), "ap-south1"); err != nil {
@@ -216,7 +216,7 @@ func TestAReplacedSyncTargetIsEmpty(t *testing.T) {
 	}
 }
 
-func TestNothingOutlivesAKilledProcess(t *testing.T) {
+func TestServersDieWithTheirParent(t *testing.T) {
 	child := exec.Command(os.Args[0])
 	child.Env = append(os.Environ(), childEnv+"=1")
 	child.Stderr = os.Stderr
@@ -236,7 +236,7 @@ func TestNothingOutlivesAKilledProcess(t *testing.T) {
 	}
 	for _, pid := range pids {
 		if !alive(pid) {
-			t.Errorf("process %d does not run before the kill: the test shows nothing", pid)
+			t.Errorf("process %d does not run before the kill: the test proves nothing", pid)
 		}
 	}
 	if err := child.Process.Kill(); err != nil {
@@ -253,7 +253,7 @@ func TestNothingOutlivesAKilledProcess(t *testing.T) {
 	}
 }
 
-func TestRefusedNames(t *testing.T) {
+func TestInvalidNamesAreRefused(t *testing.T) {
 	_, err := sandbox.Start(t.Context(), sandbox.Options{Workspaces: []string{"root::a", "A"}, SyncTargets: []string{"a/b"}})
 	for _, want := range []string{`"root::a"`, `"A"`, `"a/b"`} {
 		if err == nil || !strings.Contains(err.Error(), want) {
@@ -262,14 +262,14 @@ func TestRefusedNames(t *testing.T) {
 	}
 }
 
-func TestAServerThatCannotStartSaysWhy(t *testing.T) {
+func TestStartReportsTheServerLog(t *testing.T) {
 	_, err := sandbox.Start(t.Context(), sandbox.Options{SyncTargets: []string{"t"}, APIServerArgs: map[string]string{"no-such-flag": "1"}})
 	if err == nil || !strings.Contains(err.Error(), "unknown flag: --no-such-flag") {
 		t.Errorf("got %v, want the end of the server's log", err)
 	}
 }
 
-// alive tells a running process from one that has ended and only waits to be collected.
+// alive distinguishes a running process from a zombie.
 func alive(pid int) bool {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
@@ -308,8 +308,8 @@ func TestUsersChangeWithARestart(t *testing.T) {
 	server := shared.SyncTarget("us-east1").APIServer
 	old := server.Config()
 	admin := controlplane.User{Name: "admin", Token: "rotated", Groups: []string{"system:masters"}}
-	if err := server.SetUsers([]controlplane.User{{Name: "nobody", Token: "nobody's"}}); err == nil {
-		t.Error("nobody is left who may do anything, and that was taken")
+	if err := server.SetUsers([]controlplane.User{{Name: "no-rights", Token: "no-rights-token"}}); err == nil {
+		t.Error("users without an administrator were accepted")
 	}
 	if err := server.SetUsers([]controlplane.User{admin}); err != nil {
 		t.Fatal(err)

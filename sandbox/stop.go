@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// Stop ends all servers, API servers before their etcd, and removes the folder if it was a temporary one. It takes a sandbox
-// that was started in part, and one that was stopped already.
+// Stop stops all servers, API servers before their etcd, and removes a temporary folder. It accepts a partly started sandbox and
+// one that was stopped before.
 func (s *Sandbox) Stop() error {
 	ctx := context.Background() // each server has StopGrace, then it is killed
 	var err error
@@ -15,7 +15,7 @@ func (s *Sandbox) Stop() error {
 	}
 	var stopping sync.WaitGroup
 	for _, w := range s.Workspaces() {
-		stopping.Go(func() { _ = s.RemoveWorkspace(ctx, w.Name) }) // fails only if somebody else removes it
+		stopping.Go(func() { _ = s.RemoveWorkspace(ctx, w.Name) }) // fails only if it was removed concurrently
 	}
 	for _, t := range s.SyncTargets() {
 		stopping.Go(func() { _ = s.RemoveSyncTarget(ctx, t.Name) })

@@ -2,17 +2,17 @@ package sandbox
 
 import "github.com/upstreamd/upstreamd/sandbox/topology"
 
-// Topology names the workspace for copier, simulator and oracle. It leads around the front: their calls are not counted.
+// Topology describes the workspace for copier, simulator and oracle. Their calls bypass the front and are not counted.
 func (w *Workspace) Topology() topology.Workspace {
 	return topology.Workspace{Name: w.Name, Config: w.APIServer.Config()}
 }
 
-// Topology names the SyncTarget for copier, simulator and oracle.
+// Topology describes the SyncTarget for copier, simulator and oracle.
 func (t *SyncTarget) Topology() topology.SyncTarget {
 	return topology.SyncTarget{Name: t.Name, Cluster: t.Cluster, UID: t.UID, Config: t.Config()}
 }
 
-// Topology names all workspaces and SyncTargets in the order of their names.
+// Topology describes all workspaces and SyncTargets, sorted by name.
 func (s *Sandbox) Topology() (workspaces []topology.Workspace, syncTargets []topology.SyncTarget) {
 	for _, w := range s.Workspaces() {
 		workspaces = append(workspaces, w.Topology())

@@ -98,9 +98,9 @@ func (w *world) create(t *testing.T) {
 	}
 }
 
-// clean leaves nothing that another test's simulator or oracle would take for its own.
+// clean deletes all objects, so that another test's simulator or oracle does not pick them up.
 func (w *world) clean(t *testing.T) {
-	ctx := context.Background() // the test's own has ended
+	ctx := context.Background() // the test's context has ended
 	all := append([]kubernetes.Interface{w.upstream}, w.down["us-east1"], w.down["eu-west1"])
 	for _, c := range all {
 		for name := range w.deployments(ctx, t, c) {
@@ -156,7 +156,7 @@ func (w *world) deployments(ctx context.Context, t *testing.T, c kubernetes.Inte
 	return found
 }
 
-// copyIn is the one Deployment that a SyncTarget holds; nil if there is none.
+// copyIn returns the only Deployment in a SyncTarget, or nil.
 func (w *world) copyIn(t *testing.T, target string) *appsv1.Deployment {
 	t.Helper()
 	found := w.deployments(t.Context(), t, w.down[target])
@@ -169,7 +169,7 @@ func (w *world) copyIn(t *testing.T, target string) *appsv1.Deployment {
 	return nil
 }
 
-func TestTheCopierCopiesAsKcpDoes(t *testing.T) {
+func TestCopierCopiesLikeKCP(t *testing.T) {
 	w := newWorld(t, "shop", copier.NamespaceLocator)
 	for _, target := range w.targets {
 		c := w.copyIn(t, target.Name)
@@ -203,13 +203,13 @@ func TestTheCopierCopiesAsKcpDoes(t *testing.T) {
 	}
 }
 
-func TestTheCopierFollowsSpecPlacementAndDeletion(t *testing.T) {
+func TestCopierFollowsSpecPlacementAndDeletion(t *testing.T) {
 	w := newWorld(t, "follow", copier.Prefix)
 	before := w.copyIn(t, "us-east1")
 	if before.Namespace != "kcp-root-team-a-follow" {
-		t.Errorf("the copy lies in %s", before.Namespace)
+		t.Errorf("the copy is in namespace %s", before.Namespace)
 	}
-	// Status is the other direction's affair: neither is it copied, nor does it cause a write.
+	// Status is neither copied nor does it cause a write.
 	up, err := w.upstream.AppsV1().Deployments("follow").Get(t.Context(), "web", metav1.GetOptions{})
 	if err != nil {
 		t.Fatal(err)
@@ -252,7 +252,7 @@ func TestTheCopierFollowsSpecPlacementAndDeletion(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	w.create(t) // at once: the copier may never see that it was gone
+	w.create(t) // at once: the copier may miss the deletion
 	w.settle(t)
 	if again := w.copyIn(t, w.targets[0].Name); again == nil || again.UID == kept.UID {
 		t.Errorf("the copy of a new object is the old one: %+v", again)
@@ -262,7 +262,7 @@ func TestTheCopierFollowsSpecPlacementAndDeletion(t *testing.T) {
 	}
 }
 
-func TestADeadSyncTargetDelaysNoOther(t *testing.T) {
+func TestDeadSyncTargetDelaysNoOther(t *testing.T) {
 	w := newWorld(t, "delay", copier.NamespaceLocator)
 	dead := shared.SyncTarget("eu-west1")
 	dead.Kill()
@@ -285,11 +285,11 @@ func TestADeadSyncTargetDelaysNoOther(t *testing.T) {
 	}
 	w.settle(t)
 	if n := *w.copyIn(t, "eu-west1").Spec.Replicas; n != 7 {
-		t.Errorf("the SyncTarget that came back has %d replicas", n)
+		t.Errorf("the restarted SyncTarget has %d replicas", n)
 	}
 }
 
-func TestTheSimulatorMovesAndSettles(t *testing.T) {
+func TestSimulatorMovesAndSettles(t *testing.T) {
 	w := newWorld(t, "move", copier.NamespaceLocator)
 	s, err := simulator.Start(t.Context(), simulator.Options{SyncTargets: w.targets, Rate: 300, Seed: 1})
 	if err != nil {
@@ -342,17 +342,17 @@ func TestTheSimulatorMovesAndSettles(t *testing.T) {
 		return nil
 	})
 	s.RemoveSyncTarget("us-east1")
-	s.Pause() // waits for what is in flight
+	s.Pause() // waits for writes in flight
 	if _, there := s.Stats()["us-east1"]; there {
 		t.Error("the removed SyncTarget is still counted")
 	}
 }
 
-func TestTheFrontCanMisbehave(t *testing.T) {
+func TestFrontInterceptsAndReportsRequests(t *testing.T) {
 	defer shared.Front.Intercept(nil)
 	defer shared.Front.Observe(nil)
-	seen := make(chan front.Request, 10)
-	shared.Front.Observe(func(r front.Request) { seen <- r })
+	reported := make(chan front.Request, 10)
+	shared.Front.Observe(func(r front.Request) { reported <- r })
 	shared.Front.Intercept(conflictOnce())
 
 	config := shared.Workspace("team-b").Config()
@@ -366,13 +366,13 @@ func TestTheFrontCanMisbehave(t *testing.T) {
 		t.Errorf("let through: got %v", err)
 	}
 	for _, want := range []int{409, 404} {
-		if r := <-seen; r.Code != want || r.Agent != "the-test" || r.Name != "none" || r.Verb != "get" || r.Took <= 0 {
+		if r := <-reported; r.Code != want || r.Agent != "the-test" || r.Name != "none" || r.Verb != "get" || r.Took <= 0 {
 			t.Errorf("observed %+v, want code %d", r, want)
 		}
 	}
 }
 
-func TestTheOracleFindsMistakes(t *testing.T) {
+func TestOracleFindsWrongFields(t *testing.T) {
 	w := newWorld(t, "truth", copier.NamespaceLocator)
 	s, err := simulator.Start(t.Context(), simulator.Options{SyncTargets: w.targets, Rate: 1})
 	if err != nil {
@@ -388,12 +388,12 @@ func TestTheOracleFindsMistakes(t *testing.T) {
 	o := oracle.Oracle{Workspaces: []topology.Workspace{w.workspace}, SyncTargets: w.targets}
 
 	if fields := wrong(t, o); len(fields) < 8 {
-		t.Errorf("nothing is published, and only this is wrong: %v", fields)
+		t.Errorf("nothing is published, and the oracle finds only %v", fields)
 	}
 	w.publishTruth(t)
 	report, err := o.Check(t.Context())
 	if err != nil || report.Err() != nil || report.Checked != 3 {
-		t.Fatalf("all is as it should be: %d checked, %v, %v", report.Checked, report.Err(), err)
+		t.Fatalf("every status is right: %d checked, %v, %v", report.Checked, report.Err(), err)
 	}
 
 	for field, spoil := range map[string]func(*appsv1.Deployment){
@@ -410,18 +410,18 @@ func TestTheOracleFindsMistakes(t *testing.T) {
 	} {
 		w.spoilDeployment(t, spoil)
 		if fields := wrong(t, o); !strings.Contains(strings.Join(fields, "\n")+"\n", field+"\n") {
-			t.Errorf("%s is spoilt, the oracle finds %v", field, fields)
+			t.Errorf("%s is wrong, the oracle finds %v", field, fields)
 		}
 		w.publishTruth(t)
 	}
-	w.namePrimary(t, "eu-west1") // and us-east1's is published
+	w.namePrimary(t, "eu-west1") // but us-east1's is published
 	if fields := wrong(t, o); !slices.Contains(fields, "podIP") {
-		t.Errorf("the Pod is another SyncTarget's than the one named, the oracle finds %v", fields)
+		t.Errorf("the Pod's status is not the named SyncTarget's, the oracle finds %v", fields)
 	}
 	w.namePrimary(t, "us-east1")
 	w.spoilPodAndService(t)
 	if fields := wrong(t, o); len(fields) != 2 || fields[0] != "reason" || fields[1] != "loadBalancer.ingress" {
-		t.Errorf("Pod and Service are spoilt, the oracle finds %v", fields)
+		t.Errorf("Pod and Service are wrong, the oracle finds %v", fields)
 	}
 }
 
@@ -468,7 +468,7 @@ func TestCopierAndSimulatorLeaveNoGoroutine(t *testing.T) {
 	goleak.VerifyNone(t, idle...)
 }
 
-func TestTheOracleSharesNothingWithTheProduct(t *testing.T) {
+func TestOracleDoesNotImportTheProduct(t *testing.T) {
 	const module = "github.com/upstreamd/upstreamd/"
 	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "./oracle").Output()
 	if err != nil {
@@ -486,6 +486,6 @@ func TestTheOracleSharesNothingWithTheProduct(t *testing.T) {
 		}
 	}
 	if found != len(allowed) {
-		t.Errorf("%d packages of this repository seen, want %d: the test shows nothing", found, len(allowed))
+		t.Errorf("%d packages of this repository found, want %d: the test proves nothing", found, len(allowed))
 	}
 }

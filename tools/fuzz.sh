@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Runs every native fuzz target of some modules, one after the other and each for some time, on one core (FUZZ_WORKERS=4: on four).
-# An input that fails is written to testdata/fuzz of its package, by go test; from then on it is a case of the ordinary tests.
+# Runs every native fuzz target of the given modules in turn, each for TIME, on one core (FUZZ_WORKERS=4: on four).
+# go test writes a failing input to testdata/fuzz of the package; the ordinary tests replay it from then on.
 #
-#   tools/fuzz.sh 60s PART-OF-A-NAME MODULE...
+#   tools/fuzz.sh TIME PART-OF-A-NAME MODULE...
 set -euo pipefail
 
 time=$1 part=$2
@@ -21,7 +21,7 @@ for module in "$@"; do
 done
 
 if ((found == 0)); then
-	echo "there is no fuzz target with \"$part\" in its name" >&2
+	echo "no fuzz target has \"$part\" in its name" >&2
 	exit 1
 fi
 echo "$found fuzz targets ran for $time each, ${#failed[@]} failed"

@@ -27,10 +27,11 @@ func (s *State) acknowledged(e Acknowledged) {
 		return // the watch brings the object to the successor of the State that asked
 	}
 	w := e.Token.write
-	latest := w.seq == o.seq
-	if latest {
-		o.sending = false
+	latest := w == o.pending
+	if !latest && o.pending != nil { // the writer dropped it, as it was decided on an older version
+		o.note(o.pending.received)
 	}
+	o.pending = nil
 	if o.view == nil {
 		s.release(o)
 		return
@@ -78,7 +79,7 @@ func (s *State) untrouble(o *object) {
 		return
 	}
 	s.unpark(o)
-	o.trouble.conflicts, o.trouble.denials, o.trouble.noopPatch = 0, 0, 0
+	o.trouble.conflicts, o.trouble.denials, o.trouble.noopPatch, o.trouble.outdated = 0, 0, 0, ""
 	if len(o.trouble.overwrites) == 0 && !o.trouble.fetching && o.trouble.fetchAt == 0 {
 		o.trouble = nil
 	}
@@ -90,11 +91,12 @@ func (s *State) refused(e Refused) {
 		return
 	}
 	w := e.Token.write
-	latest := w.seq == o.seq
-	if !latest {
-		s.cancel(o) // decided again since, and perhaps queued although the outcome of this one is unknown
+	latest := w == o.pending
+	if !latest && o.pending != nil { // decided again since, and perhaps queued although the outcome of this one is unknown
+		o.note(o.pending.received)
+		s.cancel(o)
 	}
-	o.sending = false
+	o.pending = nil
 	if o.view == nil {
 		s.release(o)
 		return
@@ -128,6 +130,7 @@ func (s *State) refused(e Refused) {
 func (s *State) conflict(o *object, w *sent) {
 	t := o.troubled()
 	t.conflicts++
+	t.outdated = w.version
 	switch {
 	case t.conflicts >= maxConflicts:
 		pause := min(minFetchPause<<min(t.conflicts-maxConflicts, 16), maxFetchPause)
@@ -213,15 +216,15 @@ func (s *State) fetched(e Fetched) {
 		s.warn("get/"+e.Err.Error(), "reading the upstream object failed; retrying", "upstream", o.name, "error", e.Err)
 		o.trouble.conflicts++
 		s.fetchAt(o, s.at+int64(refetchAfter)+spread(o, o.trouble.conflicts, 10*refetchAfter))
-	case o.sending:
 	default:
+		o.trouble.outdated = ""
 		if e.Token.reread == s.reread {
 			if unchanged && ref.Newer(e.Token.known, e.Object.ResourceVersion) {
 				o.place.scope.life++ // the server was set back: known versions only look newer
 			}
 			s.view(o, o.place.scope, e.Object)
 		}
-		if s.decidable(o) {
+		if s.decidable(o) && (o.pending == nil || o.pending.version != o.view.version) {
 			s.decide(o)
 		}
 	}

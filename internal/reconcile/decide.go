@@ -167,9 +167,17 @@ func (s *State) write(o *object, out outcome) {
 		s.cancel(o)
 		return
 	}
+	if w := o.pending; w != nil {
+		if w.version == o.view.version && w.hash == hash {
+			return // asked for already
+		}
+		o.note(w.received)
+	}
 	s.probe(o)
-	s.seq++
-	o.seq, o.sending = s.seq, true
+	o.pending = &sent{
+		version: o.view.version, reread: s.reread, hash: hash,
+		patch: out.patch, desired: out.Status, reason: out.Reason, received: o.received,
+	}
 	o.notBefore = s.at + int64(s.Quiet)
 	s.emit(Write{
 		Upstream: o.name,
@@ -179,21 +187,17 @@ func (s *State) write(o *object, out outcome) {
 		Cause:    s.cause,
 		Received: o.received,
 		Want:     &s.want,
-		Token: Token{s.Incarnation, &sent{
-			seq: o.seq, version: o.view.version, reread: s.reread, hash: hash,
-			patch: out.patch, desired: out.Status, reason: out.Reason, received: o.received,
-		}},
+		Token:    Token{s.Incarnation, o.pending},
 	})
 	o.received = time.Time{}
 }
 
 // cancel takes back a write that still waits: its content is no longer due.
 func (s *State) cancel(o *object) {
-	if !o.sending {
+	if o.pending == nil {
 		return
 	}
-	s.seq++
-	o.seq, o.sending = s.seq, false
+	o.pending = nil
 	s.emit(Cancel{o.name})
 }
 
@@ -202,6 +206,10 @@ func (s *State) heldBack(o *object, hash uint64) bool {
 	t := o.trouble
 	if t == nil {
 		return false
+	}
+	if t.outdated == o.view.version {
+		o.suppressed = "waits for the object that a conflict is about"
+		return true
 	}
 	if t.noopPatch == hash && t.noopVersion == o.view.version {
 		o.suppressed = "changes nothing at the API server"
@@ -266,7 +274,7 @@ const (
 // overwritten finds out whether another manager changed the status that was acknowledged. If that happens repeatedly, repairs back off; it
 // then reports true, and notBefore is the time of the next repair.
 func (s *State) overwritten(o *object, out outcome) bool {
-	if o.desired == 0 || o.sending || o.desired != out.digest {
+	if o.desired == 0 || o.pending != nil || o.desired != out.digest {
 		return false
 	}
 	c := &o.troubled().contest

@@ -16,7 +16,7 @@ func checkObjects(s *State) error {
 		switch {
 		case o.name != name:
 			return fmt.Errorf("%s is known as %s", o.name, name)
-		case o.view == nil && len(o.copies) == 0 && !o.sending:
+		case o.view == nil && len(o.copies) == 0 && o.pending == nil:
 			return fmt.Errorf("%s has neither view nor copies", name)
 		case (o.view == nil) != (o.place == nil):
 			return fmt.Errorf("%s: view %v, place %v", name, o.view, o.place)

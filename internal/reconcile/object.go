@@ -34,8 +34,7 @@ type object struct {
 	received   time.Time        // of the oldest event that is not in a Write yet
 	decided    uint64           // State.decided at the last decision
 
-	seq       uint64 // of the latest Write or Cancel; 0: none yet
-	sending   bool   // a Write waits or is in flight
+	pending   *sent  // the Write that waits or is in flight; nil: none, or it was taken back
 	had       bool   // a removed SyncTarget had a copy
 	desired   uint64 // digest of the status that was acknowledged last; 0: none was
 	notBefore int64  // end of the quiet window or of a repair pause
@@ -65,7 +64,8 @@ type view struct {
 type trouble struct {
 	conflicts int // in a row
 	fetching  bool
-	fetchAt   int64 // when a read is due; 0: none is
+	fetchAt   int64  // when a read is due; 0: none is
+	outdated  string // the version on which a write was refused: no write on it before a read confirms it
 
 	// A result that was refused as such is not tried again until parkedUntil, unless it or the generation changes.
 	parkedUntil      int64
@@ -98,7 +98,6 @@ type contribution struct {
 
 // sent is a write, for the time when its answer comes.
 type sent struct {
-	seq      uint64
 	version  string
 	reread   uint32
 	hash     uint64         // statusHash of the body
@@ -119,7 +118,7 @@ func (s *State) object(u ref.Upstream) *object {
 
 // release forgets an object of which nothing is known.
 func (s *State) release(o *object) {
-	if o.view == nil && len(o.copies) == 0 && !o.sending {
+	if o.view == nil && len(o.copies) == 0 && o.pending == nil {
 		s.due.stop(o)
 		delete(s.objects, o.name)
 	}

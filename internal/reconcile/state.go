@@ -49,7 +49,6 @@ type State struct {
 	warm    warm
 	owners  ownership
 	decided uint64 // decisions so far
-	seq     uint64 // writes so far
 	flush   bool   // the process is stopping: quiet windows do not count
 
 	now     time.Time
@@ -199,9 +198,10 @@ func (s *State) policyChanged(e PolicyChanged) {
 func (s *State) writerRestarted() {
 	s.eachPlace(func(p *place) {
 		s.each(p, func(o *object) {
-			o.sending = false
+			o.note(o.pending.received)
+			o.pending = nil
 			s.consider(o)
-		}, func(i int) bool { return p.objects[i].sending })
+		}, func(i int) bool { return p.objects[i].pending != nil })
 	})
 }
 

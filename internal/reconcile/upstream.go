@@ -320,6 +320,10 @@ func (s *State) view(o *object, c *scope, latest *ref.Object) bool {
 		s.displace(before)
 		s.warm.drop(before)
 	}
+	if t := o.trouble; t != nil && t.fetchAt != 0 { // the object that a read was to bring
+		t.fetchAt = 0
+		s.rearm(o)
+	}
 	o.view = v
 	v.placements = s.placeByLabels(o, latest.Labels)
 	s.settle(o, s.placeIn(c, latest.Workspace))

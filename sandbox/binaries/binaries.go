@@ -1,9 +1,8 @@
-// Package binaries finds the programs that the sandbox runs, etcd and kube-apiserver, and builds them from their Go modules
-// where there are none yet.
+// Package binaries finds etcd and kube-apiserver for the sandbox, and builds missing ones from their Go modules.
 //
-// They come from the folder in KUBEBUILDER_ASSETS if that is set (setup-envtest leaves them so), else from a cache folder
-// outside the checkout, named by versions and platform. The first call that finds the cache empty builds them, which takes
-// 6 to 10 minutes without Go's build cache; others that call meanwhile wait for it.
+// It uses the folder in KUBEBUILDER_ASSETS if set (the layout of setup-envtest), else a cache folder outside the checkout, named
+// by versions and platform. The first call with an empty cache builds them, which takes 6 to 10 minutes without Go's build
+// cache; concurrent calls wait for it.
 package binaries
 
 import (
@@ -17,17 +16,17 @@ import (
 )
 
 const (
-	// AssetsEnv names the environment variable with a folder that holds etcd and kube-apiserver.
+	// AssetsEnv is the environment variable with the folder of etcd and kube-apiserver.
 	AssetsEnv = "KUBEBUILDER_ASSETS"
-	// CacheEnv names the environment variable with the folder to keep built programs in, instead of the user's cache folder.
+	// CacheEnv is the environment variable with the cache folder for built programs; default: the user's cache folder.
 	CacheEnv = "UPSTREAMD_CACHE"
 )
 
-// programs are the files that a folder must hold.
+// programs are the required files of a folder.
 var programs = []string{"etcd", "kube-apiserver"}
 
-// Find returns the folder that holds etcd and kube-apiserver, after building them if need be. What it builds, and that it still
-// does, is written to progress. It must be called from inside a checkout unless KUBEBUILDER_ASSETS is set.
+// Find returns the folder of etcd and kube-apiserver, and builds missing ones. It reports the progress of the build to
+// progress. It must be called from inside a checkout unless KUBEBUILDER_ASSETS is set.
 func Find(ctx context.Context, progress io.Writer) (string, error) {
 	if assets := os.Getenv(AssetsEnv); assets != "" {
 		if err := complete(assets); err != nil {
@@ -52,14 +51,14 @@ func Find(ctx context.Context, progress io.Writer) (string, error) {
 		return dir, nil
 	}
 	if err := os.MkdirAll(cache, 0o755); err != nil {
-		return "", fmt.Errorf("making the cache folder: %w", err)
+		return "", fmt.Errorf("creating the cache folder: %w", err)
 	}
 	unlock, err := lock(ctx, dir+".lock", progress)
 	if err != nil {
 		return "", err
 	}
 	defer unlock()
-	if complete(dir) == nil { // somebody else built them while this call waited
+	if complete(dir) == nil { // another process built them while this call waited
 		return dir, nil
 	}
 	if err := build(ctx, servers, steps(wanted), dir, progress); err != nil {
@@ -68,7 +67,7 @@ func Find(ctx context.Context, progress io.Writer) (string, error) {
 	return dir, nil
 }
 
-// complete returns nil if dir holds every program, executable.
+// complete returns nil if dir holds every program as an executable file.
 func complete(dir string) error {
 	var missing []error
 	for _, program := range programs {
@@ -92,7 +91,7 @@ func cacheFolder() (string, error) {
 	}
 	dir, err := os.UserCacheDir()
 	if err != nil {
-		return "", fmt.Errorf("no folder to keep the servers in, set %s: %w", CacheEnv, err)
+		return "", fmt.Errorf("no cache folder for the servers, set %s: %w", CacheEnv, err)
 	}
 	return filepath.Join(dir, "upstreamd"), nil
 }

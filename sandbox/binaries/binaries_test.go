@@ -17,7 +17,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func TestFindTakesWhatTheEnvironmentNames(t *testing.T) {
+func TestFindUsesKubebuilderAssets(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv(AssetsEnv, dir)
 	_, err := Find(t.Context(), os.Stderr)
@@ -39,7 +39,7 @@ func TestFindTakesWhatTheEnvironmentNames(t *testing.T) {
 	}
 }
 
-func TestFindTakesWhatTheCacheHoldsForTheseVersions(t *testing.T) {
+func TestFindUsesTheCachedVersions(t *testing.T) {
 	cache := t.TempDir()
 	t.Setenv(AssetsEnv, "")
 	t.Setenv(CacheEnv, cache)
@@ -61,7 +61,7 @@ func TestFindTakesWhatTheCacheHoldsForTheseVersions(t *testing.T) {
 	}
 }
 
-func TestServersAreLookedForAboveTheFolder(t *testing.T) {
+func TestServersModuleIsFoundFromASubfolder(t *testing.T) {
 	if found, err := serversModule(t.TempDir()); err == nil || !strings.Contains(err.Error(), AssetsEnv) {
 		t.Errorf("outside a checkout: got %q, %v", found, err)
 	}
@@ -75,7 +75,7 @@ func TestVersionFlags(t *testing.T) {
 	}
 }
 
-// tiny is a module with programs that build at once.
+// tiny returns a module with programs that build quickly.
 func tiny(t *testing.T) (servers string, ok, broken step) {
 	servers = t.TempDir()
 	write(t, filepath.Join(servers, "go.mod"), "module tiny\n\ngo 1.26.0\n", 0o644)
@@ -85,7 +85,7 @@ func tiny(t *testing.T) (servers string, ok, broken step) {
 	return servers, ok, step{program: "broken", module: "tiny/broken", version: "v1", takes: "a second"}
 }
 
-func TestBuildIsAllOrNothing(t *testing.T) {
+func TestBuildIsAtomic(t *testing.T) {
 	servers, ok, broken := tiny(t)
 	cache := t.TempDir()
 	dir := filepath.Join(cache, "built")
@@ -93,7 +93,7 @@ func TestBuildIsAllOrNothing(t *testing.T) {
 	var progress bytes.Buffer
 	err := build(t.Context(), servers, []step{ok, broken}, dir, &progress)
 	if err == nil || !strings.Contains(err.Error(), "undefined: undefined") {
-		t.Errorf("got %v, want the compiler's words", err)
+		t.Errorf("got %v, want the compiler's message", err)
 	}
 	if left, _ := os.ReadDir(cache); len(left) > 0 {
 		t.Errorf("a failed build left %v", left)
@@ -103,17 +103,17 @@ func TestBuildIsAllOrNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	if out, err := exec.Command(filepath.Join(dir, "ok")).CombinedOutput(); err != nil || string(out) != "v1\n" {
-		t.Errorf("the program says %q, %v", out, err)
+		t.Errorf("the program prints %q, %v", out, err)
 	}
 	if left, _ := os.ReadDir(cache); len(left) != 1 {
-		t.Errorf("beside the result there is %v", left)
+		t.Errorf("the build left %v beside the result", left)
 	}
 	if want := "building ok v1 from its Go module, once: a second"; !strings.Contains(progress.String(), want) {
-		t.Errorf("progress says %q, want %q in it", progress.String(), want)
+		t.Errorf("progress is %q, want %q in it", progress.String(), want)
 	}
 }
 
-func TestACancelledBuildLeavesNothing(t *testing.T) {
+func TestCancelledBuildLeavesNoFiles(t *testing.T) {
 	servers, ok, _ := tiny(t)
 	cache := t.TempDir()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -126,7 +126,7 @@ func TestACancelledBuildLeavesNothing(t *testing.T) {
 	}
 }
 
-func TestTheLockIsForOneAtATime(t *testing.T) {
+func TestLockIsExclusive(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "lock")
 	unlock, err := lock(t.Context(), path, &bytes.Buffer{})
 	if err != nil {
@@ -139,7 +139,7 @@ func TestTheLockIsForOneAtATime(t *testing.T) {
 		t.Errorf("a second lock: got %v", err)
 	}
 	if !strings.Contains(progress.String(), "waiting") {
-		t.Errorf("the wait was not said: %q", progress.String())
+		t.Errorf("the wait was not reported: %q", progress.String())
 	}
 	unlock()
 	again, err := lock(t.Context(), path, &progress)

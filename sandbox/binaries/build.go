@@ -21,7 +21,7 @@ type step struct {
 	module  string // the package to build
 	version string
 	ldflags string
-	takes   string // for people: how long without Go's build cache
+	takes   string // duration without Go's build cache, for the progress message
 }
 
 func steps(v versions) []step {
@@ -33,7 +33,7 @@ func steps(v versions) []step {
 	}
 }
 
-// versionFlags make kube-apiserver say its version; built without them it calls itself v0.0.0-master, which clients distrust.
+// versionFlags set kube-apiserver's version; the default is v0.0.0-master, which clients distrust.
 func versionFlags(version string) string {
 	major, minor, _ := strings.Cut(strings.TrimPrefix(version, "v"), ".")
 	minor, _, _ = strings.Cut(minor, ".")
@@ -44,7 +44,7 @@ func versionFlags(version string) string {
 	return flags.String()
 }
 
-// build makes every program in a folder beside dir and renames that to dir, so that dir is either whole or not there.
+// build builds every program in a temporary folder and renames it to dir, so that dir is either complete or absent.
 func build(ctx context.Context, servers string, steps []step, dir string, progress io.Writer) error {
 	making, err := os.MkdirTemp(filepath.Dir(dir), ".making-")
 	if err != nil {
@@ -59,7 +59,7 @@ func build(ctx context.Context, servers string, steps []step, dir string, progre
 	if err := os.Chmod(making, 0o755); err != nil {
 		return fmt.Errorf("building the servers: %w", err)
 	}
-	if err := os.RemoveAll(dir); err != nil { // incomplete, else nothing would be built
+	if err := os.RemoveAll(dir); err != nil { // dir is incomplete
 		return fmt.Errorf("building the servers: %w", err)
 	}
 	if err := os.Rename(making, dir); err != nil {
@@ -69,7 +69,7 @@ func build(ctx context.Context, servers string, steps []step, dir string, progre
 }
 
 func (s step) run(ctx context.Context, servers, to string, progress io.Writer) error {
-	fmt.Fprintf(progress, "building %s %s from its Go module, once: %s, much less if Go has built it before\n", s.program, s.version, s.takes)
+	fmt.Fprintf(progress, "building %s %s from its Go module, once: %s, less with a warm Go build cache\n", s.program, s.version, s.takes)
 	stop := showElapsed(progress, s.program)
 	defer stop()
 	started := time.Now()
@@ -77,11 +77,11 @@ func (s step) run(ctx context.Context, servers, to string, progress io.Writer) e
 	var output bytes.Buffer
 	cmd := exec.CommandContext(ctx, "go", "build", "-C", servers, "-trimpath", "-ldflags", s.ldflags, "-o", filepath.Join(to, s.program), s.module)
 	cmd.Stdout, cmd.Stderr = &output, &output
-	// The go command starts compilers and linkers: all of them end with ctx.
+	// The go command starts compilers and linkers: kill the process group when ctx ends.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
 	cmd.WaitDelay = 5 * time.Second
-	// The module stands on its own, whatever workspace or flags its user has.
+	// Build the module alone, without the user's go.work and flags.
 	cmd.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=-mod=readonly -buildvcs=false")
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("building %s: %w\n%s", s.program, err, output.Bytes())
@@ -91,8 +91,8 @@ func (s step) run(ctx context.Context, servers, to string, progress io.Writer) e
 	return nil
 }
 
-// showElapsed says how long it has been going on until stop is called: in place every second on a terminal, else in a line
-// every 30 s. stop may be called more than once.
+// showElapsed prints the elapsed time until stop is called: in place every second on a terminal, else as a line every 30 s.
+// stop may be called more than once.
 func showElapsed(progress io.Writer, program string) (stop func()) {
 	every, format, end := 30*time.Second, "building %s: %d s\n", ""
 	if file, ok := progress.(*os.File); ok && term.IsTerminal(int(file.Fd())) {

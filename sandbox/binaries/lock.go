@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lock takes an exclusive lock on the file path, which the kernel gives back if this process dies.
+// lock takes an exclusive lock on the file path. The kernel releases it if this process dies.
 func lock(ctx context.Context, path string, progress io.Writer) (unlock func(), err error) {
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
@@ -29,7 +29,7 @@ func lock(ctx context.Context, path string, progress io.Writer) (unlock func(), 
 			return nil, fmt.Errorf("locking %s: %w", path, err)
 		}
 		if !waited {
-			fmt.Fprintln(progress, "waiting for another process that builds etcd and kube-apiserver")
+			fmt.Fprintln(progress, "waiting for another process to build etcd and kube-apiserver")
 		}
 		select {
 		case <-tick.C:

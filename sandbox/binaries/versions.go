@@ -17,7 +17,7 @@ const (
 	etcdModule       = "go.etcd.io/etcd/server/v3"
 )
 
-// versions of the servers, as sandbox/servers/go.mod requires them; with the leading "v".
+// versions are the server versions that sandbox/servers/go.mod requires, with the leading "v".
 type versions struct {
 	Kubernetes, Etcd string
 }
@@ -45,12 +45,12 @@ func readVersions(goMod string) (versions, error) {
 		}
 	}
 	if found.Kubernetes == "" || found.Etcd == "" {
-		return versions{}, fmt.Errorf("%s requires %s %q and %s %q: both must be there", goMod, kubernetesModule, found.Kubernetes, etcdModule, found.Etcd)
+		return versions{}, fmt.Errorf("%s requires %s %q and %s %q: require both", goMod, kubernetesModule, found.Kubernetes, etcdModule, found.Etcd)
 	}
 	return found, nil
 }
 
-// serversModule finds the folder sandbox/servers of the checkout that dir lies in.
+// serversModule finds the folder sandbox/servers of the checkout around dir.
 func serversModule(dir string) (string, error) {
 	start, err := filepath.Abs(dir)
 	if err != nil {

@@ -20,8 +20,8 @@ type APIServerOptions struct {
 	Etcd     *Etcd
 	Identity *Identity
 	Users    []User            // at least one; the first must be in system:masters
-	RBAC     bool              // authorize by RBAC; else everybody with a token may do everything
-	Args     map[string]string // more flags without their dashes, or other values for those of this package
+	RBAC     bool              // authorize by RBAC; else every user may do everything
+	Args     map[string]string // additional flags without dashes; they override the defaults of this package
 }
 
 // APIServer is one running kube-apiserver.
@@ -33,7 +33,7 @@ type APIServer struct {
 	mu     sync.Mutex
 	users  []User
 	ca     []byte
-	client *http.Client // asks whether it is ready, and trusts ca
+	client *http.Client // for readiness checks; trusts ca
 }
 
 // StartAPIServer starts a kube-apiserver and returns when it is ready.
@@ -75,7 +75,7 @@ func (s *APIServer) start(ctx context.Context, o APIServerOptions, secure *port)
 	return s.Start(ctx)
 }
 
-// trust has clients from now on trust the certificate of an identity.
+// trust makes clients trust the certificate of an identity from now on.
 func (s *APIServer) trust(identity *Identity) error {
 	client, err := rest.HTTPClientFor(&rest.Config{Host: s.url, TLSClientConfig: rest.TLSClientConfig{CAData: identity.CA}})
 	if err != nil {
@@ -87,8 +87,8 @@ func (s *APIServer) trust(identity *Identity) error {
 	return nil
 }
 
-// Rotate starts the server anew, on the same port and data, with a certificate of another authority. Clients that trusted the one before are
-// refused by nobody but themselves; Config leads to it as it is now.
+// Rotate restarts the server, on the same port and data, with a certificate of another CA. Clients with the old CA fail the TLS
+// handshake; Config has the new CA.
 func (s *APIServer) Rotate(ctx context.Context, identity *Identity) error {
 	if err := s.trust(identity); err != nil {
 		return err
@@ -107,7 +107,7 @@ func (s *APIServer) ConfigFor(user User) *rest.Config {
 	return &rest.Config{Host: s.url, BearerToken: user.Token, TLSClientConfig: rest.TLSClientConfig{CAData: s.ca}, QPS: -1}
 }
 
-// SetUsers replaces the users. kube-apiserver reads them when it starts: Restart makes it so.
+// SetUsers replaces the users. kube-apiserver reads them at start: call Restart to apply.
 func (s *APIServer) SetUsers(users []User) error {
 	if len(users) == 0 || !slices.Contains(users[0].Groups, "system:masters") {
 		return fmt.Errorf("the first user must be in system:masters")
@@ -124,7 +124,7 @@ func (s *APIServer) administrator() User {
 	return s.users[0]
 }
 
-// arguments leave out what a control plane without nodes does not need, which keeps it quick to start and quiet.
+// arguments disable the parts that a control plane without nodes does not need, so that it starts fast and idles.
 func arguments(o APIServerOptions, securePort int, tokensFile string) []string {
 	authorization := "AlwaysAllow"
 	if o.RBAC {
@@ -148,7 +148,7 @@ func arguments(o APIServerOptions, securePort int, tokensFile string) []string {
 		"service-account-key-file":         o.Identity.ServiceAccountKey,
 		"service-account-signing-key-file": o.Identity.ServiceAccountKey,
 
-		// Pods shall need neither a service account nor nodes.
+		// Let Pods be created without service accounts and nodes.
 		"disable-admission-plugins":    "ServiceAccount,DefaultTolerationSeconds,TaintNodesByCondition,RuntimeClass,StorageObjectInUseProtection",
 		"service-cluster-ip-range":     "10.0.0.0/16",
 		"endpoint-reconciler-type":     "none",

@@ -7,14 +7,14 @@ import (
 	"path/filepath"
 )
 
-// Etcd is one running etcd that API servers share, each under a prefix of its own. It does not sync to disk: its data outlive
-// a killed API server, not a crash of the machine.
+// Etcd is one running etcd shared by all API servers, each with its own prefix. It does not sync to disk: its data survive a
+// killed API server, not a crash of the machine.
 type Etcd struct {
 	*server
 	url string
 }
 
-// StartEtcd starts etcd and returns when it serves. Its data and log stand in the folder dir.
+// StartEtcd starts etcd and returns when it serves. Its data and log are in the folder dir.
 func StartEtcd(ctx context.Context, binaries, dir string) (*Etcd, error) {
 	client, err := reservePort()
 	if err != nil {

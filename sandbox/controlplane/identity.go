@@ -15,25 +15,25 @@ import (
 	"k8s.io/client-go/util/keyutil"
 )
 
-// User is somebody whom the API servers know by a bearer token.
+// User is a user of the API servers, authenticated by a bearer token.
 type User struct {
 	Name   string
 	Token  string
 	Groups []string // system:masters may do everything
 }
 
-// Identity is what all servers of a sandbox share: one serving certificate for loopback and one key for service accounts.
+// Identity is shared by all servers of a sandbox: one serving certificate for loopback and one key for service accounts.
 type Identity struct {
-	CertFile, KeyFile string // PEM; the certificate's file holds its CA too
+	CertFile, KeyFile string // PEM; the certificate file includes the CA
 	ServiceAccountKey string // PEM file of a private key
-	CA                []byte // PEM; what clients trust
+	CA                []byte // PEM; the CA for clients
 }
 
-// NewIdentity makes certificates and keys in the folder dir.
+// NewIdentity creates certificates and keys in the folder dir.
 func NewIdentity(dir string) (*Identity, error) {
 	certificate, key, err := cert.GenerateSelfSignedCertKey("localhost", []net.IP{net.IPv4(127, 0, 0, 1)}, []string{"localhost"})
 	if err != nil {
-		return nil, fmt.Errorf("making the serving certificate: %w", err)
+		return nil, fmt.Errorf("creating the serving certificate: %w", err)
 	}
 	signer, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -6,9 +6,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A port is a TCP port of 127.0.0.1 that stays ours until released: a socket of this process is bound to it with SO_REUSEPORT
-// and never listens. A server of the same user that sets SO_REUSEPORT too may listen there, and come back there after a restart;
-// nobody else gets the port meanwhile, and while no server listens connections are refused.
+// A port is a TCP port of 127.0.0.1 that is reserved until released: a socket of this process is bound to it with SO_REUSEPORT
+// and never listens. A server of the same user that also sets SO_REUSEPORT can listen there, and again after a restart; no other
+// process gets the port meanwhile, and while no server listens connections are refused.
 type port struct {
 	Number int
 	fd     int

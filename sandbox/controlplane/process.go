@@ -12,20 +12,20 @@ import (
 	"time"
 )
 
-// StopGrace is how long a process may take over SIGTERM before it is killed.
+// StopGrace is the time between SIGTERM and SIGKILL.
 const StopGrace = 10 * time.Second
 
 // Process is a child process that cannot outlive this one: the kernel kills it when the thread that started it ends, and that
-// thread does nothing but wait for it.
+// thread only waits for it.
 type Process struct {
 	name string
 	log  string
 	cmd  *exec.Cmd
-	done chan struct{} // closed when the process has ended and was waited for
-	err  error         // how it ended; to be read after done
+	done chan struct{} // closed when the process has exited and was reaped
+	err  error         // the exit error; valid after done
 }
 
-// StartProcess starts a program whose standard output and standard error are appended to the file log.
+// StartProcess starts a program and appends its standard output and standard error to the file log.
 func StartProcess(log, program string, args ...string) (*Process, error) {
 	file, err := os.OpenFile(log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
@@ -45,7 +45,7 @@ func StartProcess(log, program string, args ...string) (*Process, error) {
 	return process, nil
 }
 
-// run starts and waits on one thread: Linux sends the parent-death signal when the thread that forked ends, not the process.
+// run starts and waits on one thread: Linux sends the parent-death signal when the forking thread ends, not the process.
 func (p *Process) run(started chan<- error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -61,10 +61,10 @@ func (p *Process) run(started chan<- error) {
 // PID is the process id.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 
-// Log is the file that holds what the process printed.
+// Log is the path of the process's output.
 func (p *Process) Log() string { return p.log }
 
-// Done is closed when the process has ended.
+// Done is closed when the process has exited.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
 func (p *Process) ended() bool {
@@ -76,7 +76,7 @@ func (p *Process) ended() bool {
 	}
 }
 
-// Err says how the process ended: nil for exit status 0, and while it runs.
+// Err is the exit error: nil for exit status 0, and while the process runs.
 func (p *Process) Err() error {
 	if p.ended() {
 		return p.err
@@ -84,7 +84,7 @@ func (p *Process) Err() error {
 	return nil
 }
 
-// Signal sends a signal. A process that has ended takes it without complaint.
+// Signal sends a signal. After the process has exited it does nothing.
 func (p *Process) Signal(signal syscall.Signal) error {
 	err := p.cmd.Process.Signal(signal)
 	if err != nil && !errors.Is(err, os.ErrProcessDone) {
@@ -93,13 +93,13 @@ func (p *Process) Signal(signal syscall.Signal) error {
 	return nil
 }
 
-// Kill ends the process with SIGKILL and returns when it is gone.
+// Kill sends SIGKILL and returns when the process has exited.
 func (p *Process) Kill() {
-	_ = p.Signal(syscall.SIGKILL) // refused only when it has ended already
+	_ = p.Signal(syscall.SIGKILL) // fails only if it has exited already
 	<-p.done
 }
 
-// Stop asks the process to end (SIGTERM; a paused process is resumed for it) and kills it after StopGrace or when ctx ends.
+// Stop sends SIGTERM (and SIGCONT to a paused process) and SIGKILL after StopGrace or when ctx ends.
 func (p *Process) Stop(ctx context.Context) {
 	_ = p.Signal(syscall.SIGTERM)
 	_ = p.Signal(syscall.SIGCONT)
@@ -113,7 +113,7 @@ func (p *Process) Stop(ctx context.Context) {
 	p.Kill()
 }
 
-// Tail is the end of the process's log, at most limit bytes of it.
+// Tail returns the last limit bytes of the process's log.
 func (p *Process) Tail(limit int) string {
 	content, err := os.ReadFile(p.log)
 	if err != nil {

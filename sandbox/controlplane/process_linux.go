@@ -2,8 +2,8 @@ package controlplane
 
 import "syscall"
 
-// dieWithParent also gives the process a group of its own, so that a Ctrl-C in the terminal does not end the servers before
-// those who use them.
+// dieWithParent also puts the process into its own group, so that a Ctrl-C in the terminal does not stop the servers before
+// their clients.
 func dieWithParent() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 }

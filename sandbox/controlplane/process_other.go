@@ -4,5 +4,5 @@ package controlplane
 
 import "syscall"
 
-// dieWithParent can not be had here: only Linux kills a process whose parent was killed.
+// dieWithParent does nothing: only Linux has a parent-death signal.
 func dieWithParent() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }

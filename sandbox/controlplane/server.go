@@ -14,14 +14,14 @@ import (
 	"time"
 )
 
-// ReadyTimeout is how long a server may take until it is ready. On an idle machine it takes 1 to 4 s.
+// ReadyTimeout is the time limit for a server to become ready. On an idle machine it takes 1 to 4 s.
 const ReadyTimeout = 2 * time.Minute
 
-// ErrRunning is returned by Start for a server that runs already.
-var ErrRunning = errors.New("the server runs already")
+// ErrRunning is returned by Start for a running server.
+var ErrRunning = errors.New("the server is already running")
 
-// server is a program with a fixed port and fixed data that can be ended and started again. Its methods may be called from
-// several goroutines; one after the other takes effect.
+// server is a program with a fixed port and fixed data that can be stopped and restarted. Its methods are safe for concurrent
+// use and run one at a time.
 type server struct {
 	program string
 	args    []string
@@ -66,14 +66,14 @@ func (s *server) awaitReady(ctx context.Context) error {
 		select {
 		case <-tick.C:
 		case <-s.process.Done():
-			return fmt.Errorf("%s ended before it was ready: %w; its log %s ends with:\n%s", name, s.process.Err(), s.log, s.process.Tail(2000))
+			return fmt.Errorf("%s exited before it was ready: %w; its log %s ends with:\n%s", name, s.process.Err(), s.log, s.process.Tail(2000))
 		case <-ctx.Done():
 			return fmt.Errorf("%s is not ready: %w (%w); its log %s ends with:\n%s", name, ctx.Err(), err, s.log, s.process.Tail(2000))
 		}
 	}
 }
 
-// setFlags gives flags, by their names without dashes, other values from the next start on.
+// setFlags changes the values of flags, named without dashes, from the next start on.
 func (s *server) setFlags(values map[string]string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -85,7 +85,7 @@ func (s *server) setFlags(values map[string]string) {
 	s.args = args
 }
 
-// Kill ends the server at once (SIGKILL). Its data stay; Start brings it back.
+// Kill sends SIGKILL to the server. Its data stay; Start restarts it.
 func (s *server) Kill() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -94,7 +94,7 @@ func (s *server) Kill() {
 	}
 }
 
-// Stop ends the server in order: SIGTERM, and SIGKILL after StopGrace. Its data stay; Start brings it back.
+// Stop sends SIGTERM to the server, and SIGKILL after StopGrace. Its data stay; Start restarts it.
 func (s *server) Stop(ctx context.Context) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -103,23 +103,23 @@ func (s *server) Stop(ctx context.Context) {
 	}
 }
 
-// Restart kills the server and starts it again on the same port and data.
+// Restart kills the server and starts it on the same port and data.
 func (s *server) Restart(ctx context.Context) error {
 	s.Kill()
 	return s.Start(ctx)
 }
 
-// Pause freezes the server (SIGSTOP): connections stay open and say nothing.
+// Pause freezes the server (SIGSTOP): connections stay open without answers.
 func (s *server) Pause() error { return s.signal(syscall.SIGSTOP) }
 
-// Resume lets a paused server go on (SIGCONT).
+// Resume continues a paused server (SIGCONT).
 func (s *server) Resume() error { return s.signal(syscall.SIGCONT) }
 
 func (s *server) signal(signal syscall.Signal) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.process == nil || s.process.ended() {
-		return fmt.Errorf("sending %v: %s does not run", signal, filepath.Base(s.program))
+		return fmt.Errorf("sending %v: %s is not running", signal, filepath.Base(s.program))
 	}
 	return s.process.Signal(signal)
 }
@@ -134,17 +134,17 @@ func (s *server) PID() int {
 	return s.process.PID()
 }
 
-// Running says whether the server's process lives, paused or not.
+// Running reports whether the server's process exists, paused or not.
 func (s *server) Running() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.process != nil && !s.process.ended()
 }
 
-// Log is the file that the server prints to, over all its lives.
+// Log is the path of the server's output, over all its starts.
 func (s *server) Log() string { return s.log }
 
-// Close ends the server for good and gives its port back.
+// Close stops the server permanently and releases its port.
 func (s *server) Close(ctx context.Context) {
 	s.Stop(ctx)
 	s.port.release()
@@ -167,7 +167,7 @@ func get(ctx context.Context, client *http.Client, url, token string) error {
 	}
 	defer answer.Body.Close()
 	if answer.StatusCode != http.StatusOK {
-		body, _ := io.ReadAll(io.LimitReader(answer.Body, 2000)) // only decorates the error
+		body, _ := io.ReadAll(io.LimitReader(answer.Body, 2000)) // for the error text only
 		return fmt.Errorf("%s answers %s: %s", url, answer.Status, body)
 	}
 	return nil

@@ -15,22 +15,22 @@ import (
 	"github.com/upstreamd/upstreamd/sandbox/topology"
 )
 
-// FieldManager is the name under which copies are applied.
+// FieldManager is the field manager of copies.
 const FieldManager = "spec-copier"
 
-// Options say what is copied, from where to where.
+// Options select the resources, workspaces and SyncTargets.
 type Options struct {
 	Workspaces  []topology.Workspace
 	SyncTargets []topology.SyncTarget
 	Resources   []schema.GroupVersionResource
 	Style       string // NamespaceLocator if empty
-	// OmitGeneration leaves out the annotation that says which upstream generation a copy stems from, as kcp's syncer does.
+	// OmitGeneration omits the annotation with the upstream generation of a copy, as kcp's syncer does.
 	OmitGeneration bool
-	// OnError takes errors of single copies, which are tried again, from many goroutines at once. nil: nobody is told.
+	// OnError receives errors of single copies, which are retried. It is called from many goroutines. nil: errors are dropped.
 	OnError func(error)
 }
 
-// Copier runs until it is stopped. Its methods may be called from several goroutines.
+// Copier runs until it is stopped. Its methods are safe for concurrent use.
 type Copier struct {
 	options Options
 	cancel  context.CancelFunc
@@ -42,7 +42,7 @@ type Copier struct {
 	targets map[string]*target
 }
 
-// source is one workspace's objects.
+// source holds the informers of one workspace.
 type source struct {
 	workspace string
 	client    dynamic.Interface
@@ -61,7 +61,7 @@ func (i item) String() string {
 	return fmt.Sprintf("%s of %s|%s/%s", i.resource.Resource, i.source.workspace, i.namespace, i.name)
 }
 
-// Start starts copying and returns when every workspace has been listed. It must be stopped.
+// Start starts copying and returns when every workspace has been listed. The caller must stop the copier.
 func Start(ctx context.Context, o Options) (*Copier, error) {
 	if o.OnError == nil {
 		o.OnError = func(error) {}
@@ -136,7 +136,7 @@ func (c *Copier) enqueue(i item) {
 	}
 }
 
-// AddSyncTarget begins to copy to one more SyncTarget.
+// AddSyncTarget starts copying to another SyncTarget.
 func (c *Copier) AddSyncTarget(t topology.SyncTarget) error {
 	added, err := newTarget(t, c.options)
 	if err != nil {
@@ -145,7 +145,7 @@ func (c *Copier) AddSyncTarget(t topology.SyncTarget) error {
 	c.mu.Lock()
 	if _, taken := c.targets[t.Name]; taken {
 		c.mu.Unlock()
-		return fmt.Errorf("the copier serves a SyncTarget %s already", t.Name)
+		return fmt.Errorf("the copier already serves a SyncTarget %s", t.Name)
 	}
 	c.targets[t.Name] = added
 	c.mu.Unlock()
@@ -155,7 +155,7 @@ func (c *Copier) AddSyncTarget(t topology.SyncTarget) error {
 	return c.Resync()
 }
 
-// RemoveSyncTarget ends copying to a SyncTarget. Its copies stay.
+// RemoveSyncTarget stops copying to a SyncTarget. Its copies stay.
 func (c *Copier) RemoveSyncTarget(name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -165,7 +165,7 @@ func (c *Copier) RemoveSyncTarget(name string) {
 	}
 }
 
-// Resync applies every copy again, whatever was applied before.
+// Resync applies every copy again, changed or not.
 func (c *Copier) Resync() error {
 	c.mu.Lock()
 	for _, t := range c.targets {
@@ -175,7 +175,7 @@ func (c *Copier) Resync() error {
 	return c.each(func(i item) { c.enqueue(i) })
 }
 
-// each calls visit for every object that the informers know.
+// each calls visit for every object in the informers' caches.
 func (c *Copier) each(visit func(item)) error {
 	for _, s := range c.sources {
 		for resource, lister := range s.listers {
@@ -193,7 +193,7 @@ func (c *Copier) each(visit func(item)) error {
 	return nil
 }
 
-// Settle returns when every object that the workspaces hold now has its copies as they should be.
+// Settle returns when the copies of every object in the workspaces are up to date.
 func (c *Copier) Settle(ctx context.Context) error {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
@@ -210,7 +210,7 @@ func (c *Copier) Settle(ctx context.Context) error {
 	}
 }
 
-// Stop ends copying. Copies stay.
+// Stop stops copying. Copies stay.
 func (c *Copier) Stop() {
 	c.cancel()
 	c.mu.Lock()

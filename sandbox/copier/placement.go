@@ -15,7 +15,7 @@ import (
 	"github.com/upstreamd/upstreamd/sandbox/topology"
 )
 
-// Place makes an upstream object be placed on exactly these SyncTargets.
+// Place places an upstream object on exactly these SyncTargets.
 func Place(ctx context.Context, w topology.Workspace, resource schema.GroupVersionResource, namespace, name string, targets ...topology.SyncTarget) error {
 	client, err := dynamic.NewForConfig(w.Config)
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 	"github.com/upstreamd/upstreamd/internal/ref"
 )
 
-// plan is what shall be applied for one copy.
+// plan is the desired state of one copy.
 type plan struct {
 	object    *unstructured.Unstructured
 	namespace *unstructured.Unstructured // nil for cluster-scoped objects
@@ -22,12 +22,12 @@ type plan struct {
 
 type digest = [sha256.Size]byte
 
-// wants says whether the object is placed on the SyncTarget. One that is being deleted is not.
+// wants reports whether the object is placed on the SyncTarget and not being deleted.
 func (t *target) wants(object *unstructured.Unstructured) bool {
 	return object.GetDeletionTimestamp() == nil && object.GetLabels()[PlacementLabel(t.SyncTarget)] == "Sync"
 }
 
-// plan makes the copy of an upstream object: all that its user wrote, and the marks of the way down.
+// plan returns the copy of an upstream object: the user's fields, and the spec syncer's labels and annotations.
 func (t *target) plan(i item, upstream *unstructured.Unstructured) (plan, error) {
 	down, err := t.names.DownObject(i.resource, i.upstreamRef())
 	if err != nil {
@@ -75,7 +75,7 @@ func (t *target) namespaceFor(i item) (*unstructured.Unstructured, error) {
 	return namespace, nil
 }
 
-// dropAssigned takes away what an API server or scheduler assigned upstream and the SyncTarget's must assign itself.
+// dropAssigned removes the fields that the upstream API server or scheduler assigned: the SyncTarget's must assign its own.
 func dropAssigned(object *unstructured.Unstructured) {
 	switch object.GroupVersionKind().GroupKind().String() {
 	case "Service":
@@ -104,7 +104,7 @@ func dropAssigned(object *unstructured.Unstructured) {
 	}
 }
 
-// users keeps the labels or annotations that are the user's: placement and kubectl's bookkeeping stay upstream.
+// users keeps the user's labels or annotations: placement and kubectl's bookkeeping stay upstream.
 func users(all map[string]string) map[string]string {
 	kept := maps.Clone(all)
 	maps.DeleteFunc(kept, func(key, _ string) bool {

@@ -10,8 +10,8 @@ import (
 
 var everything = labels.Everything()
 
-// behind returns an error that names a copy which is not yet as the workspace wants it, and nil if there is none. It asks the
-// workspaces themselves: what they hold may not have come through the watches yet.
+// behind returns an error that names an outdated copy, and nil if there is none. It lists the workspaces directly, since the
+// watches may lag.
 func (c *Copier) behind(ctx context.Context) (error, error) {
 	c.mu.Lock()
 	targets := make([]*target, 0, len(c.targets))
@@ -55,7 +55,7 @@ func (c *Copier) behind(ctx context.Context) (error, error) {
 	return nil, nil
 }
 
-// leftover names a copy whose object is gone.
+// leftover returns an error that names a copy of a deleted object.
 func (t *target) leftover(upstream map[item]bool) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -10,10 +10,10 @@ import (
 	"github.com/upstreamd/upstreamd/sandbox/topology"
 )
 
-// The styles: how namespaces are mapped on the way down, and how copies say what they are copies of.
+// The styles map namespaces to the SyncTarget and mark copies with their upstream object.
 const (
 	NamespaceLocator = locator.NamespaceLocator // kcp's: hashed namespaces with an annotation
-	Prefix           = locator.Prefix           // namespaces kcp-<workspace>-<namespace>, without marks
+	Prefix           = locator.Prefix           // namespaces kcp-<workspace>-<namespace>, no annotations
 	SyncAgent        = locator.SyncAgent        // api-syncagent's: labels on objects
 )
 
@@ -31,7 +31,7 @@ func Placement(targets ...topology.SyncTarget) map[string]string {
 	return labels
 }
 
-// resolver knows the names on the SyncTarget.
+// resolver returns the resolver for the names on the SyncTarget.
 func resolver(t topology.SyncTarget, o Options) (*locator.Resolver, error) {
 	style := o.Style
 	if style == "" {
@@ -44,12 +44,12 @@ func resolver(t topology.SyncTarget, o Options) (*locator.Resolver, error) {
 	return locator.New([]string{style}, target)
 }
 
-// upstreamRef names the object that an item is about.
+// upstreamRef returns the upstream object of an item.
 func (i item) upstreamRef() ref.Upstream {
 	return ref.Upstream{Workspace: ref.Workspace(i.source.workspace), Namespace: i.namespace, Name: i.name}
 }
 
-// CopyName is the namespace and name that the copy of an upstream object has on a SyncTarget, whether it is there or not.
+// CopyName returns the namespace and name of an upstream object's copy on a SyncTarget. The copy need not exist.
 func (c *Copier) CopyName(syncTarget, workspace string, resource schema.GroupVersionResource, namespace, name string) (copyNamespace, copyName string, err error) {
 	c.mu.Lock()
 	t := c.targets[syncTarget]

@@ -26,7 +26,7 @@ const (
 
 var namespaces = schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
 
-// target keeps the copies of one SyncTarget. Its queue is its own, so that a dead SyncTarget delays nobody else.
+// target keeps the copies of one SyncTarget. It has its own queue, so that a dead SyncTarget does not delay the others.
 type target struct {
 	topology.SyncTarget
 	options Options
@@ -35,11 +35,11 @@ type target struct {
 	queue   workqueue.TypedRateLimitingInterface[item]
 
 	mu     sync.Mutex
-	copies map[item]applied // the zero value says that there is no copy; no entry, that nothing is known
+	copies map[item]applied // zero value: there is no copy; no entry: unknown
 	made   map[string]bool  // namespaces
 }
 
-// applied says which object a copy stems from, and what was applied.
+// applied records the upstream uid and the digest of an applied copy.
 type applied struct {
 	uid    types.UID
 	digest digest
@@ -70,7 +70,7 @@ func (t *target) forget() {
 	t.copies, t.made = map[item]applied{}, map[string]bool{}
 }
 
-// work takes items until the queue is shut down.
+// work processes items until the queue is shut down.
 func (t *target) work(ctx context.Context) {
 	for {
 		i, shutdown := t.queue.Get()
@@ -89,7 +89,7 @@ func (t *target) work(ctx context.Context) {
 	}
 }
 
-// reconcile makes the copy of one object what the workspace wants now.
+// reconcile brings the copy of one object to the state that the workspace wants now.
 func (t *target) reconcile(ctx context.Context, i item) error {
 	object, err := i.source.listers[i.resource].ByNamespace(i.namespace).Get(i.name)
 	if err != nil && !apierrors.IsNotFound(err) {
@@ -97,7 +97,7 @@ func (t *target) reconcile(ctx context.Context, i item) error {
 	}
 	before, known := t.copyOf(i)
 	if err != nil || !t.wants(object.(*unstructured.Unstructured)) {
-		if !known && i.namespace == "" { // what bears its name downstream may be anybody's
+		if !known && i.namespace == "" { // a cluster-scoped object of this name may be foreign
 			t.remember(i, applied{})
 			return nil
 		}
@@ -115,7 +115,7 @@ func (t *target) reconcile(ctx context.Context, i item) error {
 	if now == before {
 		return nil
 	}
-	if before.uid != "" && before.uid != now.uid { // deleted and created again: so must the copy be
+	if before.uid != "" && before.uid != now.uid { // the object was re-created: re-create the copy too
 		if err := t.remove(ctx, i); err != nil {
 			return err
 		}
@@ -148,7 +148,7 @@ func (t *target) apply(ctx context.Context, i item, wanted plan) error {
 	}
 	options := metav1.ApplyOptions{FieldManager: FieldManager, Force: true}
 	_, err := t.client.Resource(i.resource).Namespace(wanted.object.GetNamespace()).Apply(ctx, wanted.object.GetName(), wanted.object, options)
-	if apierrors.IsNotFound(err) && wanted.namespace != nil { // somebody deleted the namespace
+	if apierrors.IsNotFound(err) && wanted.namespace != nil { // the namespace was deleted
 		t.mu.Lock()
 		delete(t.made, wanted.namespace.GetName())
 		t.mu.Unlock()
@@ -173,12 +173,12 @@ func (t *target) ensureNamespace(ctx context.Context, namespace *unstructured.Un
 	return nil
 }
 
-// remove deletes a copy and returns when it is gone.
+// remove deletes a copy and returns when the API server has removed it.
 func (t *target) remove(ctx context.Context, i item) error {
 	down, err := t.names.DownObject(i.resource, i.upstreamRef())
 	if err != nil {
 		t.remember(i, applied{})
-		return nil //nolint:nilerr // what can have no name downstream has no copy
+		return nil //nolint:nilerr // an object without a downstream name has no copy
 	}
 	objects := t.client.Resource(i.resource).Namespace(down.Namespace)
 	background := metav1.DeletePropagationBackground

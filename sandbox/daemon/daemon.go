@@ -1,5 +1,5 @@
-// Package daemon runs upstreamd as a process of its own beside a sandbox, as people do: with a configuration file, its metrics
-// read over HTTP, ended by signals.
+// Package daemon runs upstreamd as a separate process beside a sandbox, as operators do: with a configuration file, metrics over
+// HTTP, and signals.
 package daemon
 
 import (
@@ -26,7 +26,7 @@ import (
 	"github.com/upstreamd/upstreamd/sandbox/controlplane"
 )
 
-// Configure is a configuration that brings the given resources up from all SyncTargets of a sandbox to all of its workspaces.
+// Configure returns a configuration for the given resources, from all SyncTargets of a sandbox to all of its workspaces.
 func Configure(s *sandbox.Sandbox, resources ...config.Resource) *config.Configuration {
 	c := config.Defaults()
 	c.Upstream.Kubeconfig = s.UpstreamKubeconfig()
@@ -43,10 +43,10 @@ func Configure(s *sandbox.Sandbox, resources ...config.Resource) *config.Configu
 	return c
 }
 
-// Daemon is a running upstreamd, or one that has ended.
+// Daemon is an upstreamd process, running or exited.
 type Daemon struct {
 	*controlplane.Process
-	// Address is where it serves health and metrics.
+	// Address serves health and metrics.
 	Address string
 }
 
@@ -54,7 +54,7 @@ type Daemon struct {
 func Build(ctx context.Context, folder string) (string, error) {
 	checkout, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", "github.com/upstreamd/upstreamd").Output()
 	if err != nil {
-		return "", fmt.Errorf("looking for the checkout: %w", err)
+		return "", fmt.Errorf("finding the checkout: %w", err)
 	}
 	binary := filepath.Join(folder, "upstreamd")
 	build := exec.CommandContext(ctx, "go", "build", "-race", "-o", binary, "./cmd/upstreamd")
@@ -65,8 +65,8 @@ func Build(ctx context.Context, folder string) (string, error) {
 	return binary, nil
 }
 
-// Start writes the configuration and the log into folder under a name, runs the binary with flags beside --config, and returns when it
-// serves.
+// Start writes the configuration and the log to files named name in folder, runs the binary with --config and flags, and returns
+// when it serves.
 func Start(ctx context.Context, binary, folder, name string, c *config.Configuration, flags ...string) (*Daemon, error) {
 	encoded, err := yaml.Marshal(c)
 	if err != nil {
@@ -89,7 +89,7 @@ func Start(ctx context.Context, binary, folder, name string, c *config.Configura
 	return d, nil
 }
 
-// awaitAddress reads from the log where the daemon serves.
+// awaitAddress reads the daemon's serving address from its log.
 func (d *Daemon) awaitAddress(ctx context.Context) error {
 	for {
 		lines, err := d.Lines()
@@ -104,15 +104,15 @@ func (d *Daemon) awaitAddress(ctx context.Context) error {
 		}
 		select {
 		case <-d.Done():
-			return fmt.Errorf("upstreamd ended at its start: %w\n%s", d.Err(), d.Tail(4096))
+			return fmt.Errorf("upstreamd exited at start-up: %w\n%s", d.Err(), d.Tail(4096))
 		case <-ctx.Done():
-			return errors.New("upstreamd does not say where it serves:\n" + d.Tail(4096))
+			return errors.New("upstreamd did not log its serving address:\n" + d.Tail(4096))
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
 }
 
-// Lines are the log lines so far.
+// Lines returns the log lines so far.
 func (d *Daemon) Lines() ([]map[string]any, error) {
 	file, err := os.Open(d.Log())
 	if err != nil {
@@ -131,7 +131,7 @@ func (d *Daemon) Lines() ([]map[string]any, error) {
 	return lines, scanner.Err()
 }
 
-// Ready asks whether the daemon is ready.
+// Ready returns nil if /readyz answers 200.
 func (d *Daemon) Ready(ctx context.Context) error {
 	resp, err := d.get(ctx, "/readyz")
 	if err != nil {
@@ -152,10 +152,10 @@ func (d *Daemon) get(ctx context.Context, path string) (*http.Response, error) {
 	return http.DefaultClient.Do(request)
 }
 
-// Metrics are what the daemon counts, by family.
+// Metrics are the daemon's metric families, by name.
 type Metrics map[string]*dto.MetricFamily
 
-// Metrics reads what the daemon counts.
+// Metrics reads /metrics.
 func (d *Daemon) Metrics(ctx context.Context) (Metrics, error) {
 	resp, err := d.get(ctx, "/metrics")
 	if err != nil {
@@ -170,7 +170,7 @@ func (d *Daemon) Metrics(ctx context.Context) (Metrics, error) {
 	return families, nil
 }
 
-// Sum adds up the series of a counter or gauge whose labels are as given, in the form "name=value".
+// Sum sums the series of a counter or gauge that have the given labels, in the form "name=value".
 func (m Metrics) Sum(family string, labels ...string) float64 {
 	sum := 0.0
 	for _, series := range m[family].GetMetric() {
@@ -181,8 +181,7 @@ func (m Metrics) Sum(family string, labels ...string) float64 {
 	return sum
 }
 
-// Quantile is an estimate of a histogram's quantile over all of its series, in the histogram's unit: the upper bound of the
-// bucket that it lies in.
+// Quantile estimates a histogram's quantile over all of its series, in the histogram's unit: the upper bound of its bucket.
 func (m Metrics) Quantile(family string, q float64) float64 {
 	counts := map[float64]uint64{}
 	var bounds []float64
@@ -218,8 +217,8 @@ func matches(pairs []*dto.LabelPair, labels []string) bool {
 	return true
 }
 
-// Pause stops the daemon in its tracks, as a machine that hangs does.
+// Pause freezes the daemon (SIGSTOP), like a hung machine.
 func (d *Daemon) Pause() error { return d.Signal(syscall.SIGSTOP) }
 
-// Resume lets it go on.
+// Resume continues it (SIGCONT).
 func (d *Daemon) Resume() error { return d.Signal(syscall.SIGCONT) }

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Call says what a request asks for, in the API server's terms. Parts that a request does not have are empty.
+// Call describes a request in the API server's terms. Parts that a request lacks are empty.
 type Call struct {
 	Workspace   string
 	Verb        string // get, list, watch, create, update, patch, delete, deletecollection; for other paths the method in lower case
@@ -18,10 +18,10 @@ type Call struct {
 	Subresource string
 }
 
-// Calls counts requests, each from the moment it arrives.
+// Calls counts requests by call, from their arrival.
 type Calls map[Call]int
 
-// Count adds up the calls that match: empty fields of match fit everything.
+// Count sums the calls that match: an empty field of match matches everything.
 func (c Calls) Count(match Call) int {
 	count := 0
 	for call, n := range c {
@@ -32,14 +32,14 @@ func (c Calls) Count(match Call) int {
 	return count
 }
 
-// Writes are the calls that may change an object.
+// Writes returns the calls that may change an object.
 func (c Calls) Writes() Calls {
 	writes := maps.Clone(c)
 	maps.DeleteFunc(writes, func(call Call, _ int) bool { return call.Reads() })
 	return writes
 }
 
-// Since are the calls that came after an earlier snapshot was taken.
+// Since returns the calls after an earlier snapshot.
 func (c Calls) Since(earlier Calls) Calls {
 	later := Calls{}
 	for call, n := range c {
@@ -50,10 +50,10 @@ func (c Calls) Since(earlier Calls) Calls {
 	return later
 }
 
-// Total adds up all calls.
+// Total sums all calls.
 func (c Calls) Total() int { return c.Count(Call{}) }
 
-// Reads says whether the call cannot change an object.
+// Reads reports whether the call cannot change an object.
 func (c Call) Reads() bool {
 	switch c.Verb {
 	case "get", "list", "watch", "head", "options":
@@ -74,8 +74,8 @@ func (c Call) fits(call Call) bool {
 	return true
 }
 
-// parse reads what a request asks of a workspace; path is the request's without /clusters/<name>. It is one of the Kubernetes API:
-// /api/v1 or /apis/<group>/<version>, then [namespaces/<namespace>/]<resource>[/<name>[/<subresource>]].
+// parse returns the call of a request to a workspace; path is the request path without /clusters/<name>, in the form of the
+// Kubernetes API: /api/v1 or /apis/<group>/<version>, then [namespaces/<namespace>/]<resource>[/<name>[/<subresource>]].
 func parse(workspace, path string, r *http.Request) Call {
 	call := Call{Workspace: workspace, Verb: strings.ToLower(r.Method)}
 	parts := strings.Split(strings.Trim(path, "/"), "/")

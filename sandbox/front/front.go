@@ -17,7 +17,7 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// Front is a serving address with workspaces behind it.
+// Front is a reverse proxy for workspaces.
 type Front struct {
 	url    string
 	server *http.Server
@@ -30,7 +30,7 @@ type Front struct {
 	intercept Interceptor
 }
 
-// Request is a request to a workspace that has been answered.
+// Request is an answered request to a workspace.
 type Request struct {
 	Call
 	Agent        string // the client's User-Agent
@@ -40,8 +40,8 @@ type Request struct {
 	Took         time.Duration // a watch takes until it ends
 }
 
-// Interceptor sees a request to a workspace before the API server does, and returns true if it has answered it. It may wait, to
-// make the API server slow, or panic with http.ErrAbortHandler, to cut the connection. It runs on many goroutines at once.
+// Interceptor receives a request to a workspace before the API server, and returns true if it has answered it. It may wait, to
+// slow down the API server, or panic with http.ErrAbortHandler, to cut the connection. It runs on many goroutines at once.
 type Interceptor func(w http.ResponseWriter, r *http.Request, call Call) bool
 
 // backend is one workspace's API server.
@@ -50,7 +50,7 @@ type backend struct {
 	transport *http.Transport
 }
 
-// Start serves on a free port of 127.0.0.1 with the certificate and key in the files named.
+// Start serves on a free port of 127.0.0.1 with the given certificate and key files.
 func Start(certFile, keyFile string) (*Front, error) {
 	certificate, err := tls.LoadX509KeyPair(certFile, keyFile)
 	if err != nil {
@@ -70,11 +70,11 @@ func Start(certFile, keyFile string) (*Front, error) {
 		Handler:           f,
 		TLSConfig:         &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12},
 		ReadHeaderTimeout: 10 * time.Second,
-		ErrorLog:          log.New(io.Discard, "", 0), // clients that vanish in the middle of a handshake are no news here
+		ErrorLog:          log.New(io.Discard, "", 0), // drop errors of aborted handshakes
 	}
 	go func() {
 		defer close(f.served)
-		_ = f.server.ServeTLS(listener, "", "") // returns ErrServerClosed after Close, and nothing else that anybody could mend
+		_ = f.server.ServeTLS(listener, "", "") // returns ErrServerClosed after Close
 	}()
 	return f, nil
 }
@@ -85,8 +85,8 @@ func (f *Front) URL() string { return f.url }
 // WorkspaceURL is the address of one workspace.
 func (f *Front) WorkspaceURL(workspace string) string { return f.url + "/clusters/" + workspace }
 
-// Add puts an API server behind a workspace's name, in place of the one that was there. The config says where it is and whom to
-// trust; requests keep the credentials that they come with.
+// Add sets the API server of a workspace, and replaces an earlier one. config supplies the address and CA; requests keep their
+// own credentials.
 func (f *Front) Add(workspace string, config *rest.Config) error {
 	target, err := url.Parse(config.Host)
 	if err != nil {
@@ -96,7 +96,7 @@ func (f *Front) Add(workspace string, config *rest.Config) error {
 	if err != nil {
 		return fmt.Errorf("workspace %s: %w", workspace, err)
 	}
-	// A transport of its own, not client-go's shared one: other clients of this process shall not ride on its connections.
+	// Do not use client-go's shared transport: other clients of this process must not share these connections.
 	transport := &http.Transport{TLSClientConfig: trust, ForceAttemptHTTP2: true, DisableCompression: true, MaxIdleConnsPerHost: 100}
 	prefix := "/clusters/" + workspace
 	added := &backend{transport: transport, proxy: &httputil.ReverseProxy{
@@ -109,11 +109,11 @@ func (f *Front) Add(workspace string, config *rest.Config) error {
 		},
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
 			if r.Context().Err() != nil {
-				return // the client is gone
+				return // the client has disconnected
 			}
 			writeStatus(w, http.StatusServiceUnavailable, "ServiceUnavailable", fmt.Sprintf("workspace %s: %v", workspace, err))
 		},
-		ErrorLog: log.New(io.Discard, "", 0), // says only that a stream was cut, which its client sees too
+		ErrorLog: log.New(io.Discard, "", 0), // reports only cut streams, which the client detects itself
 	}}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -121,7 +121,7 @@ func (f *Front) Add(workspace string, config *rest.Config) error {
 	return nil
 }
 
-// Remove makes a workspace unknown.
+// Remove removes a workspace.
 func (f *Front) Remove(workspace string) {
 	f.mu.Lock()
 	removed := f.backends[workspace]
@@ -132,28 +132,28 @@ func (f *Front) Remove(workspace string) {
 	}
 }
 
-// Calls are the requests to workspaces so far.
+// Calls returns the requests to workspaces so far.
 func (f *Front) Calls() Calls {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return maps.Clone(f.calls)
 }
 
-// Observe has every request to a workspace reported after it was answered, from many goroutines at once. nil ends that.
+// Observe sets a callback for every answered request to a workspace, called from many goroutines. nil removes it.
 func (f *Front) Observe(observe func(Request)) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.observe = observe
 }
 
-// Intercept puts an interceptor before the API servers, in place of the one before it. nil takes it away.
+// Intercept sets the interceptor before the API servers. nil removes it.
 func (f *Front) Intercept(interceptor Interceptor) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.intercept = interceptor
 }
 
-// Stop cuts all connections and ends serving.
+// Stop cuts all connections and stops serving.
 func (f *Front) Stop() error {
 	err := f.server.Close()
 	<-f.served

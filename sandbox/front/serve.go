@@ -53,7 +53,7 @@ func (f *Front) serveWorkspace(w http.ResponseWriter, r *http.Request, call Call
 	}
 }
 
-// split takes "/clusters/root:team-a/api/v1" apart into workspace and the API server's path.
+// split splits "/clusters/root:team-a/api/v1" into the workspace and the API server's path.
 func split(path string) (workspace, rest string, ok bool) {
 	after, ok := strings.CutPrefix(path, "/clusters/")
 	if !ok {
@@ -66,13 +66,13 @@ func split(path string) (workspace, rest string, ok bool) {
 func writeStatus(w http.ResponseWriter, code int, reason metav1.StatusReason, message string) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(code)
-	_ = json.NewEncoder(w).Encode(metav1.Status{ // fails only if the client is gone
+	_ = json.NewEncoder(w).Encode(metav1.Status{ // fails only if the client has disconnected
 		TypeMeta: metav1.TypeMeta{Kind: "Status", APIVersion: "v1"},
 		Status:   metav1.StatusFailure, Reason: reason, Message: message, Code: int32(code),
 	})
 }
 
-// recorder keeps the answer's status code. Unwrap lets http.ResponseController flush and hijack through it.
+// recorder records the answer's status code. Unwrap lets http.ResponseController flush and hijack through it.
 type recorder struct {
 	http.ResponseWriter
 	code int

@@ -16,8 +16,8 @@ import (
 	"github.com/upstreamd/upstreamd/sandbox/front"
 )
 
-// A Deployment is deleted and created again, upstream and downstream, while its copies' statuses change all the time. In the end
-// what is published is true, and every object that is there has one actor.
+// A Deployment is deleted and re-created, upstream and downstream, while its copies' statuses change constantly. In the end
+// the published status is true, and every existing copy has one actor.
 func TestDeletedAndRecreatedUnderLoad(t *testing.T) {
 	w := newWorld(t, sandbox.Options{Workspaces: []string{teamA}, SyncTargets: []string{"us-east1", "eu-west1"}}, deployments)
 	w.place(teamA, "web", "calm")
@@ -50,7 +50,7 @@ func TestDeletedAndRecreatedUnderLoad(t *testing.T) {
 			w.place(teamA, "web")
 			continue
 		}
-		// Downstream only: somebody deletes a copy, and the way down makes it again.
+		// Downstream only: a copy is deleted, and the copier re-creates it.
 		down := w.downstream("us-east1").AppsV1().Deployments(w.down("us-east1", teamA))
 		w.must(down.Delete(t.Context(), "web", metav1.DeleteOptions{}))
 		w.must(w.copier.Resync())
@@ -74,7 +74,7 @@ func TestDeletedAndRecreatedUnderLoad(t *testing.T) {
 	}
 }
 
-// Objects that belong to no workspace cost no actor, and no memory that counts.
+// Objects that belong to no workspace cost no actor and negligible memory.
 func TestUnrelatedPodsCostNothing(t *testing.T) {
 	const unrelated, writers = 50_000, 24
 	w := newWorld(t, sandbox.Options{Workspaces: []string{teamA}, SyncTargets: []string{"us-east1"}}, deployments, pods)
@@ -114,8 +114,8 @@ func TestUnrelatedPodsCostNothing(t *testing.T) {
 		unrelated, before/(1<<20), m.Sum("go_memstats_heap_inuse_bytes")/(1<<20), m.Sum("process_resident_memory_bytes")/(1<<20))
 }
 
-// What is wrong in one place is said and counted there, and is in nobody's way.
-func TestBadInputHurtsOnlyItself(t *testing.T) {
+// A dead SyncTarget, a missing workspace, an unknown kind and a forged copy are each logged and counted, and block no other object.
+func TestBadInputIsIsolated(t *testing.T) {
 	w := newWorld(t, sandbox.Options{Workspaces: []string{teamA}, SyncTargets: []string{"us-east1", "dead"}}, deployments)
 	w.place(teamA, "web")
 	w.SyncTarget("dead").Kill()
@@ -123,7 +123,7 @@ func TestBadInputHurtsOnlyItself(t *testing.T) {
 	w.config.Resources = append(w.config.Resources, config.Resource{Group: "example.com", Version: "v1", Resource: "unicorns"})
 	w.config.Staleness.Grace.Duration, w.config.Staleness.Probe.Duration = 3e9, 1e9
 
-	// A copy of a Namespace's locator under another name is a lie.
+	// A Namespace with the locator of another one is a forgery.
 	down := w.downstream("us-east1")
 	honest, err := down.CoreV1().Namespaces().Get(t.Context(), w.down("us-east1", teamA), metav1.GetOptions{})
 	w.must(err)
@@ -142,11 +142,11 @@ func TestBadInputHurtsOnlyItself(t *testing.T) {
 		m := w.metrics()
 		switch {
 		case m.Sum("upstreamd_sync_target_stale", "sync_target=dead") != 1:
-			return fmt.Errorf("the SyncTarget that is away does not show as stale")
+			return fmt.Errorf("the dead SyncTarget is not reported as stale")
 		case m.Sum("upstreamd_input_rejected_total", "reason=identity") == 0:
-			return fmt.Errorf("the lie is not counted")
+			return fmt.Errorf("the forgery is not counted")
 		case m.Sum("upstreamd_watch_errors_total", "sync_target=dead") == 0:
-			return fmt.Errorf("watch errors of the SyncTarget that is away are not counted")
+			return fmt.Errorf("watch errors of the dead SyncTarget are not counted")
 		}
 		return summaryNames(w, "web", "dead")
 	})
@@ -160,16 +160,16 @@ func TestBadInputHurtsOnlyItself(t *testing.T) {
 	}
 	for message, n := range loud {
 		if n > 3 {
-			t.Errorf("said %d times: %s", n, message)
+			t.Errorf("logged %d times: %s", n, message)
 		}
 	}
 	if len(loud) == 0 {
-		t.Error("none of what is wrong is in the log")
+		t.Error("the log has no warning or error")
 	}
 	w.must(w.SyncTarget("dead").Restart(t.Context()))
 	w.report("dead", teamA, "web", 1)
 	w.wantReady(teamA, "web", 3)
 	if n := w.Calls().Count(front.Call{Verb: "patch", Workspace: "root:missing"}); n != 0 {
-		t.Errorf("%d PATCH calls into a workspace that is not there", n)
+		t.Errorf("%d PATCH calls into a workspace that does not exist", n)
 	}
 }

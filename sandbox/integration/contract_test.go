@@ -12,7 +12,7 @@ import (
 	"github.com/upstreamd/upstreamd/sandbox/sandboxtest"
 )
 
-// What the API server in memory answers is what real ones answer: the same cases run there, beside internal/memapi.
+// The contract cases of internal/memapi, the API server in memory, hold on real API servers too.
 
 func TestContractOfAKubeAPIServer(t *testing.T) {
 	s := sandboxtest.Start(t, sandbox.Options{SyncTargets: []string{"contract"}})
@@ -22,7 +22,7 @@ func TestContractOfAKubeAPIServer(t *testing.T) {
 func TestContractOfAKCP(t *testing.T) {
 	binary := os.Getenv(kcp.BinaryEnv)
 	if binary == "" {
-		t.Skipf("NOT SHOWN: that logical clusters answer as the cases say. Set %s to the path of a kcp binary.", kcp.BinaryEnv)
+		t.Skipf("NOT TESTED: the contract cases on a real kcp. Set %s to the path of a kcp binary.", kcp.BinaryEnv)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()

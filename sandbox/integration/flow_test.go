@@ -19,8 +19,8 @@ import (
 	"github.com/upstreamd/upstreamd/sandbox/simulator"
 )
 
-// Deployments, Pods and Services of two workspaces come up from three SyncTargets, as a real kube-apiserver normalises them. A
-// quiet world costs no call; a restart over it costs none either, and decides on every object once; then a change arrives.
+// Statuses of Deployments, Pods and Services flow from three SyncTargets to two workspaces, as a real kube-apiserver normalises them. A
+// world at rest costs no call; a restart costs none either, and decides on every object once; then a change is published.
 func TestQuietWorldAndRestartCostNothing(t *testing.T) {
 	w := newWorld(t, sandbox.Options{Workspaces: []string{teamA, "root:team-b"}, SyncTargets: []string{"us-east1", "eu-west1", "ap-south1"}},
 		deployments, pods, services)
@@ -68,7 +68,7 @@ func TestQuietWorldAndRestartCostNothing(t *testing.T) {
 	w.stop()
 	before = w.Calls()
 	w.start()
-	all := w.count(w.Workspace(teamA)) + w.count(w.Workspace("root:team-b")) // what nobody placed is decided on, too
+	all := w.count(w.Workspace(teamA)) + w.count(w.Workspace("root:team-b")) // unplaced objects are decided on, too
 	decided := func() float64 {
 		m := w.metrics()
 		return m.Sum("upstreamd_decisions_total") - m.Sum("upstreamd_decisions_total", "reason=Waiting")
@@ -96,8 +96,8 @@ func TestQuietWorldAndRestartCostNothing(t *testing.T) {
 	t.Logf("a change of all three arrived within %v", time.Since(start).Round(time.Millisecond))
 }
 
-// Ten SyncTargets that change one object within 150 ms cost at most two calls. A busy machine may tell the daemon of them later than that: one
-// round of three shows it.
+// Ten SyncTargets that change one object within 150 ms cost at most two calls. On a busy machine the events may reach the daemon later, so
+// one of three rounds must pass.
 func TestBurstOfTenSyncTargets(t *testing.T) {
 	var names []string
 	for n := range 10 {
@@ -114,7 +114,7 @@ func TestBurstOfTenSyncTargets(t *testing.T) {
 	fewest := 10
 	for round := range 3 {
 		before := w.Calls()
-		// What a controller would PUT is prepared, so that the ten changes fall within 150 ms.
+		// Prepare the statuses, so that the ten changes fall within 150 ms.
 		var changes sync.WaitGroup
 		body := fmt.Appendf(nil, `{"status":{"readyReplicas":%d,"availableReplicas":%d}}`, 2+round%2, 2+round%2)
 		for _, name := range names {
@@ -139,9 +139,9 @@ func TestBurstOfTenSyncTargets(t *testing.T) {
 	}
 }
 
-// A SyncTarget's API server is killed, and the daemon with it, while the others go on: no counter shrinks meanwhile, and all is true
-// afterwards.
-func TestOutageWithARestartInBetween(t *testing.T) {
+// A SyncTarget's API server is killed, and then the daemon, while other SyncTargets keep reporting: no counter shrinks meanwhile, and every
+// status is true afterwards.
+func TestOutageWithDaemonRestart(t *testing.T) {
 	w := newWorld(t, sandbox.Options{Workspaces: []string{teamA}, SyncTargets: []string{"us-east1", "eu-west1", "ap-south1"}}, deployments)
 	w.config.Staleness.Grace.Duration, w.config.Staleness.Probe.Duration = 4*time.Second, time.Second
 	var names []string
@@ -174,7 +174,7 @@ func TestOutageWithARestartInBetween(t *testing.T) {
 		w.report("us-east1", teamA, name, 2)
 	}
 	for _, name := range names {
-		w.wantReady(teamA, name, 4) // the others' changes go on; ap-south1's last word counts
+		w.wantReady(teamA, name, 4) // changes of the others are published; ap-south1's last contribution counts
 	}
 	w.eventually(func() error { return summaryNames(w, names[0], "ap-south1") })
 
@@ -205,20 +205,20 @@ func TestOutageWithARestartInBetween(t *testing.T) {
 	})
 }
 
-// summaryNames wants the summary condition of a Deployment to name a SyncTarget.
+// summaryNames returns nil if the summary condition of a Deployment names a SyncTarget.
 func summaryNames(w *world, name, target string) error {
 	for _, c := range w.published(teamA, name).Conditions {
 		if c.Type == "upstreamd.dev/Aggregated" {
 			if strings.Contains(c.Message, target) {
 				return nil
 			}
-			return fmt.Errorf("the summary of %s says %q", name, c.Message)
+			return fmt.Errorf("the summary of %s is %q", name, c.Message)
 		}
 	}
 	return fmt.Errorf("%s has no summary condition", name)
 }
 
-// Somebody who keeps overwriting a published field is named, and does not make the daemon write without end.
+// A writer that keeps overwriting a published field is named in the log, and causes a bounded number of writes.
 func TestHostileWriter(t *testing.T) {
 	w := newWorld(t, sandbox.Options{Workspaces: []string{teamA}, SyncTargets: []string{"us-east1"}}, deployments)
 	w.place(teamA, "web")
@@ -227,7 +227,7 @@ func TestHostileWriter(t *testing.T) {
 	w.wantReady(teamA, "web", 2)
 	w.quiet()
 	before := w.Calls()
-	api := w.upstream(teamA).AppsV1().Deployments(namespace) // goes around the front: these calls are not counted
+	api := w.upstream(teamA).AppsV1().Deployments(namespace) // bypasses the front: these calls are not counted
 	overwritten := 0
 	for start := time.Now(); time.Since(start) < 30*time.Second; time.Sleep(100 * time.Millisecond) {
 		_, err := api.Patch(t.Context(), "web", types.MergePatchType, []byte(`{"status":{"replicas":77}}`),
@@ -247,14 +247,14 @@ func TestHostileWriter(t *testing.T) {
 		named = named || line["reason"] == "Contested" && line["manager"] == "hostile"
 	}
 	if !named {
-		t.Error("no log line says that the field is contested, and by whom")
+		t.Error("no log line names the contested field's other writer")
 	}
 	if w.metrics().Sum("upstreamd_contested_total") == 0 {
 		t.Error("upstreamd_contested_total is 0")
 	}
 	sandboxtest.Eventually(t, 2*time.Minute, func() error {
 		if got := w.published(teamA, "web").Replicas; got != 3 {
-			return fmt.Errorf("%d replicas published after the hostile writer has gone, want 3", got)
+			return fmt.Errorf("%d replicas published after the hostile writer has stopped, want 3", got)
 		}
 		return nil
 	})

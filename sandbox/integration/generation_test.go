@@ -14,12 +14,12 @@ import (
 	"github.com/upstreamd/upstreamd/sandbox/sandboxtest"
 )
 
-// grace is the built-in policies' specSyncGrace: how long a way down that does not say which generation it copied is waited for.
+// grace is the built-in policies' specSyncGrace: the wait for a spec syncer that does not annotate the copied generation.
 const grace = 10 * time.Second
 
-// The copies do not say which upstream generation they stem from, as kcp's own syncer makes them. What is published as observed
-// does not run ahead of a way down that is held back; it arrives when the way down and the controllers are through, and also when
-// the copies had what the edit asks for before.
+// The copies carry no annotation of the upstream generation, like those of kcp's own syncer. The published observedGeneration does
+// not run ahead of a delayed spec syncer; it advances when the spec syncer and the controllers are done, also if the copies had the
+// edited values before.
 func TestGenerationWithoutTheAnnotation(t *testing.T) {
 	w := newWorldWith(t, sandbox.Options{Workspaces: []string{teamA}, SyncTargets: []string{"us-east1", "eu-west1"}},
 		copier.Options{Resources: []schema.GroupVersionResource{deployments}, OmitGeneration: true}, func(*world) {})
@@ -52,11 +52,11 @@ func TestGenerationWithoutTheAnnotation(t *testing.T) {
 	w.copier.Stop()
 	edited := time.Now()
 	edit(5)
-	report(2, "us-east1", "eu-west1") // of the old generation: the controllers do not know better
+	report(2, "us-east1", "eu-west1") // of the old generation: the controllers have not observed the edit
 	sandboxtest.Always(t, grace/2, observed(1))
 	w.startCopier()
 	w.must(w.copier.Settle(t.Context()))
-	sandboxtest.Always(t, time.Until(edited.Add(grace+3*time.Second)), observed(1)) // the controllers have not seen it
+	sandboxtest.Always(t, time.Until(edited.Add(grace+3*time.Second)), observed(1)) // the controllers have not observed it
 	w.report("us-east1", teamA, "web", 3)
 	w.eventually(func() error {
 		if got := w.published(teamA, "web").ReadyReplicas; got != 5 {
@@ -65,12 +65,12 @@ func TestGenerationWithoutTheAnnotation(t *testing.T) {
 		return nil
 	})
 	if err := observed(1)(); err != nil {
-		t.Fatal("one of two controllers has seen the edit: ", err)
+		t.Fatal("one of two controllers has observed the edit: ", err)
 	}
 	report(3, "eu-west1")
 	w.eventually(observed(2))
 
-	// Somebody scales the copies; later the user asks for just that. The copies' generation stays.
+	// The copies are scaled downstream first; later the user makes the same edit upstream. The copies' generation stays.
 	w.copier.Stop()
 	for _, target := range w.targets() {
 		_, err := w.downstream(target.Name).AppsV1().Deployments(w.down(target.Name, teamA)).Patch(t.Context(), "web", types.MergePatchType,
@@ -86,10 +86,10 @@ func TestGenerationWithoutTheAnnotation(t *testing.T) {
 	sandboxtest.Always(t, time.Until(edited.Add(grace/2)), observed(2))
 	w.eventually(observed(3))
 	if took := time.Since(edited); took < grace {
-		t.Errorf("generation 3 was published as observed %v after the edit, before the way down had its %v", took, grace)
+		t.Errorf("generation 3 was published as observed %v after the edit, before the grace of %v for the spec syncer", took, grace)
 	}
 	if after := w.generations("web"); after != before {
-		t.Fatalf("the copies' generations moved from %s to %s: this shows nothing", before, after)
+		t.Fatalf("the copies' generations moved from %s to %s: the test proves nothing", before, after)
 	}
 
 	w.stop()
@@ -97,7 +97,7 @@ func TestGenerationWithoutTheAnnotation(t *testing.T) {
 	sandboxtest.Always(t, 3*time.Second, observed(3))
 }
 
-// generations are those of a Deployment's copies.
+// generations returns the generations of a Deployment's copies.
 func (w *world) generations(name string) string {
 	w.t.Helper()
 	var all []int64

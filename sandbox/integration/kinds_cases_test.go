@@ -13,16 +13,16 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// kind is a case file: an object of one kind, and what its copies say, step by step. The file is named after the resource. It holds
+// kind is a case file: an object of one kind, and the statuses of its copies, step by step. The file is named after the resource. It holds
 //
-//	crd.yaml                 for a kind that API servers do not have
+//	crd.yaml                 for a kind that is not built into API servers
 //	object.yaml              the object, as its user creates it
-//	edit.yaml                a merge patch of the user's, before there is any copy: the generations of object and copies differ
-//	cluster/<target>.yaml    something that a SyncTarget has of its own, in the namespace of the copy
+//	edit.yaml                a merge patch by the user before the first copy, so that the generations of object and copies differ
+//	cluster/<target>.yaml    an additional object in a SyncTarget, in the namespace of the copy
 //	<step>/<target>.yaml     the status that a controller writes to the copy; those of other SyncTargets stay
 //	<step>/<target>.delete   the copy is deleted
-//	<step>/want.yaml         what is published then; null is absent, and the time of the summary condition may be any
-//	withdrawn.yaml           what is published when there are no copies any more
+//	<step>/want.yaml         the published status after the step; null is absent, and the time of the summary condition may be any
+//	withdrawn.yaml           the published status after the last copy is deleted
 type kind struct {
 	name      string
 	resource  schema.GroupVersionResource
@@ -35,14 +35,14 @@ type kind struct {
 }
 
 type step struct {
-	name   string
-	says   []said
-	delete []string
-	want   map[string]any
+	name    string
+	reports []statusReport
+	delete  []string
+	want    map[string]any
 }
 
-// said is the status that one SyncTarget's controller writes.
-type said struct {
+// statusReport is the status that one SyncTarget's controller writes.
+type statusReport struct {
 	target string
 	status map[string]any
 }
@@ -83,7 +83,7 @@ func (k *kind) read(f txtar.File) error {
 	encoded, err := yaml.YAMLToJSON(f.Data)
 	if err == nil && strings.HasSuffix(f.Name, ".yaml") && len(strings.TrimSpace(string(encoded))) > 0 {
 		u := &unstructured.Unstructured{}
-		// The decoder of objects keeps integers apart from other numbers, as clients do. It asks for a kind, which a status lacks.
+		// The decoder of objects distinguishes integers from floats, as clients do. It requires a kind, which a status lacks.
 		if err = u.UnmarshalJSON([]byte(`{"kind":"x","content":` + string(encoded) + `}`)); err == nil {
 			content, _ = u.Object["content"].(map[string]any)
 		}
@@ -105,7 +105,7 @@ func (k *kind) read(f txtar.File) error {
 	case folder == "cluster":
 		k.owns[target] = &unstructured.Unstructured{Object: content}
 	case !inFolder:
-		return errors.New("no case file holds this")
+		return errors.New("unknown file name in a case file")
 	default:
 		if len(k.steps) == 0 || k.steps[len(k.steps)-1].name != folder {
 			k.steps = append(k.steps, &step{name: folder})
@@ -117,7 +117,7 @@ func (k *kind) read(f txtar.File) error {
 		case target == "want":
 			s.want = content
 		default:
-			s.says = append(s.says, said{target, content})
+			s.reports = append(s.reports, statusReport{target, content})
 		}
 	}
 	return nil

@@ -29,12 +29,12 @@ import (
 
 var namespaces = schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
 
-// summaryType is the condition that says who reports.
+// summaryType is the type of the summary condition.
 const summaryType = "upstreamd.dev/Aggregated"
 
-// Every built-in kind, and one that only its users know: what three SyncTargets' controllers say step by step is merged as its case
-// file has it. The upstream API server takes every patch; it hears nothing when nothing changes, nor from a daemon that was started
-// anew; and what was published goes, as far as the kind lets it, when the copies do.
+// Every built-in kind, and one without a policy: the statuses of three SyncTargets are merged as its case file expects, step by step.
+// The upstream API server accepts every patch; it receives none without a change, nor from a restarted daemon; and the published
+// status is cleared, as far as the kind permits, when the copies are deleted.
 func TestKinds(t *testing.T) {
 	kinds := readKinds(t)
 	w := newWorldWith(t, sandbox.Options{Workspaces: []string{teamA}, SyncTargets: []string{"ap-south1", "eu-west1", "us-east1"}},
@@ -76,15 +76,15 @@ func TestKinds(t *testing.T) {
 	refused.report(t)
 }
 
-// copied are the resources that the way down copies. It makes Namespaces, too, but as others' homes.
+// copied returns the resources for the copier. Namespaces are excluded: the copier creates them for the copies.
 func copied(kinds []*kind) []schema.GroupVersionResource {
 	var resources []schema.GroupVersionResource
-	seen := map[schema.GroupVersionResource]bool{namespaces: true}
+	added := map[schema.GroupVersionResource]bool{namespaces: true}
 	for _, k := range kinds {
-		if !seen[k.resource] {
+		if !added[k.resource] {
 			resources = append(resources, k.resource)
 		}
-		seen[k.resource] = true
+		added[k.resource] = true
 	}
 	return resources
 }
@@ -98,7 +98,7 @@ func dynamicClient(t testing.TB, c *rest.Config) dynamic.Interface {
 	return made
 }
 
-// define has every API server know the kinds that it does not have, before anybody asks for them.
+// define creates the CRDs of the kinds on every API server, before any client uses them.
 func (w *world) define(kinds []*kind) {
 	w.t.Helper()
 	definitions := schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
@@ -126,7 +126,7 @@ func (w *world) upstreamOf(t *testing.T, k *kind) dynamic.ResourceInterface {
 	return dynamicClient(t, w.Workspace(teamA).Config()).Resource(k.resource).Namespace(k.object.GetNamespace())
 }
 
-// copyOf is where a SyncTarget's copy of the object is.
+// copyOf returns the client and name of a SyncTarget's copy of the object.
 func (w *world) copyOf(t *testing.T, k *kind, target string) (dynamic.ResourceInterface, string) {
 	t.Helper()
 	c := dynamicClient(t, w.SyncTarget(target).Config()).Resource(k.resource)
@@ -140,7 +140,7 @@ func (w *world) copyOf(t *testing.T, k *kind, target string) (dynamic.ResourceIn
 	return c.Namespace(ns), name
 }
 
-// prepare creates the object, lets its user edit it, and then places it, so that the copies are one generation old.
+// prepare creates the object, applies the user's edit, and then places it, so that the copies have another generation.
 func (w *world) prepare(t *testing.T, k *kind) {
 	t.Helper()
 	check := func(err error) {
@@ -150,7 +150,7 @@ func (w *world) prepare(t *testing.T, k *kind) {
 		}
 	}
 	for target, own := range k.owns {
-		home, err := w.makeHome(t, target, k.object.GetNamespace())
+		home, err := w.ensureNamespace(t, target, k.object.GetNamespace())
 		check(err)
 		gvr := schema.GroupVersionResource{Version: own.GetAPIVersion(), Resource: strings.ToLower(own.GetKind()) + "s"}
 		_, err = dynamicClient(t, w.SyncTarget(target).Config()).Resource(gvr).Namespace(home).Create(t.Context(), own, metav1.CreateOptions{})
@@ -169,14 +169,14 @@ func (w *world) prepare(t *testing.T, k *kind) {
 	check(w.copier.Settle(settling))
 	if k.resource == namespaces {
 		for _, target := range w.SyncTargets() {
-			_, err := w.makeHome(t, target.Name, k.object.GetName())
+			_, err := w.ensureNamespace(t, target.Name, k.object.GetName())
 			check(err)
 		}
 	}
 }
 
-// makeHome has a SyncTarget have the Namespace that stands for an upstream one, and gives its name.
-func (w *world) makeHome(t *testing.T, target, upstream string) (string, error) {
+// ensureNamespace creates a SyncTarget's Namespace for an upstream one, and returns its name.
+func (w *world) ensureNamespace(t *testing.T, target, upstream string) (string, error) {
 	ns := w.downNamespace(target, teamA, upstream)
 	home := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: ns.Name, Labels: ns.Labels, Annotations: ns.Annotations}}
 	_, err := w.downstream(target).CoreV1().Namespaces().Create(t.Context(), home, metav1.CreateOptions{})
@@ -186,7 +186,7 @@ func (w *world) makeHome(t *testing.T, target, upstream string) (string, error) 
 	return ns.Name, err
 }
 
-// take has the copies say what they say in a step, as controllers do: the whole status is written anew.
+// take writes the statuses of a step to the copies, as controllers do: the whole status each time.
 func (w *world) take(t *testing.T, k *kind, s *step) {
 	t.Helper()
 	for _, target := range s.delete {
@@ -196,17 +196,17 @@ func (w *world) take(t *testing.T, k *kind, s *step) {
 		}
 	}
 	nextSecond()
-	for _, says := range s.says {
-		if err := w.say(t, k, says.target, says.status); err != nil {
-			t.Fatalf("%s: the API server of %s does not take the copy's status: %v", s.name, says.target, err)
+	for _, report := range s.reports {
+		if err := w.reportStatus(t, k, report.target, report.status); err != nil {
+			t.Fatalf("%s: the API server of %s refuses the copy's status: %v", s.name, report.target, err)
 		}
 	}
 }
 
-// nextSecond waits until what follows has another time than what was: API servers note seconds.
+// nextSecond waits for the next second, so that the following writes get another time: API servers store seconds.
 func nextSecond() { time.Sleep(time.Until(time.Now().Truncate(time.Second).Add(time.Second))) }
 
-func (w *world) say(t *testing.T, k *kind, target string, status map[string]any) error {
+func (w *world) reportStatus(t *testing.T, k *kind, target string, status map[string]any) error {
 	t.Helper()
 	c, name := w.copyOf(t, k, target)
 	for {
@@ -221,7 +221,7 @@ func (w *world) say(t *testing.T, k *kind, target string, status map[string]any)
 	}
 }
 
-// wantStatus waits until a status is published, whole.
+// wantStatus waits until the published status equals want.
 func (w *world) wantStatus(t *testing.T, k *kind, when string, want map[string]any) {
 	t.Helper()
 	sandboxtest.Eventually(t, 20*time.Second, func() error {
@@ -235,11 +235,11 @@ func (w *world) wantStatus(t *testing.T, k *kind, when string, want map[string]a
 		}
 		published, _ := yaml.Marshal(got)
 		wanted, _ := yaml.Marshal(want)
-		return fmt.Errorf("%s: published is\n%s\nwant\n%s", when, published, wanted)
+		return fmt.Errorf("%s: published\n%s\nwant\n%s", when, published, wanted)
 	})
 }
 
-// comparableStatus is a status without what is null, and without the time of the summary condition if want has none.
+// comparableStatus returns a status without null values, and without the time of the summary condition if want has none.
 func comparableStatus(status, want map[string]any) map[string]any {
 	timed := summaryOf(want)["lastTransitionTime"] != nil
 	status = (&unstructured.Unstructured{Object: status}).DeepCopy().Object
@@ -281,8 +281,8 @@ func withoutNulls(v any) {
 	}
 }
 
-// wantFreeRestart starts the daemon anew over a world at rest: every object is decided on once, and nothing is written. What has
-// ended needs no decision: it is told so for each SyncTarget that is heard, as others are told to wait.
+// wantFreeRestart restarts the daemon over a world at rest: every object is decided on once, and nothing is written. Decisions with
+// the reasons Finished and Waiting do not count: they occur once for each SyncTarget that reports.
 func (w *world) wantFreeRestart(kinds []*kind) {
 	w.t.Helper()
 	objects := 0
@@ -319,7 +319,7 @@ func (w *world) wantFreeRestart(kinds []*kind) {
 	w.t.Logf("restart over %d objects: %d decisions, %d writes", objects, decided(), w.writes(before))
 }
 
-// refusals are the status patches that an API server did not take. A conflict is none: the next patch follows from it.
+// refusals counts the status patches that an API server refused. Conflicts do not count: they cause another patch.
 type refusals struct {
 	w  *world
 	mu sync.Mutex
@@ -338,15 +338,15 @@ func (w *world) watchRefusals() *refusals {
 	return r
 }
 
-// report wants none, at the API servers' doors as in the daemon's own count.
+// report fails the test for any refusal, counted by the front or by the daemon.
 func (r *refusals) report(t *testing.T) {
 	t.Helper()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for what, n := range r.by {
-		t.Errorf("the API server answered %s, %d times", what, n)
+	for refusal, n := range r.by {
+		t.Errorf("the API server answered %s, %d times", refusal, n)
 	}
 	if n := r.w.metrics().Sum("upstreamd_patches_total", "result=Invalid"); n != 0 {
-		t.Errorf("the daemon counts %v patches that were invalid", n)
+		t.Errorf("the daemon counts %v invalid patches", n)
 	}
 }

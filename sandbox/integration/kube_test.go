@@ -34,11 +34,11 @@ import (
 
 var deployments = ref.Resource{Group: "apps", Version: "v1", Resource: "deployments"}
 
-// TestKubeEdges runs both edges against real kube-apiservers.
+// TestKubeEdges tests the downstream and upstream clients on real kube-apiservers.
 func TestKubeEdges(t *testing.T) {
 	world := sandboxtest.Start(t, sandbox.Options{
 		Workspaces: []string{"root:team-a", "team-b"}, SyncTargets: []string{"us-east1"}, RBAC: true,
-		Users: []controlplane.User{{Name: "nobody", Token: "nobody's"}},
+		Users: []controlplane.User{{Name: "no-rights", Token: "no-rights-token"}},
 	})
 	t.Run("downstream", func(t *testing.T) { testDownstream(t, world) })
 	t.Run("downstream outage", func(t *testing.T) { testDownstreamOutage(t, world) })
@@ -48,7 +48,7 @@ func TestKubeEdges(t *testing.T) {
 	t.Run("denied", func(t *testing.T) { testDenied(t, world) })
 }
 
-// everything asks for all that the decoder can keep.
+// everything requests all optional fields of the decoder.
 var everything = ref.Want{Labels: []string{"app"}, Annotations: []string{"upstreamd.dev/"}, StatusTimes: true, Managers: true}
 
 func testDownstream(t *testing.T, world *sandbox.Sandbox) {
@@ -95,7 +95,7 @@ func testDownstream(t *testing.T, world *sandbox.Sandbox) {
 	}
 }
 
-// testDownstreamOutage kills the API server under a watch. Nothing is deleted by that; what changed later arrives.
+// testDownstreamOutage kills the API server under a watch. That deletes no objects; later changes arrive.
 func testDownstreamOutage(t *testing.T, world *sandbox.Sandbox) {
 	target := world.SyncTarget("us-east1")
 	admin := kubernetes.NewForConfigOrDie(target.Config())
@@ -104,10 +104,10 @@ func testDownstreamOutage(t *testing.T, world *sandbox.Sandbox) {
 	v.eventually(t, "listed", func(v view) bool { return v.lists == 1 && len(v.objects) == 5 })
 
 	target.Kill()
-	v.eventually(t, "the failure is said", func(v view) bool { return v.failed > 0 })
-	heard := c.LastHeard()
-	if err := c.Probe(t.Context()); err == nil || c.LastHeard() != heard {
-		t.Errorf("probe of a dead server: %v; last heard %v, then %v", err, heard, c.LastHeard())
+	v.eventually(t, "the failure is reported", func(v view) bool { return v.failed > 0 })
+	contact := c.LastHeard()
+	if err := c.Probe(t.Context()); err == nil || c.LastHeard() != contact {
+		t.Errorf("probe of a dead server: %v; last contact %v, then %v", err, contact, c.LastHeard())
 	}
 	if err := target.Restart(t.Context()); err != nil {
 		t.Fatal(err)
@@ -115,8 +115,8 @@ func testDownstreamOutage(t *testing.T, world *sandbox.Sandbox) {
 	setStatus(t, admin, "web-1", 2)
 	v.eventually(t, "the change arrives", func(v view) bool { return readyIn(v.objects["/default/web-1"]) == 2 })
 	v.eventually(t, "nothing was deleted", func(v view) bool { return len(v.objects) == 5 && v.deleted == 0 })
-	if !c.LastHeard().After(heard) {
-		t.Error("not heard of since the outage")
+	if !c.LastHeard().After(contact) {
+		t.Error("no contact since the outage")
 	}
 	v.sameAs(t, target.Config())
 
@@ -124,7 +124,7 @@ func testDownstreamOutage(t *testing.T, world *sandbox.Sandbox) {
 		t.Fatal(err)
 	}
 	failed := v.snapshot().failed
-	v.eventually(t, "a paused server is noticed by its silence", func(v view) bool { return v.failed > failed })
+	v.eventually(t, "the silence of a paused server is detected", func(v view) bool { return v.failed > failed })
 	if err := target.Resume(); err != nil {
 		t.Fatal(err)
 	}
@@ -179,7 +179,7 @@ func testUpstreamPatch(t *testing.T, world *sandbox.Sandbox) {
 	}
 	if len(first.Managers) != 1 || first.Managers[0].Name != "upstreamd" || !strings.Contains(string(first.Managers[0].Fields), "f:readyReplicas") ||
 		first.StatusTime.IsZero() {
-		t.Errorf("ownership is not seen: %+v", first.Managers)
+		t.Errorf("no managedFields entry of ours: %+v", first.Managers)
 	}
 	second, err := patch(first.ResourceVersion, `{"replicas":3,"readyReplicas":2}`)
 	if err != nil || second.ResourceVersion != first.ResourceVersion {
@@ -189,9 +189,9 @@ func testUpstreamPatch(t *testing.T, world *sandbox.Sandbox) {
 		t.Errorf("a stale resourceVersion: %v", err)
 	}
 	if _, err := patch(first.ResourceVersion, `{"readyReplicas":1,"availableReplicas":2}`); !apierrors.IsInvalid(err) {
-		t.Errorf("a status that is not allowed: %v", err)
+		t.Errorf("an invalid status: %v", err)
 	}
-	u.Name = "nobody-made-this"
+	u.Name = "does-not-exist"
 	if _, err := patch("1", `{}`); !apierrors.IsNotFound(err) {
 		t.Errorf("an object that is not there: %v", err)
 	}
@@ -242,12 +242,12 @@ func testUpstreamDiscovery(t *testing.T, world *sandbox.Sandbox) {
 	}
 }
 
-// testDenied has a user without rights: everything is said, nothing is seen.
+// testDenied uses a client without rights: every failure is reported, no object is observed.
 func testDenied(t *testing.T, world *sandbox.Sandbox) {
 	target := world.SyncTarget("us-east1")
-	c := newDownstream(t, target.ConfigFor(controlplane.User{Name: "nobody", Token: "nobody's"}))
+	c := newDownstream(t, target.ConfigFor(controlplane.User{Name: "no-rights", Token: "no-rights-token"}))
 	v := follow(t, c.Watch, deployments, everything)
-	v.eventually(t, "said and said again", func(v view) bool { return v.failed >= 2 && v.lists == 0 && apierrors.IsForbidden(v.err) })
+	v.eventually(t, "reported repeatedly", func(v view) bool { return v.failed >= 2 && v.lists == 0 && apierrors.IsForbidden(v.err) })
 	if _, err := c.List(t.Context(), deployments, "", ref.Want{}); !apierrors.IsForbidden(err) {
 		t.Errorf("list: %v", err)
 	}
@@ -256,7 +256,7 @@ func testDenied(t *testing.T, world *sandbox.Sandbox) {
 	}
 	wrong := newDownstream(t, target.ConfigFor(controlplane.User{Name: "x", Token: "wrong"}))
 	if err := wrong.Probe(t.Context()); !apierrors.IsUnauthorized(err) || !wrong.LastHeard().IsZero() {
-		t.Errorf("probe with a wrong token: %v, heard %v", err, wrong.LastHeard())
+		t.Errorf("probe with a wrong token: %v, last contact %v", err, wrong.LastHeard())
 	}
 }
 
@@ -282,7 +282,7 @@ func newUpstream(t *testing.T, cfg *rest.Config, workspaces ...string) *upstream
 	return c
 }
 
-// view is what a watch has told so far: the objects by workspace/namespace/name, and counts.
+// view holds the reported objects of a watch, by workspace/namespace/name, and counts.
 type view struct {
 	objects                map[string]*ref.Object
 	lists, deleted, failed int
@@ -343,26 +343,26 @@ func (f *follower) snapshot() view {
 	return f.view
 }
 
-func (f *follower) eventually(t *testing.T, what string, is func(view) bool) {
+func (f *follower) eventually(t *testing.T, condition string, is func(view) bool) {
 	t.Helper()
 	sandboxtest.Eventually(t, time.Minute, func() error {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		if !is(f.view) {
-			return fmt.Errorf("%s: not yet: %d objects, %d lists, %d deleted, %d failed (%v)", what, len(f.objects), f.lists, f.deleted, f.failed, f.err)
+			return fmt.Errorf("%s: not yet: %d objects, %d lists, %d deleted, %d failed (%v)", condition, len(f.objects), f.lists, f.deleted, f.failed, f.err)
 		}
 		return nil
 	})
 }
 
-// sameAs compares what is kept of each Deployment with what the typed and dynamic clients make of it.
+// sameAs compares each lean Deployment with the results of the typed and dynamic clients.
 func (f *follower) sameAs(t *testing.T, cfg *rest.Config) {
 	t.Helper()
 	list, err := dynamic.NewForConfigOrDie(cfg).Resource(deployments).List(t.Context(), metav1.ListOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.eventually(t, "everything is seen", func(v view) bool {
+	f.eventually(t, "everything is observed", func(v view) bool {
 		for _, u := range list.Items {
 			o := v.objects["/"+u.GetNamespace()+"/"+u.GetName()]
 			if o == nil || o.ResourceVersion != u.GetResourceVersion() {

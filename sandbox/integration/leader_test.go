@@ -21,11 +21,11 @@ import (
 	"github.com/upstreamd/upstreamd/sandbox/front"
 )
 
-// patience is how long who stands by waits between two looks at the Lease, at most: twice retryPeriod, and client-go's jitter.
+// patience is the maximum time between two checks of the Lease by a standby: twice retryPeriod, and client-go's jitter.
 const patience = 4400 * time.Millisecond
 
-// pair is a world with two daemons that share a Lease, on a SyncTarget's API server. Each comes with a token of its own, so that it is seen at
-// the front which of them wrote.
+// pair is a world with two daemons that share a Lease, on a SyncTarget's API server. Each has its own token, so that the front can
+// attribute writes.
 type pair struct {
 	*world
 	users   []controlplane.User
@@ -33,10 +33,10 @@ type pair struct {
 
 	mu      sync.Mutex
 	patches []sent
-	refuse  func(writer int, name string) bool // with 429, for as long as it says so
+	refuse  func(writer int, name string) bool // answer 429 while it returns true
 }
 
-// sent is a status PATCH that came to the front.
+// sent is a status PATCH that reached the front.
 type sent struct {
 	writer int
 	name   string
@@ -50,13 +50,13 @@ func newPair(t *testing.T) *pair {
 	p.config.LeaderElection.Enabled = true
 	p.config.LeaderElection.Kubeconfig = p.SyncTarget("us-east1").Kubeconfig
 	p.config.LeaderElection.Namespace = "default"
-	p.Front.Intercept(p.see)
+	p.Front.Intercept(p.intercept)
 	t.Cleanup(func() {
 		for i, d := range p.daemons {
 			if d != nil {
 				d.Kill()
 				if t.Failed() {
-					t.Logf("last words of %s:\n%s", p.users[i].Name, d.Tail(4000))
+					t.Logf("log tail of %s:\n%s", p.users[i].Name, d.Tail(4000))
 				}
 			}
 		}
@@ -64,8 +64,8 @@ func newPair(t *testing.T) *pair {
 	return p
 }
 
-// see notes who sends which status PATCH.
-func (p *pair) see(w http.ResponseWriter, r *http.Request, call front.Call) bool {
+// intercept records the sender of each status PATCH.
+func (p *pair) intercept(w http.ResponseWriter, r *http.Request, call front.Call) bool {
 	if call.Verb != "patch" || call.Subresource != "status" {
 		return false
 	}
@@ -85,7 +85,7 @@ func (p *pair) see(w http.ResponseWriter, r *http.Request, call front.Call) bool
 	return false
 }
 
-// since are the PATCH calls of one daemon since a time.
+// since returns the PATCH calls of one daemon since a time.
 func (p *pair) since(writer int, at time.Time) []sent {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -114,7 +114,7 @@ func (p *pair) launch(i int) {
 	p.daemons[i] = own.daemon
 }
 
-// leads is whether a daemon says that it does.
+// leads reports whether a daemon's metrics claim leadership.
 func (p *pair) leads(i int) bool {
 	p.t.Helper()
 	m, err := p.daemons[i].Metrics(p.t.Context())
@@ -122,13 +122,13 @@ func (p *pair) leads(i int) bool {
 	return m.Sum("upstreamd_leader") == 1
 }
 
-// both starts the two, and wants the first to lead and the second to stand by.
+// both starts both daemons; the first must lead, and the second stand by.
 func (p *pair) both() {
 	p.t.Helper()
 	p.launch(0)
 	p.eventually(func() error {
 		if !p.leads(0) {
-			return errors.New("nobody leads")
+			return errors.New("no daemon leads")
 		}
 		return nil
 	})
@@ -153,9 +153,9 @@ func (p *pair) takenOver(by int, since time.Time) time.Duration {
 	return first
 }
 
-// A leader is paused for 60 s while statuses change; the other takes over. When the first wakes, with a write in its queue that nothing but its
-// lease speaks against, since its object is as it was when that was decided, it writes nothing.
-func TestALeaderThatWakesWritesNothingOld(t *testing.T) {
+// The leader is paused for 60 s while statuses change; the other daemon takes over. When the first resumes, it writes nothing, although it has
+// a queued write that only the lease stops: the write's resourceVersion is current, since the object is as it was at the decision.
+func TestResumedLeaderWritesNothingStale(t *testing.T) {
 	p := newPair(t)
 	load := p.grow(numbered("web-", 20)...)
 	p.grow("held", "calm")
@@ -165,7 +165,7 @@ func TestALeaderThatWakesWritesNothingOld(t *testing.T) {
 	load.run(50)
 	history := p.follow(teamA)
 
-	// A write of the leader's waits: the API server has asked for a pause.
+	// A write of the leader is queued: the API server has answered with Retry-After.
 	held := make(chan struct{}, 100)
 	p.mu.Lock()
 	p.refuse = func(writer int, name string) bool {
@@ -183,24 +183,24 @@ func TestALeaderThatWakesWritesNothingOld(t *testing.T) {
 	}
 	p.must(p.daemons[0].Pause())
 	paused := time.Now()
-	p.report("us-east1", teamA, "held", 1) // as it was: whoever leads has nothing to write
+	p.report("us-east1", teamA, "held", 1) // as before: the leader has nothing to write
 	p.mu.Lock()
 	p.refuse = nil
 	p.mu.Unlock()
 
 	took := p.takenOver(1, paused)
-	t.Logf("the other wrote %v after the leader was paused", took.Round(10*time.Millisecond))
+	t.Logf("the other daemon wrote %v after the leader was paused", took.Round(10*time.Millisecond))
 	if most := p.config.LeaderElection.LeaseDuration.Duration + patience + 2*time.Second; took > most {
 		t.Errorf("that is longer than %v", most)
 	}
 	time.Sleep(time.Minute - time.Since(paused))
 	p.must(p.daemons[0].Resume())
 	woken := time.Now()
-	time.Sleep(45 * time.Second) // longer than the pause that the API server asked for
+	time.Sleep(45 * time.Second) // longer than Retry-After
 	if sent := p.since(0, woken); len(sent) > 0 {
-		t.Errorf("%d PATCH calls of the daemon that woke, the first of %s after %v", len(sent), sent[0].name, sent[0].at.Sub(woken))
+		t.Errorf("%d PATCH calls of the resumed daemon, the first of %s after %v", len(sent), sent[0].name, sent[0].at.Sub(woken))
 	}
-	t.Logf("since then: %d PATCH calls of the one that woke, %d of the other", len(p.since(0, woken)), len(p.since(1, woken)))
+	t.Logf("since then: %d PATCH calls of the resumed daemon, %d of the other", len(p.since(0, woken)), len(p.since(1, woken)))
 	if p.leads(0) || !p.leads(1) {
 		t.Errorf("leading: %v, %v", p.leads(0), p.leads(1))
 	}
@@ -209,7 +209,7 @@ func TestALeaderThatWakesWritesNothingOld(t *testing.T) {
 	load.arrives()
 	history.rises(t)
 	if got := history.published()["held"]; got != 2 {
-		t.Errorf("%d ready replicas published of the object whose write waited, want 2", got)
+		t.Errorf("%d ready replicas published of the object with the queued write, want 2", got)
 	}
 
 	// It has become a standby like any other.
@@ -220,9 +220,9 @@ func TestALeaderThatWakesWritesNothingOld(t *testing.T) {
 	p.wantReady(teamA, "calm", 3)
 }
 
-// The leader is killed, and another takes over when its lease has run out; that one is told to stop, gives the lease back, and is followed
-// at once. Statuses change all the time, and nothing is lost.
-func TestALeaderThatEndsIsFollowed(t *testing.T) {
+// The leader is killed, and the other daemon takes over after the lease has expired; that one is stopped with SIGTERM, releases the lease,
+// and the first takes over at once. Statuses change constantly, and no update is lost.
+func TestLeaderFailover(t *testing.T) {
 	p := newPair(t)
 	load := p.grow(numbered("web-", 20)...)
 	p.both()
@@ -234,18 +234,18 @@ func TestALeaderThatEndsIsFollowed(t *testing.T) {
 	p.daemons[0].Kill()
 	killed := time.Now()
 	took := p.takenOver(1, killed)
-	t.Logf("killed: the other wrote %v later", took.Round(10*time.Millisecond))
+	t.Logf("killed: the other daemon wrote %v later", took.Round(10*time.Millisecond))
 	if most := p.config.LeaderElection.LeaseDuration.Duration + patience + 2*time.Second; took > most {
 		t.Errorf("that is longer than %v", most)
 	}
 	if sent := p.since(1, killed); sent[0].at.Sub(killed) < p.config.LeaderElection.LeaseDuration.Duration-p.config.LeaderElection.RetryPeriod.Duration-time.Second {
-		t.Errorf("it did not wait for the lease to run out: %v", sent[0].at.Sub(killed))
+		t.Errorf("it did not wait for the lease to expire: %v", sent[0].at.Sub(killed))
 	}
 
 	p.launch(0) // stands by
-	told := p.stopped(1)
-	took = p.takenOver(0, told)
-	t.Logf("told to stop: the other wrote %v later", took.Round(10*time.Millisecond))
+	signalled := p.stopped(1)
+	took = p.takenOver(0, signalled)
+	t.Logf("stopped: the other daemon wrote %v later", took.Round(10*time.Millisecond))
 	if most := patience + 2*time.Second; took > most {
 		t.Errorf("that is longer than %v", most)
 	}
@@ -254,24 +254,24 @@ func TestALeaderThatEndsIsFollowed(t *testing.T) {
 	history.rises(t)
 }
 
-// stopped ends a daemon with SIGTERM, wants it to end well within its time, and returns when it was told.
+// stopped stops a daemon with SIGTERM, expects exit status 0 within its timeout, and returns the time of the signal.
 func (p *pair) stopped(i int) time.Time {
 	p.t.Helper()
-	told := time.Now()
+	signalled := time.Now()
 	p.must(p.daemons[i].Signal(syscall.SIGTERM))
 	select {
 	case <-p.daemons[i].Done():
 	case <-time.After(p.config.Shutdown.Timeout.Duration + 5*time.Second):
-		p.t.Fatalf("%s does not end", p.users[i].Name)
+		p.t.Fatalf("%s does not exit", p.users[i].Name)
 	}
 	if err := p.daemons[i].Err(); err != nil {
-		p.t.Errorf("%s ended with %v", p.users[i].Name, err)
+		p.t.Errorf("%s exited with %v", p.users[i].Name, err)
 	}
-	return told
+	return signalled
 }
 
-// The API server that holds the Lease is away: whoever leads stops writing before anybody else could begin, says so, and goes on when it is back.
-func TestNobodyLeadsWithoutTheLease(t *testing.T) {
+// The Lease's API server hangs: the leader stops writing before another daemon could start, reports the reason, and continues afterwards.
+func TestNoLeaderWithoutLease(t *testing.T) {
 	p := newPair(t)
 	load := p.grow(numbered("web-", 5)...)
 	p.both()
@@ -279,7 +279,7 @@ func TestNobodyLeadsWithoutTheLease(t *testing.T) {
 	p.must(p.SyncTarget("us-east1").Pause())
 	p.eventually(func() error {
 		if p.leads(0) || p.leads(1) {
-			return errors.New("somebody leads")
+			return errors.New("a daemon leads")
 		}
 		return nil
 	})
@@ -297,7 +297,7 @@ func TestNobodyLeadsWithoutTheLease(t *testing.T) {
 	})
 	time.Sleep(5 * time.Second)
 	if n := len(p.since(0, since)) + len(p.since(1, since)); n > 0 {
-		t.Errorf("%d PATCH calls while nobody leads", n)
+		t.Errorf("%d PATCH calls without a leader", n)
 	}
 	p.must(p.SyncTarget("us-east1").Resume())
 	p.wantReady(teamA, "web-0", 10)
@@ -306,13 +306,13 @@ func TestNobodyLeadsWithoutTheLease(t *testing.T) {
 	}
 	lines, err := p.daemons[0].Lines()
 	p.must(err)
-	said := 0
+	logged := 0
 	for _, line := range lines {
 		if reason, _ := line["error"].(string); strings.Contains(reason, "default/upstreamd") {
-			said++
+			logged++
 		}
 	}
-	if said == 0 || said > 3 {
-		t.Errorf("%d log lines say that the Lease cannot be had, want one or few", said)
+	if logged == 0 || logged > 3 {
+		t.Errorf("%d log lines report the unreachable Lease, want 1 to 3", logged)
 	}
 }

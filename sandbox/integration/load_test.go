@@ -21,8 +21,7 @@ import (
 	"github.com/upstreamd/upstreamd/sandbox/oracle"
 )
 
-// growth is load under which no published counter may ever fall: each SyncTarget's copy of each Deployment reports one more ready replica
-// with each of its changes.
+// growth is a load under which no published counter may fall: each change of a copy reports one more ready replica.
 type growth struct {
 	w     *world
 	names []string
@@ -30,7 +29,7 @@ type growth struct {
 	stop  func()
 }
 
-// grow creates Deployments of team-a, has all their copies report one replica, and waits until that is published.
+// grow creates Deployments in team-a, reports one replica on all their copies, and waits until that is published.
 func (w *world) grow(names ...string) *growth {
 	w.t.Helper()
 	w.place(teamA, names...)
@@ -44,7 +43,7 @@ func (w *world) grow(names ...string) *growth {
 	return g
 }
 
-// run changes so many statuses a second, until stop is called or an API server refuses.
+// run changes rate statuses a second, until stop is called or an API server refuses.
 func (g *growth) run(rate int) {
 	ctx, cancel := context.WithCancel(g.w.t.Context())
 	type copies struct {
@@ -79,7 +78,7 @@ func (g *growth) run(rate int) {
 	g.w.t.Cleanup(g.stop)
 }
 
-// arrives waits until what was reported last is published, and has the oracle look at all of it.
+// arrives waits until the last reports are published, and then runs the oracle.
 func (g *growth) arrives() {
 	g.w.t.Helper()
 	for _, name := range g.names {
@@ -100,7 +99,7 @@ func (g *growth) arrives() {
 	})
 }
 
-// history is what a watch of a workspace's Deployments tells of their published statuses.
+// history records the published statuses of a workspace's Deployments from a watch.
 type history struct {
 	mu      sync.Mutex
 	ready   map[string]int32
@@ -108,7 +107,7 @@ type history struct {
 	falls   []string
 }
 
-// follow begins a history. It goes on when the API server was away.
+// follow starts a history. It resumes after an outage of the API server.
 func (w *world) follow(workspace string) *history {
 	w.t.Helper()
 	api := w.upstream(workspace).AppsV1().Deployments(namespace)
@@ -143,7 +142,7 @@ func (w *world) follow(workspace string) *history {
 func (h *history) take(t *testing.T, e watch.Event) {
 	d, ok := e.Object.(*appsv1.Deployment)
 	if !ok {
-		t.Errorf("the watch of what is published says %s: %v", e.Type, e.Object)
+		t.Errorf("the watch of the workspace delivered %s: %v", e.Type, e.Object)
 		return
 	}
 	h.mu.Lock()
@@ -158,7 +157,7 @@ func (h *history) take(t *testing.T, e watch.Event) {
 	h.ready[d.Name] = now
 }
 
-// rises wants something to have been published, and never an older value after a newer one.
+// rises expects published changes, and no older value after a newer one.
 func (h *history) rises(t *testing.T) {
 	t.Helper()
 	h.mu.Lock()
@@ -172,14 +171,14 @@ func (h *history) rises(t *testing.T) {
 	t.Logf("%d published changes of %d objects, %d of them back to an older value", h.changes, len(h.ready), len(h.falls))
 }
 
-// published is what the history knows now, by name.
+// published returns the latest published counters, by name.
 func (h *history) published() map[string]int32 {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return maps.Clone(h.ready)
 }
 
-// numbered are n names.
+// numbered returns n names.
 func numbered(prefix string, n int) []string {
 	var names []string
 	for i := range n {

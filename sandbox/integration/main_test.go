@@ -1,4 +1,4 @@
-// Package integration holds the tests of the whole: the daemon as a process between real API servers.
+// Package integration tests the daemon as a process between real API servers.
 package integration
 
 import (

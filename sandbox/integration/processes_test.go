@@ -14,8 +14,8 @@ import (
 	"github.com/upstreamd/upstreamd/sandbox/sandboxtest"
 )
 
-// The daemon is killed again and again while statuses change, soon after its start or later, and started again. What is published never goes
-// back, and the end is true. Then it is told to stop again and again, and ends in time and well each time.
+// The daemon is killed repeatedly while statuses change, at random times after its start, and restarted. No published value goes back, and
+// the end state is true. Then it is stopped repeatedly with SIGTERM, and exits in time with status 0 each time.
 func TestKilledAndStoppedUnderLoad(t *testing.T) {
 	w := newWorld(t, sandbox.Options{Workspaces: []string{teamA}, SyncTargets: []string{"us-east1", "eu-west1"}}, deployments)
 	load := w.grow(numbered("web-", 10)...)
@@ -32,16 +32,16 @@ func TestKilledAndStoppedUnderLoad(t *testing.T) {
 	w.eventually(func() error { return w.daemon.Ready(t.Context()) })
 	for range 5 {
 		time.Sleep(time.Duration(random.IntN(2000)) * time.Millisecond)
-		told := time.Now()
+		signalled := time.Now()
 		w.must(w.daemon.Signal(syscall.SIGTERM))
 		select {
 		case <-w.daemon.Done():
 		case <-time.After(w.config.Shutdown.Timeout.Duration + 5*time.Second):
-			t.Fatal("the daemon does not end")
+			t.Fatal("the daemon does not exit")
 		}
-		t.Logf("told to stop under load: ended after %v with %v", time.Since(told).Round(time.Millisecond), w.daemon.Err())
+		t.Logf("stopped under load: exited after %v with %v", time.Since(signalled).Round(time.Millisecond), w.daemon.Err())
 		if err := w.daemon.Err(); err != nil {
-			t.Errorf("that is not well:\n%s", w.daemon.Tail(4000))
+			t.Errorf("unexpected exit:\n%s", w.daemon.Tail(4000))
 		}
 		w.startUnready()
 	}
@@ -50,8 +50,8 @@ func TestKilledAndStoppedUnderLoad(t *testing.T) {
 	history.rises(t)
 }
 
-// The daemon may open no more files while a SyncTarget's API server is made anew: it says so, and goes on with what is open. When it may again,
-// it takes up what it missed.
+// The daemon runs out of file descriptors while a SyncTarget's API server is replaced: it reports the error, and keeps its open connections.
+// After the limit is raised, it catches up.
 func TestOutOfFileDescriptors(t *testing.T) {
 	w := newWorld(t, sandbox.Options{Workspaces: []string{teamA}, SyncTargets: []string{"us-east1", "eu-west1"}}, deployments)
 	w.config.Staleness.Grace.Duration, w.config.Staleness.Probe.Duration = 4*time.Second, time.Second
@@ -64,7 +64,7 @@ func TestOutOfFileDescriptors(t *testing.T) {
 	w.must(unix.Prlimit(w.daemon.PID(), unix.RLIMIT_NOFILE, nil, &usual))
 	w.must(unix.Prlimit(w.daemon.PID(), unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 3, Max: usual.Max}, nil))
 	w.must(w.SyncTarget("us-east1").Restart(t.Context()))
-	w.report("us-east1", teamA, "web", 3) // not heard
+	w.report("us-east1", teamA, "web", 3) // not delivered
 	w.report("eu-west1", teamA, "web", 2)
 	w.wantReady(teamA, "web", 3) // its connections are open
 	w.eventually(func() error {
@@ -75,19 +75,19 @@ func TestOutOfFileDescriptors(t *testing.T) {
 				return nil
 			}
 		}
-		return fmt.Errorf("nothing is said of too many open files:\n%s", w.daemon.Tail(2000))
+		return fmt.Errorf("the log does not report too many open files:\n%s", w.daemon.Tail(2000))
 	})
 
 	w.must(unix.Prlimit(w.daemon.PID(), unix.RLIMIT_NOFILE, &usual, nil))
 	w.wantReady(teamA, "web", 5)
 	w.must(w.daemon.Ready(t.Context()))
 	if got := w.metrics().Sum("upstreamd_watch_errors_total", "sync_target=us-east1"); got == 0 {
-		t.Error("the watches that failed are not counted")
+		t.Error("failed watches are not counted")
 	}
 }
 
-// An API server hangs for a while, its connections open, under load: first that of a SyncTarget, then that of the workspace, then both.
-func TestAPIServersThatHang(t *testing.T) {
+// An API server hangs with open connections, under load: first that of a SyncTarget, then that of the workspace, then both.
+func TestHungAPIServers(t *testing.T) {
 	w := newWorld(t, sandbox.Options{Workspaces: []string{teamA}, SyncTargets: []string{"us-east1", "eu-west1"}}, deployments)
 	w.config.Staleness.Grace.Duration, w.config.Staleness.Probe.Duration = 8*time.Second, 2*time.Second
 	load := w.grow(numbered("web-", 10)...)
@@ -100,7 +100,7 @@ func TestAPIServersThatHang(t *testing.T) {
 	}
 	target, workspace := w.SyncTarget("us-east1"), w.Workspace(teamA).APIServer
 	for _, hang := range []struct {
-		what    string
+		name    string
 		servers []server
 		stale   float64
 	}{{"a SyncTarget", []server{target}, 1}, {"the workspace", []server{workspace}, 0}, {"both", []server{target, workspace}, 1}} {
@@ -110,7 +110,7 @@ func TestAPIServersThatHang(t *testing.T) {
 		}
 		time.Sleep(20 * time.Second)
 		if got := w.metrics().Sum("upstreamd_sync_target_stale", "sync_target=us-east1"); got != hang.stale {
-			t.Errorf("%s hangs: stale is %v, want %v", hang.what, got, hang.stale)
+			t.Errorf("%s hangs: stale is %v, want %v", hang.name, got, hang.stale)
 		}
 		for _, s := range hang.servers {
 			w.must(s.Resume())
@@ -119,14 +119,14 @@ func TestAPIServersThatHang(t *testing.T) {
 		sandboxtest.Eventually(t, time.Minute, func() error { return w.daemon.Ready(t.Context()) })
 		load.stop()
 		load.arrives()
-		t.Logf("%s hung: all true %v after it went on", hang.what, time.Since(resumed).Round(100*time.Millisecond))
+		t.Logf("%s hung: every status true %v after it resumed", hang.name, time.Since(resumed).Round(100*time.Millisecond))
 	}
 	history.rises(t)
 }
 
-// A SyncTarget's API server comes back with a certificate of another authority. Nobody talks to it, which is said, and what is published stays, until
-// the kubeconfig says whom to trust.
-func TestACertificateOfAnotherAuthority(t *testing.T) {
+// A SyncTarget's API server restarts with a certificate of another CA. The daemon refuses to connect and logs it, and the published status
+// stays, until the kubeconfig has the new CA.
+func TestServerCertificateFromAnotherCA(t *testing.T) {
 	w := newWorld(t, sandbox.Options{Workspaces: []string{teamA}, SyncTargets: []string{"us-east1", "eu-west1"}}, deployments)
 	w.config.Staleness.Grace.Duration, w.config.Staleness.Probe.Duration = 4*time.Second, time.Second
 	load := w.grow("web")
@@ -143,10 +143,10 @@ func TestACertificateOfAnotherAuthority(t *testing.T) {
 				return nil
 			}
 		}
-		return fmt.Errorf("nothing is said of the certificate:\n%s", w.daemon.Tail(2000))
+		return fmt.Errorf("the log does not report the certificate:\n%s", w.daemon.Tail(2000))
 	})
 	w.report("eu-west1", teamA, "web", 2)
-	w.wantReady(teamA, "web", 3) // what us-east1 said before, and what the other says now
+	w.wantReady(teamA, "web", 3) // us-east1's last contribution, and the other's new one
 	w.must(target.WriteKubeconfig())
 	written := time.Now()
 	w.wantReady(teamA, "web", 5)

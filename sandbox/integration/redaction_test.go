@@ -30,49 +30,49 @@ import (
 	"github.com/upstreamd/upstreamd/sandbox/front"
 )
 
-// canaries are secrets that must not be seen again. Each begins with the same word, which nothing else holds.
+// canary is the unique prefix of all test secrets. It must not appear in any output.
 const canary = "canaryXq7-"
 
-// parrot is an API server that sends back what it is told, in each form that an error may have.
-type parrot struct {
+// echoServer is an API server that echoes the request's credentials in every form that an error may have.
+type echoServer struct {
 	*httptest.Server
-	mu    sync.Mutex
-	heard map[string]int // by the secret in the Authorization header
+	mu       sync.Mutex
+	requests map[string]int // by the secret in the Authorization header
 }
 
-func newParrot(t *testing.T) *parrot {
+func newEchoServer(t *testing.T) *echoServer {
 	t.Helper()
-	p := &parrot{heard: map[string]int{}}
+	p := &echoServer{requests: map[string]int{}}
 	p.Server = httptest.NewTLSServer(p)
 	p.Config.ErrorLog = nil
 	t.Cleanup(func() { p.CloseClientConnections(); p.Close() })
 	return p
 }
 
-func (p *parrot) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (p *echoServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	authorization := r.Header.Get("Authorization")
 	_, secret, _ := strings.Cut(authorization, " ")
 	if decoded, err := base64.StdEncoding.DecodeString(secret); err == nil && strings.HasPrefix(authorization, "Basic ") {
 		secret = string(decoded)
 	}
 	p.mu.Lock()
-	p.heard[secret]++
-	turn := p.heard[secret]
+	p.requests[secret]++
+	turn := p.requests[secret]
 	p.mu.Unlock()
-	said := fmt.Sprintf("I do not know %s, that is %q\r\x1b[2J\x1b]0;mine\x07\u202e\u009b2J\n%s", authorization, secret, strings.Repeat("long ", 4<<10))
+	text := fmt.Sprintf("I do not know %s, that is %q\r\x1b[2J\x1b]0;mine\x07\u202e\u009b2J\n%s", authorization, secret, strings.Repeat("long ", 4<<10))
 	failure := metav1.Status{
 		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Status"}, Status: metav1.StatusFailure, Reason: metav1.StatusReasonForbidden, Code: 403,
-		Message: said, Details: &metav1.StatusDetails{Name: secret, Causes: []metav1.StatusCause{{Message: said}}},
+		Message: text, Details: &metav1.StatusDetails{Name: secret, Causes: []metav1.StatusCause{{Message: text}}},
 	}
 	switch turn % 5 {
 	case 0:
 		w.WriteHeader(http.StatusUnauthorized)
-		_, _ = io.WriteString(w, said)
+		_, _ = io.WriteString(w, text)
 	case 1:
 		w.WriteHeader(http.StatusForbidden)
 		_ = json.NewEncoder(w).Encode(failure)
 	case 2:
-		http.Error(w, said, http.StatusInternalServerError)
+		http.Error(w, text, http.StatusInternalServerError)
 	case 3:
 		_ = json.NewEncoder(w).Encode(map[string]any{"type": "ERROR", "object": failure})
 	case 4:
@@ -81,17 +81,18 @@ func (p *parrot) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (p *parrot) forget() {
+// reset makes the server start over with its first answer to each secret.
+func (p *echoServer) reset() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	clear(p.heard)
+	clear(p.requests)
 }
 
-// TestSecretsStayInside gives the daemon every kind of credential, good ones and broken ones, and servers that send them back, and looks for
-// them in all that it lets out.
-func TestSecretsStayInside(t *testing.T) {
+// TestSecretsAreNotLeaked gives the daemon every kind of credential, valid and malformed, and servers that echo them, and searches all its
+// output for them.
+func TestSecretsAreNotLeaked(t *testing.T) {
 	w := newDiscovered(t, sandbox.Options{SyncTargets: []string{"us-east1"}})
-	p := newParrot(t)
+	p := newEchoServer(t)
 	w.grant("us-east1", asItIs)
 	file := func(name, content string) string {
 		t.Helper()
@@ -127,13 +128,13 @@ func TestSecretsStayInside(t *testing.T) {
 		add(name, write("", user))
 	}
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		http.Error(w, "who is "+r.Header.Get("Proxy-Authorization")+"?", http.StatusProxyAuthRequired)
+		http.Error(w, "unknown credentials "+r.Header.Get("Proxy-Authorization"), http.StatusProxyAuthRequired)
 	}))
 	t.Cleanup(proxy.Close)
 	proxied := strings.Replace(proxy.URL, "http://", "http://me:"+canary+"proxy@", 1)
 	add("proxy", write(fmt.Sprintf(`, "proxy-url": %q`, proxied), users["token"]))
 
-	// SyncTarget objects: one whose server sends back what it gets, one whose Secret asks for more than is given, one that is garbage.
+	// SyncTarget objects: one with the echo server, one with a Secret beyond the allow-list, one with a malformed Secret.
 	for name, content := range map[string]string{
 		"object": write("", `"token": "`+canary+`object"`), "greedy": write("", program("")), "garbage": "token: " + canary + "garbage\n\t- [",
 	} {
@@ -147,14 +148,14 @@ func TestSecretsStayInside(t *testing.T) {
 		w.must(err)
 	}
 
-	// Upstream sends back what it gets too, once.
+	// Upstream echoes credentials too, once.
 	var refused atomic.Int32
 	w.Front.Intercept(func(rw http.ResponseWriter, r *http.Request, call front.Call) bool {
 		if call.Verb != "patch" || refused.Add(1) > 1 {
 			return false
 		}
 		rw.WriteHeader(http.StatusForbidden)
-		_, _ = io.WriteString(rw, "who is "+r.Header.Get("Authorization")+"?")
+		_, _ = io.WriteString(rw, "unknown credentials "+r.Header.Get("Authorization"))
 		return true
 	})
 
@@ -177,19 +178,19 @@ func TestSecretsStayInside(t *testing.T) {
 				secret = "me:" + secret
 			}
 			p.mu.Lock()
-			n := p.heard[secret]
+			n := p.requests[secret]
 			p.mu.Unlock()
 			if n < 5 {
-				return fmt.Errorf("the server was told %s %d times", name, n)
+				return fmt.Errorf("the server received %s %d times", name, n)
 			}
 		}
 		if !strings.Contains(log(), "(withheld)") || refused.Load() == 0 {
-			return fmt.Errorf("nothing was sent back, or all of it was let out; upstream refused %d writes", refused.Load())
+			return fmt.Errorf("nothing was echoed, or nothing was redacted; upstream refused %d writes", refused.Load())
 		}
 		return nil
 	})
 
-	// Files that break while it runs.
+	// Files that become invalid at run time.
 	for name, broken := range map[string]string{
 		"token":    strings.Replace(write("", users["token"]), "https://", "https://me:"+canary+"url@ ", 1),
 		"password": "users: !!int " + canary + "tag",
@@ -202,35 +203,35 @@ func TestSecretsStayInside(t *testing.T) {
 		w.must(w.daemon.Signal(syscall.SIGHUP))
 		w.eventually(func() error {
 			if strings.Count(log(), "the configuration is wrong now") == before {
-				return fmt.Errorf("%s is broken, and nobody says so", name)
+				return fmt.Errorf("%s is invalid, and the log does not report it", name)
 			}
 			return nil
 		})
 		out, err := exec.CommandContext(t.Context(), binary, "config", "validate", filepath.Join(w.Dir(), "upstreamd-1.yaml")).CombinedOutput()
 		if err == nil {
-			t.Errorf("%s is valid although it is broken", name)
+			t.Errorf("%s is accepted although it is invalid", name)
 		}
 		check(t, "config validate: "+name, string(out))
 		w.must(os.WriteFile(configured[name], good, 0o600))
 	}
 
-	p.forget() // so that what it sends back first is shown again
+	p.reset() // the second daemon gets the first answers again
 	testConsole(t, w)
 	secrets := []string{canary, base64.StdEncoding.EncodeToString([]byte("me:" + canary))[:16], w.Upstream().BearerToken, strings.Split(string(clientKey), "\n")[1]}
 	for _, path := range []string{"/metrics", "/readyz", "/debug/pprof/goroutine?debug=2", "/debug/pprof/heap?debug=1", "/debug/pprof/cmdline", "/debug/pprof/"} {
 		check(t, path, served(t, "http://"+w.daemon.Address+path), secrets...)
 	}
 	checkPrintable(t, log())
-	w.must(w.daemon.Signal(syscall.SIGQUIT)) // a dump of all goroutines on the way out
+	w.must(w.daemon.Signal(syscall.SIGQUIT)) // dumps all goroutines on exit
 	<-w.daemon.Done()
 	whole := log()
 	if !strings.Contains(whole, "SIGQUIT") || strings.Count(whole, "(withheld)") < 5 {
-		t.Errorf("no dump, or nothing withheld in %d bytes of log", len(whole))
+		t.Errorf("no dump, or nothing redacted in %d bytes of log", len(whole))
 	}
 	check(t, "log", whole, secrets...)
 }
 
-// testConsole runs a second daemon on the same configuration, whose log is for people.
+// testConsole runs a second daemon on the same configuration, with the console log format.
 func testConsole(t *testing.T, w *world) {
 	t.Setenv("NO_COLOR", "1")
 	process, err := controlplane.StartProcess(filepath.Join(w.Dir(), "console.log"), binary,
@@ -244,7 +245,7 @@ func testConsole(t *testing.T, w *world) {
 	}
 	w.eventually(func() error {
 		if n := strings.Count(read(), "I do not know"); n < 3 {
-			return fmt.Errorf("%d errors of the server are shown", n)
+			return fmt.Errorf("%d errors of the server are logged", n)
 		}
 		return nil
 	})
@@ -253,27 +254,27 @@ func testConsole(t *testing.T, w *world) {
 	checkPrintable(t, read())
 }
 
-// checkPrintable wants a terminal to show a log as it is.
+// checkPrintable expects a log without control sequences and overlong lines.
 func checkPrintable(t *testing.T, log string) {
 	t.Helper()
 	for line := range strings.Lines(log) {
 		if !shown.Printable(line) || strings.Contains(line, "\t") || len(line) > 16<<10 {
-			t.Errorf("a line of %d bytes, not fit for a terminal: %.300q", len(line), line)
+			t.Errorf("unprintable or overlong line of %d bytes: %.300q", len(line), line)
 		}
 	}
 }
 
-// check looks for secrets in what was let out.
+// check searches output for secrets.
 func check(t *testing.T, where, text string, secrets ...string) {
 	t.Helper()
 	for _, secret := range append(slices.Clone(secrets), canary) {
 		if at := strings.Index(text, secret); at >= 0 {
-			t.Errorf("%s lets out a secret: …%s…", where, text[max(0, at-300):min(len(text), at+100)])
+			t.Errorf("%s leaks a secret: …%s…", where, text[max(0, at-300):min(len(text), at+100)])
 		}
 	}
 }
 
-// served is what an address answers.
+// served returns the response body of a URL.
 func served(t *testing.T, url string) string {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, http.NoBody)

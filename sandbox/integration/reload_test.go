@@ -20,7 +20,7 @@ spec:
   fields: {replicas: Max, readyReplicas: Max, conditions: Conditions, observedGeneration: Generation}
 `
 
-// Policies change under a running daemon: every object is decided anew. A policy that is wrong is said to be so, and changes nothing.
+// Policies change at run time: every object is decided again. An invalid policy is logged, and changes nothing.
 func TestPoliciesAreReloaded(t *testing.T) {
 	w := newWorld(t, sandbox.Options{Workspaces: []string{teamA}, SyncTargets: []string{"us-east1", "eu-west1"}}, deployments)
 	w.config.Policies.Directory = filepath.Join(w.Dir(), "policies")
@@ -55,7 +55,7 @@ func TestPoliciesAreReloaded(t *testing.T) {
 	reloads(1, 0)
 	all(2)
 	if got := w.published(teamA, "one"); got.UpdatedReplicas != 0 || got.AvailableReplicas != 0 {
-		t.Errorf("what the new policy does not publish is still there: %+v", got)
+		t.Errorf("fields that the new policy drops are still published: %+v", got)
 	}
 
 	w.must(os.WriteFile(file, []byte(strings.Replace(largest, "readyReplicas: Max", "readyReplicas: Most", 1)), 0o600))
@@ -66,14 +66,14 @@ func TestPoliciesAreReloaded(t *testing.T) {
 	all(2)
 	lines, err := w.daemon.Lines()
 	w.must(err)
-	said := 0
+	logged := 0
 	for _, line := range lines {
 		if text := fmt.Sprint(line["error"]); strings.Contains(text, "Most") && strings.Contains(text, file) {
-			said++
+			logged++
 		}
 	}
-	if said != 1 {
-		t.Errorf("what is wrong was said %d times", said)
+	if logged != 1 {
+		t.Errorf("the invalid policy was logged %d times", logged)
 	}
 
 	w.quiet()

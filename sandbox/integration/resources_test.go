@@ -21,7 +21,7 @@ var (
 	notes   = schema.GroupVersionResource{Group: "example.com", Version: "v1", Resource: "notes"} // have no status
 )
 
-// gadget makes a gadget, or its copy, and gives it a size in its status.
+// gadget creates a gadget, or its copy, with a size in its status.
 func (w *world) gadget(api dynamic.ResourceInterface, kind, name string, labels map[string]string, size int64) {
 	w.t.Helper()
 	o := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "example.com/v1", "kind": kind, "spec": map[string]any{}}}
@@ -53,9 +53,9 @@ func (w *world) gadgetsOf(target string) dynamic.ResourceInterface {
 	return dynamicClient(w.t, w.SyncTarget(target).Config()).Resource(gadgets).Namespace(w.down(target, teamA))
 }
 
-// "*" means the kinds that both sides serve with a status, those that come later too; what has no status subresource is left alone, and
-// what is excluded is.
-func TestEveryKind(t *testing.T) {
+// "*" matches the kinds that both sides serve with a status, later ones too; kinds without a status subresource and excluded kinds are
+// ignored.
+func TestWildcardResource(t *testing.T) {
 	w := newWorld(t, sandbox.Options{Workspaces: []string{teamA}, SyncTargets: []string{"us-east1"}}, deployments)
 	w.config.Resources = []config.Resource{{Group: "*", Version: "*", Resource: "*", Exclude: []config.Exclusion{{Group: "batch", Resource: "*"}}}}
 	w.place(teamA, "web")
@@ -75,10 +75,10 @@ func TestEveryKind(t *testing.T) {
 		return out
 	}
 	if got := brought(); !got["pods.v1"] || !got["services.v1"] || !got["deployments.v1.apps"] || got["jobs.v1.batch"] || got["configmaps.v1"] || got["namespaces.v1"] || got["customresourcedefinitions.v1.apiextensions.k8s.io"] {
-		t.Errorf("brought up are %v", got)
+		t.Errorf("aggregated kinds: %v", got)
 	}
 
-	// The kinds come while the daemon runs, first at one side.
+	// The kinds are added while the daemon runs, first on one side.
 	up, down := w.Workspace(teamA).APIServer.Config(), w.SyncTarget("us-east1").Config()
 	w.defineIn(up, gadgets, "Gadget", "Namespaced", true)
 	w.defineIn(up, notes, "Note", "Namespaced", false)
@@ -88,7 +88,7 @@ func TestEveryKind(t *testing.T) {
 	w.gadget(w.gadgetsOf("us-east1"), "Gadget", "one", nil, 7)
 	w.wantSize("one", 7)
 	if brought()["notes.v1.example.com"] {
-		t.Error("a kind without a status subresource is brought up")
+		t.Error("a kind without a status subresource is aggregated")
 	}
 	w.eventually(func() error {
 		lines, err := w.daemon.Lines()
@@ -101,14 +101,14 @@ func TestEveryKind(t *testing.T) {
 				}
 			}
 		}
-		return errors.New("nobody says that notes are left alone")
+		return errors.New("the log does not report that notes are ignored")
 	})
 
-	// And go again: what is published stays where it is.
+	// Then they are removed: the published statuses stay.
 	w.must(dynamicClient(t, down).Resource(definitions).Delete(t.Context(), "gadgets.example.com", metav1.DeleteOptions{}))
 	w.eventually(func() error {
 		if w.logged("resource not brought up any more", "") == 0 {
-			return errors.New("gadgets are still brought up")
+			return errors.New("gadgets are still aggregated")
 		}
 		return nil
 	})
@@ -116,9 +116,9 @@ func TestEveryKind(t *testing.T) {
 	w.wantReady(teamA, "web", 3)
 }
 
-// A kind that one SyncTarget does not serve is in nobody's way, and is heard of when it comes. A configured kind without a status
-// subresource upstream is left alone, which is said once.
-func TestAKindThatASyncTargetLacks(t *testing.T) {
+// A kind that one SyncTarget does not serve blocks no decision, and is picked up when it is added there. A configured kind without a status
+// subresource upstream is ignored and logged once.
+func TestKindNotServedByOneSyncTarget(t *testing.T) {
 	w := newWorldWith(t, sandbox.Options{Workspaces: []string{teamA}, SyncTargets: []string{"eu-west1", "us-east1"}},
 		copier.Options{Resources: []schema.GroupVersionResource{deployments}}, func(w *world) {
 			for _, server := range []string{"us-east1"} {
@@ -127,10 +127,10 @@ func TestAKindThatASyncTargetLacks(t *testing.T) {
 			w.defineIn(w.Workspace(teamA).APIServer.Config(), gadgets, "Gadget", "Namespaced", true)
 		})
 	w.config.Resources = append(w.config.Resources, config.Resource{Group: "example.com", Version: "v1", Resource: "gadgets"}, config.Resource{Version: "v1", Resource: "configmaps"})
-	w.place(teamA, "web") // makes the namespaces
+	w.place(teamA, "web") // creates the namespaces
 	w.start()
 	up := dynamicClient(t, w.Workspace(teamA).APIServer.Config()).Resource(gadgets).Namespace(namespace)
-	w.gadget(up, "Gadget", "one", nil, 0) // all SyncTargets that are bound may hold it
+	w.gadget(up, "Gadget", "one", nil, 0) // every bound SyncTarget may hold a copy
 	w.gadget(w.gadgetsOf("us-east1"), "Gadget", "one", nil, 7)
 	w.wantSize("one", 7)
 
@@ -148,13 +148,13 @@ func TestAKindThatASyncTargetLacks(t *testing.T) {
 	}
 	lines, err := w.daemon.Lines()
 	w.must(err)
-	said := 0
+	logged := 0
 	for _, line := range lines {
 		if line["resource"] == "configmaps.v1" && line["reason"] == "the resource is not served with a status subresource" {
-			said++
+			logged++
 		}
 	}
-	if said != 1 {
-		t.Errorf("it is said %d times that configmaps have no status subresource", said)
+	if logged != 1 {
+		t.Errorf("the missing status subresource of configmaps was logged %d times", logged)
 	}
 }

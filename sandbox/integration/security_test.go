@@ -42,9 +42,9 @@ import (
 	"github.com/upstreamd/upstreamd/sandbox/copier"
 )
 
-// TestDaemonWithTheShippedRolesOnly runs the daemon as the service accounts of deploy/ against API servers with RBAC: the main job is
-// done, what is served is read by those who may, and nothing else is allowed to these accounts.
-func TestDaemonWithTheShippedRolesOnly(t *testing.T) {
+// TestDaemonWithShippedRoles runs the daemon with the service accounts of deploy/ on API servers with RBAC: statuses flow, authorized
+// clients read the endpoints, and these accounts have no other rights.
+func TestDaemonWithShippedRoles(t *testing.T) {
 	var up, down, host *rest.Config
 	w := newWorldWith(t, sandbox.Options{Workspaces: []string{teamA}, SyncTargets: []string{"us-east1", "eu-west1"}, RBAC: true},
 		copier.Options{Resources: []schema.GroupVersionResource{deployments, pods, services}}, func(w *world) {
@@ -65,10 +65,10 @@ func TestDaemonWithTheShippedRolesOnly(t *testing.T) {
 	for i, target := range w.config.SyncTargets {
 		w.config.SyncTargets[i].Kubeconfig = kubeconfig(t, signIn(t, w.SyncTarget(target.Name).APIServer, "upstreamd"))
 	}
-	shown := newCertificate(t, "first.example")
+	servingCert := newCertificate(t, "first.example")
 	w.config.Serving = config.Serving{
 		Address: "0.0.0.0:0", Profiling: true, Reviews: &config.Reviews{Kubeconfig: kubeconfig(t, host)},
-		TLS: &config.ServingTLS{CertFile: shown.certFile, KeyFile: shown.keyFile},
+		TLS: &config.ServingTLS{CertFile: servingCert.certFile, KeyFile: servingCert.keyFile},
 	}
 	w.config.LeaderElection.Enabled, w.config.LeaderElection.Kubeconfig, w.config.LeaderElection.Namespace = true, kubeconfig(t, host), "upstreamd"
 	w.startUnready()
@@ -81,17 +81,17 @@ func TestDaemonWithTheShippedRolesOnly(t *testing.T) {
 	w.report("eu-west1", teamA, "web", 1)
 	w.wantReady(teamA, "web", 3)
 
-	t.Run("who may read", func(t *testing.T) { testReaders(t, w.SyncTarget("eu-west1").APIServer, served, shown) })
-	t.Run("the certificate is replaced", func(t *testing.T) { testRotation(t, served, shown) })
+	t.Run("readers", func(t *testing.T) { testReaders(t, w.SyncTarget("eu-west1").APIServer, served, servingCert) })
+	t.Run("the certificate is replaced", func(t *testing.T) { testRotation(t, served, servingCert) })
 	t.Run("upstream", func(t *testing.T) { testDeniedUpstream(t, up) })
 	t.Run("SyncTarget", func(t *testing.T) { testDeniedDownstream(t, down) })
 	t.Run("host", func(t *testing.T) { testDeniedHost(t, host) })
 	w.stop()
 }
 
-func testReaders(t *testing.T, server *controlplane.APIServer, served string, shown *certificate) {
+func testReaders(t *testing.T, server *controlplane.APIServer, served string, servingCert *certificate) {
 	admin := client(t, server.Config())
-	for _, name := range []string{"prometheus", "somebody", "profiler"} {
+	for _, name := range []string{"prometheus", "stranger", "profiler"} {
 		account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: name}}
 		if _, err := admin.CoreV1().ServiceAccounts("upstreamd").Create(t.Context(), account, metav1.CreateOptions{}); err != nil {
 			t.Fatal(err)
@@ -113,26 +113,26 @@ func testReaders(t *testing.T, server *controlplane.APIServer, served string, sh
 			t.Fatal(err)
 		}
 	}
-	prometheus, somebody, profiler := signIn(t, server, "prometheus").BearerToken, signIn(t, server, "somebody").BearerToken, signIn(t, server, "profiler").BearerToken
+	prometheus, stranger, profiler := signIn(t, server, "prometheus").BearerToken, signIn(t, server, "stranger").BearerToken, signIn(t, server, "profiler").BearerToken
 	for _, tt := range []struct {
 		name, path, token string
 		want              int
 	}{
-		{"kubelet asks for life", "/livez", "", 200},
-		{"kubelet asks for readiness", "/readyz", "", 200},
-		{"nobody", "/metrics", "", 401},
-		{"a token that is nobody's", "/metrics", "eyJhbGciOiJub25lIn0.e30.", 401},
-		{"somebody who may not", "/metrics", somebody, 403},
-		{"who scrapes", "/metrics", prometheus, 200},
+		{"liveness without a token", "/livez", "", 200},
+		{"readiness without a token", "/readyz", "", 200},
+		{"metrics without a token", "/metrics", "", 401},
+		{"metrics with an invalid token", "/metrics", "eyJhbGciOiJub25lIn0.e30.", 401},
+		{"metrics without the right", "/metrics", stranger, 403},
+		{"metrics with the right", "/metrics", prometheus, 200},
 		{"the administrator", "/metrics", server.Config().BearerToken, 200},
-		{"nobody profiles", "/debug/pprof/", "", 401},
-		{"who scrapes profiles", "/debug/pprof/heap", prometheus, 403},
-		{"who profiles", "/debug/pprof/heap", profiler, 200},
+		{"profiles without a token", "/debug/pprof/", "", 401},
+		{"profiles without the right", "/debug/pprof/heap", prometheus, 403},
+		{"profiles with the right", "/debug/pprof/heap", profiler, 200},
 		{"the command line", "/debug/pprof/cmdline", profiler, 404},
 		{"something else", "/etc/passwd", "", 404},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			code, body := shown.get(t, served+tt.path, tt.token)
+			code, body := servingCert.get(t, served+tt.path, tt.token)
 			if code != tt.want {
 				t.Errorf("%s answers %d, want %d: %.300s", tt.path, code, tt.want, body)
 			}
@@ -143,30 +143,30 @@ func testReaders(t *testing.T, server *controlplane.APIServer, served string, sh
 	}
 }
 
-func testRotation(t *testing.T, served string, shown *certificate) {
-	shown.replace(t, "second.example")
+func testRotation(t *testing.T, served string, servingCert *certificate) {
+	servingCert.replace(t, "second.example")
 	deadline := time.Now().Add(20 * time.Second)
-	for shown.name(t, served) != "second.example" {
+	for servingCert.name(t, served) != "second.example" {
 		if time.Now().After(deadline) {
 			t.Fatal("still the old certificate")
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
-	if code, _ := shown.get(t, served+"/livez", ""); code != 200 {
-		t.Errorf("%d under the new certificate", code)
+	if code, _ := servingCert.get(t, served+"/livez", ""); code != 200 {
+		t.Errorf("%d with the new certificate", code)
 	}
 }
 
-// denial is something that must not be allowed.
+// denial is a call that RBAC must deny.
 type denial struct {
-	what string
+	name string
 	try  func() error
 }
 
 func wantDenied(t *testing.T, denials ...denial) {
 	t.Helper()
 	for _, d := range denials {
-		t.Run(d.what, func(t *testing.T) {
+		t.Run(d.name, func(t *testing.T) {
 			if err := d.try(); !apierrors.IsForbidden(err) {
 				t.Errorf("got %v, want 403", err)
 			}
@@ -174,8 +174,8 @@ func wantDenied(t *testing.T, denials ...denial) {
 	}
 }
 
-func testDeniedUpstream(t *testing.T, who *rest.Config) {
-	c, ctx := client(t, who), t.Context()
+func testDeniedUpstream(t *testing.T, account *rest.Config) {
+	c, ctx := client(t, account), t.Context()
 	api := c.AppsV1().Deployments(namespace)
 	if _, err := api.Get(ctx, "web", metav1.GetOptions{}); err != nil {
 		t.Errorf("the account may not even read: %v", err)
@@ -238,8 +238,8 @@ func testDeniedUpstream(t *testing.T, who *rest.Config) {
 	wantDenied(t, secrets(t, c)...)
 }
 
-func testDeniedDownstream(t *testing.T, who *rest.Config) {
-	c, ctx := client(t, who), t.Context()
+func testDeniedDownstream(t *testing.T, account *rest.Config) {
+	c, ctx := client(t, account), t.Context()
 	if _, err := c.CoreV1().Namespaces().List(ctx, metav1.ListOptions{}); err != nil {
 		t.Errorf("the account may not even read: %v", err)
 	}
@@ -269,8 +269,8 @@ func testDeniedDownstream(t *testing.T, who *rest.Config) {
 	wantDenied(t, secrets(t, c)...)
 }
 
-func testDeniedHost(t *testing.T, who *rest.Config) {
-	c, ctx := client(t, who), t.Context()
+func testDeniedHost(t *testing.T, account *rest.Config) {
+	c, ctx := client(t, account), t.Context()
 	leases := c.CoordinationV1().Leases("upstreamd")
 	if lease, err := leases.Get(ctx, "upstreamd", metav1.GetOptions{}); err != nil || lease.Spec.HolderIdentity == nil || *lease.Spec.HolderIdentity == "" {
 		t.Errorf("the daemon does not hold its Lease: %v", err)
@@ -314,7 +314,7 @@ func secrets(t *testing.T, c kubernetes.Interface) []denial {
 	}
 }
 
-// apply creates what a file of deploy/ holds, as the administrator. Fields that the API server does not know are errors.
+// apply creates the objects of a file in deploy/, as the administrator. Unknown fields are errors.
 func apply(t *testing.T, server *controlplane.APIServer, file string) {
 	t.Helper()
 	content, err := os.ReadFile(filepath.Join("../../deploy", file))
@@ -354,7 +354,7 @@ func apply(t *testing.T, server *controlplane.APIServer, file string) {
 	}
 }
 
-// signIn is a client's configuration for a service account of the namespace upstreamd, with a token that the API server made for it.
+// signIn returns a client configuration for a service account of the namespace upstreamd, with a token from the API server.
 func signIn(t *testing.T, server *controlplane.APIServer, account string) *rest.Config {
 	t.Helper()
 	admin := client(t, server.Config())
@@ -365,7 +365,7 @@ func signIn(t *testing.T, server *controlplane.APIServer, account string) *rest.
 	return server.ConfigFor(controlplane.User{Token: token.Status.Token})
 }
 
-// kubeconfig is a file that leads where a client's configuration does.
+// kubeconfig writes a client configuration to a kubeconfig file and returns its path.
 func kubeconfig(t *testing.T, c *rest.Config) string {
 	t.Helper()
 	file := clientcmdapi.NewConfig()
@@ -380,7 +380,7 @@ func kubeconfig(t *testing.T, c *rest.Config) string {
 	return name
 }
 
-// certificate is what a daemon shows, in files.
+// certificate is a daemon's serving certificate and key, in files.
 type certificate struct {
 	certFile, keyFile string
 	trusted           *x509.CertPool
@@ -396,15 +396,15 @@ func newCertificate(t *testing.T, name string) *certificate {
 
 func (c *certificate) replace(t *testing.T, name string) {
 	t.Helper()
-	shown, key, err := cert.GenerateSelfSignedCertKey(name, []net.IP{net.IPv4(127, 0, 0, 1)}, nil)
+	encoded, key, err := cert.GenerateSelfSignedCertKey(name, []net.IP{net.IPv4(127, 0, 0, 1)}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(os.WriteFile(c.certFile, shown, 0o600), os.WriteFile(c.keyFile, key, 0o600)); err != nil {
+	if err := errors.Join(os.WriteFile(c.certFile, encoded, 0o600), os.WriteFile(c.keyFile, key, 0o600)); err != nil {
 		t.Fatal(err)
 	}
 	c.trusted = x509.NewCertPool()
-	c.trusted.AppendCertsFromPEM(shown)
+	c.trusted.AppendCertsFromPEM(encoded)
 }
 
 func (c *certificate) get(t *testing.T, url, token string) (code int, body string) {
@@ -429,7 +429,7 @@ func (c *certificate) get(t *testing.T, url, token string) (code int, body strin
 	return resp.StatusCode, string(content)
 }
 
-// name is the name in the certificate that is shown to a new connection.
+// name returns the DNS name of the certificate on a new connection.
 func (c *certificate) name(t *testing.T, url string) string {
 	t.Helper()
 	conn, err := tls.Dial("tcp", strings.TrimPrefix(url, "https://"), &tls.Config{InsecureSkipVerify: true})

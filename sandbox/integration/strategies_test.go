@@ -16,22 +16,22 @@ import (
 	"github.com/upstreamd/upstreamd/sandbox/copier"
 )
 
-// strategy is a kind of its own with a policy that has nothing but a strategy, and what is published of it, step by step.
+// strategy is a kind with a policy that sets only a strategy, and its published statuses, step by step.
 type strategy struct {
 	name, policy string
 	want         []string // one for each of the steps below, as phase, size and zones; empty: as before
 	primary      []string // likewise, for the one that has a primary
 }
 
-// Three SyncTargets agree; the first one disagrees; it goes stale, and the others go on; it comes back, and agrees.
+// Three SyncTargets agree; the first one disagrees; it becomes stale, and the others change; it reconnects, and agrees.
 var strategies = []strategy{
 	{name: "union", policy: "strategy: Union", want: []string{"Ready 3 [a]", "Broken 9 [c a]", "", "Ready 4 [c a]", "", "Ready 4 [a]"}},
 	{name: "latest", policy: "strategy: Latest", want: []string{"Ready 3 [a]", "Broken 9 [c]", "", "Ready 4 [a]", "", "Ready 4 [a]"}},
 	{name: "quorum", policy: "strategy: Quorum", want: []string{"Ready 3 [a]", "", "", "Ready 4 [a]", "", ""}},
-	// Whoever is passed over while stale is still one of those who must agree.
+	// A SyncTarget that is excluded while stale still counts in the denominator.
 	{name: "all", policy: "strategy: All, stale: Exclude", want: []string{"Ready 3 [a]", "", "", "", "", "Ready 4 [a]"}},
 	{name: "primary", policy: "strategy: Primary, primary: [ap-south1]", want: []string{"Ready 3 [a]", "Broken 9 [c]", "Ready 3 [a]", "Ready 4 [a]", "", ""},
-		primary: []string{"ap-south1", "", "eu-west1", "", "", ""}}, // it does not go back by itself
+		primary: []string{"ap-south1", "", "eu-west1", "", "", ""}}, // it does not switch back by itself
 }
 
 func TestStrategies(t *testing.T) {
@@ -56,10 +56,10 @@ func TestStrategies(t *testing.T) {
 	}
 	w.start()
 
-	say := func(target, phase string, size int64, zone string) {
+	report := func(target, phase string, size int64, zone string) {
 		t.Helper()
 		for _, k := range kinds {
-			w.must(w.say(t, k, target, map[string]any{"phase": phase, "size": size, "zones": []any{zone}}))
+			w.must(w.reportStatus(t, k, target, map[string]any{"phase": phase, "size": size, "zones": []any{zone}}))
 		}
 	}
 	want, primary := make([]string, len(kinds)), make([]string, len(kinds))
@@ -81,40 +81,40 @@ func TestStrategies(t *testing.T) {
 	}
 	const all, two = "3/3 SyncTargets reporting", "2/3 SyncTargets reporting: ap-south1 stale"
 
-	say("ap-south1", "Ready", 3, "a")
-	for i, k := range kinds { // it is heard first, so it is the primary, as the policy prefers it
+	report("ap-south1", "Ready", 3, "a")
+	for i, k := range kinds { // it reports first, so it is the primary, as the policy prefers it
 		if strategies[i].primary != nil {
 			w.eventually(func() error {
 				return w.isPublished(t, k, "Ready 3 [a]", "1/3 SyncTargets reporting: eu-west1 has no status, us-east1 has no status; primary: ap-south1")
 			})
 		}
 	}
-	say("us-east1", "Ready", 3, "a")
-	say("eu-west1", "Ready", 3, "a")
+	report("us-east1", "Ready", 3, "a")
+	report("eu-west1", "Ready", 3, "a")
 	published(0, all)
 
 	nextSecond()
-	say("ap-south1", "Broken", 9, "c")
+	report("ap-south1", "Broken", 9, "c")
 	published(1, all)
 
 	w.SyncTarget("ap-south1").Kill()
 	published(2, two)
 	nextSecond()
-	say("us-east1", "Ready", 4, "a")
-	say("eu-west1", "Ready", 4, "a")
+	report("us-east1", "Ready", 4, "a")
+	report("eu-west1", "Ready", 4, "a")
 	published(3, two)
 
 	w.must(w.SyncTarget("ap-south1").Restart(t.Context()))
-	published(4, all) // it still says what it said last, and the others are later
+	published(4, all) // its status is unchanged, and those of the others are later
 	nextSecond()
-	say("ap-south1", "Ready", 4, "a")
+	report("ap-south1", "Ready", 4, "a")
 	published(5, all)
 
 	w.quiet()
 	refused.report(t)
 }
 
-// kind is one of the strategy's own, without any schema for its status.
+// kind returns a CRD kind for the strategy, without a schema for its status.
 func (s strategy) kind() *kind {
 	plural, name := s.name+"things", strings.ToUpper(s.name[:1])+s.name[1:]+"Thing"
 	return &kind{
@@ -137,7 +137,7 @@ func (s strategy) kind() *kind {
 	}
 }
 
-// isPublished wants a status as phase, size and zones, and what the summary condition says.
+// isPublished compares the published phase, size and zones, and the message of the summary condition.
 func (w *world) isPublished(t *testing.T, k *kind, want, summary string) error {
 	t.Helper()
 	object, err := w.upstreamOf(t, k).Get(t.Context(), k.object.GetName(), metav1.GetOptions{})
@@ -146,10 +146,10 @@ func (w *world) isPublished(t *testing.T, k *kind, want, summary string) error {
 	}
 	status, _, _ := unstructured.NestedMap(object.Object, "status")
 	if got := fmt.Sprintf("%v %v %v", status["phase"], status["size"], status["zones"]); got != want {
-		return fmt.Errorf("%s: published is %s, want %s", k.name, got, want)
+		return fmt.Errorf("%s: published %s, want %s", k.name, got, want)
 	}
 	if got := summaryOf(status)["message"]; got != summary {
-		return fmt.Errorf("%s: the summary says %q, want %q", k.name, got, summary)
+		return fmt.Errorf("%s: the summary is %q, want %q", k.name, got, summary)
 	}
 	return nil
 }

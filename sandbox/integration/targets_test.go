@@ -37,10 +37,10 @@ var (
 	syncTargets = schema.GroupVersionResource{Group: "workload.kcp.io", Version: "v1alpha1", Resource: "synctargets"}
 )
 
-// rotated is whom a SyncTarget lets in beside the administrator.
+// rotated is another administrator of the SyncTargets.
 var rotated = controlplane.User{Name: "rotated", Token: "0123456789-rotated", Groups: []string{"system:masters"}}
 
-// defineIn has an API server know a kind, and returns when it serves it.
+// defineIn creates a CRD on an API server, and returns when it is served.
 func (w *world) defineIn(server *rest.Config, r schema.GroupVersionResource, kind, scope string, status bool) {
 	w.t.Helper()
 	version := map[string]any{"name": r.Version, "served": true, "storage": true, "schema": map[string]any{
@@ -53,7 +53,7 @@ func (w *world) defineIn(server *rest.Config, r schema.GroupVersionResource, kin
 	_, err := c.Resource(definitions).Create(w.t.Context(), &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
 		"metadata": map[string]any{"name": r.Resource + "." + r.Group, "annotations": map[string]any{
-			"api-approved.kubernetes.io": "unapproved, for a test", // groups below kcp.io are none of Kubernetes' own, but others are
+			"api-approved.kubernetes.io": "unapproved, for a test", // required for protected groups
 		}},
 		"spec": map[string]any{
 			"group": r.Group, "scope": scope, "versions": []any{version},
@@ -67,7 +67,7 @@ func (w *world) defineIn(server *rest.Config, r schema.GroupVersionResource, kin
 	})
 }
 
-// newDiscovered is a world whose SyncTargets are objects in a workspace; none has its Secret yet.
+// newDiscovered returns a world with SyncTarget objects in a workspace; their Secrets do not exist yet.
 func newDiscovered(t *testing.T, o sandbox.Options) *world {
 	t.Helper()
 	o.Workspaces, o.Users = []string{teamA, infra}, []controlplane.User{rotated}
@@ -86,7 +86,7 @@ func newDiscovered(t *testing.T, o sandbox.Options) *world {
 	return w
 }
 
-// register makes the SyncTarget object, bound to teamA, whose uid the SyncTarget then has.
+// register creates the SyncTarget object, bound to teamA, and sets the sandbox SyncTarget's uid to the object's.
 func (w *world) register(target *sandbox.SyncTarget) {
 	w.t.Helper()
 	made, err := dynamicClient(w.t, w.Workspace(infra).Config()).Resource(syncTargets).Create(w.t.Context(), &unstructured.Unstructured{Object: map[string]any{
@@ -100,7 +100,7 @@ func (w *world) register(target *sandbox.SyncTarget) {
 	target.UID = made.GetUID()
 }
 
-// grant writes the Secret of a SyncTarget. change is what is done to its kubeconfig first.
+// grant writes the Secret of a SyncTarget, with the kubeconfig modified by change.
 func (w *world) grant(target string, change func(string) string) {
 	w.t.Helper()
 	content, err := os.ReadFile(w.SyncTarget(target).Kubeconfig)
@@ -116,7 +116,7 @@ func (w *world) grant(target string, change func(string) string) {
 
 func asItIs(kubeconfig string) string { return kubeconfig }
 
-// lists counts how often Deployments and Namespaces of a SyncTarget were listed or watched by anybody, as its API server counts.
+// lists returns the number of lists and watches of Deployments and Namespaces, by all clients, from the metrics of the SyncTarget's API server.
 func (w *world) lists(target string) float64 {
 	w.t.Helper()
 	raw, err := w.downstream(target).Discovery().RESTClient().Get().AbsPath("/metrics").DoRaw(w.t.Context())
@@ -137,7 +137,7 @@ func (w *world) lists(target string) float64 {
 	return sum
 }
 
-// lowest watches how many ready replicas are published until the returned function is called, which tells the lowest number.
+// lowest watches the published ready replicas until stop is called, which returns the lowest number.
 func (w *world) lowest(workspace, name string) (stop func() int32) {
 	ctx, cancel := context.WithCancel(w.t.Context())
 	low := w.published(workspace, name).ReadyReplicas
@@ -161,7 +161,7 @@ func (w *world) lowest(workspace, name string) (stop func() int32) {
 	}
 }
 
-// logged counts the daemon's lines of a message about a SyncTarget.
+// logged counts the daemon's log lines with a message about a SyncTarget.
 func (w *world) logged(message, target string) int {
 	w.t.Helper()
 	lines, err := w.daemon.Lines()
@@ -186,8 +186,8 @@ func (w *world) wantStale(target string, want float64) {
 	})
 }
 
-// A SyncTarget is heard once its object and Secret are there. Its credentials are rotated below it without a list; its Secret breaks
-// and is mended; neither touches the others.
+// A SyncTarget connects once its object and Secret exist. Its credentials are rotated without a relist; its Secret becomes invalid
+// and is fixed; neither affects the others.
 func TestSyncTargetObjects(t *testing.T) {
 	w := newDiscovered(t, sandbox.Options{SyncTargets: []string{"eu-west1", "us-east1"}})
 	w.grant("eu-west1", asItIs)
@@ -197,20 +197,20 @@ func TestSyncTargetObjects(t *testing.T) {
 	w.report("us-east1", teamA, "web", 3)
 	w.eventually(func() error {
 		if w.logged("cannot be reached until this is mended", "us-east1") == 0 {
-			return errors.New("nobody says that the Secret is missing")
+			return errors.New("the log does not report the missing Secret")
 		}
 		return nil
 	})
 	w.grant("us-east1", asItIs)
 	w.wantReady(teamA, "web", 5)
 
-	// Rotated: the daemon lists nothing anew, and goes on.
-	time.Sleep(2 * time.Second) // so that whatever opened watches has opened them
+	// Rotated: the daemon continues without a relist.
+	time.Sleep(2 * time.Second) // until all watches are open
 	low, before, events := w.lowest(teamA, "web"), w.lists("us-east1"), w.metrics().Sum("upstreamd_events_total", "sync_target=us-east1", "type=listed")
 	w.grant("us-east1", func(kubeconfig string) string { return replaceToken(t, kubeconfig, rotated.Token) })
 	w.eventually(func() error {
 		if w.logged("has other credentials or another address", "us-east1") == 0 {
-			return errors.New("the new credentials were not taken")
+			return errors.New("the new credentials were not accepted")
 		}
 		return nil
 	})
@@ -223,13 +223,13 @@ func TestSyncTargetObjects(t *testing.T) {
 		t.Errorf("%v lists and watches came with the new credentials", after-before)
 	}
 	if after := w.metrics().Sum("upstreamd_events_total", "sync_target=us-east1", "type=listed"); after != events {
-		t.Errorf("%v objects were listed anew with the new credentials", after-events)
+		t.Errorf("%v objects were relisted with the new credentials", after-events)
 	}
 	if got := low(); got < 4 {
 		t.Errorf("meanwhile %d ready replicas were published", got)
 	}
 
-	// The old ones are worth nothing any more: the way on is with the new ones.
+	// The old ones are revoked: only the new ones work.
 	low = w.lowest(teamA, "web")
 	server := w.SyncTarget("us-east1")
 	w.must(server.SetUsers([]controlplane.User{rotated}))
@@ -243,10 +243,10 @@ func TestSyncTargetObjects(t *testing.T) {
 		t.Errorf("while the server restarted %d ready replicas were published", got)
 	}
 
-	// Broken: stale after the grace, and held; the other one goes on.
+	// Invalid: stale after the grace, and held; the other one is not affected.
 	w.grant("eu-west1", func(string) string { return "nonsense: [" })
 	w.wantStale("eu-west1", 1)
-	w.report("eu-west1", teamA, "web", 1) // nobody hears it
+	w.report("eu-west1", teamA, "web", 1) // not delivered
 	low = w.lowest(teamA, "web")
 	w.report("us-east1", teamA, "web", 2)
 	w.wantReady(teamA, "web", 4)
@@ -255,14 +255,14 @@ func TestSyncTargetObjects(t *testing.T) {
 	}
 	w.wantStale("us-east1", 0)
 	if n := w.logged("cannot be reached until this is mended; what it contributed stays", "eu-west1"); n != 1 {
-		t.Errorf("the broken Secret was said %d times", n)
+		t.Errorf("the invalid Secret was logged %d times", n)
 	}
 	w.grant("eu-west1", asItIs)
 	w.wantReady(teamA, "web", 3)
 	w.wantStale("eu-west1", 0)
 }
 
-// replaceToken is a kubeconfig with another token.
+// replaceToken returns a kubeconfig with another token.
 func replaceToken(t *testing.T, kubeconfig, token string) string {
 	t.Helper()
 	var tree map[string]any
@@ -279,9 +279,9 @@ func replaceToken(t *testing.T, kubeconfig, token string) string {
 	return string(out)
 }
 
-// A SyncTarget that comes while the daemon runs is heard; when its object is deleted, what it said is withdrawn and nothing of it is left.
-// One that is made anew under its name is another one.
-func TestSyncTargetsThatComeAndGo(t *testing.T) {
+// A SyncTarget that is added at run time connects; when its object is deleted, its contributions are withdrawn and no goroutine or series
+// remains. A new one of the same name is another SyncTarget.
+func TestSyncTargetsAddedAndRemoved(t *testing.T) {
 	w := newDiscovered(t, sandbox.Options{SyncTargets: []string{"us-east1"}})
 	w.grant("us-east1", asItIs)
 	w.start()
@@ -306,7 +306,7 @@ func TestSyncTargetsThatComeAndGo(t *testing.T) {
 		t.Errorf("%v object actors of eu-west1, want 3", got)
 	}
 
-	// From here on bindings say who counts, as kcp's scheduler would take the labels away before the copies.
+	// Remove the placement labels, as kcp's scheduler does before the copies are deleted: from here on bindings count.
 	w.copier.Stop()
 	for _, name := range names {
 		w.must(copier.Place(t.Context(), w.Workspace(teamA).Topology(), deployments, namespace, name))
@@ -332,17 +332,17 @@ func TestSyncTargetsThatComeAndGo(t *testing.T) {
 			}
 		}
 		if now := m.Sum("go_goroutines"); now > goroutines {
-			return fmt.Errorf("%v goroutines, %v before the SyncTarget came", now, goroutines)
+			return fmt.Errorf("%v goroutines, %v before the SyncTarget was added", now, goroutines)
 		}
 		return nil
 	})
-	t.Logf("%v goroutines before the SyncTarget came, %v after it went", goroutines, w.metrics().Sum("go_goroutines"))
+	t.Logf("%v goroutines before the SyncTarget was added, %v after it was removed", goroutines, w.metrics().Sum("go_goroutines"))
 
-	// Under its name comes another: it has no copies that name it, so it contributes nothing, and refuses what names the old one.
+	// Another one of the same name: no copy names its uid, so it contributes nothing, and copies with the old uid are refused.
 	w.register(added)
 	w.eventually(func() error {
 		if got := w.metrics().Sum("upstreamd_input_rejected_total", "reason=identity"); got == 0 {
-			return errors.New("copies of the SyncTarget that is gone count for the one of its name")
+			return errors.New("copies of the removed SyncTarget count for the new one of its name")
 		}
 		return nil
 	})
@@ -351,20 +351,20 @@ func TestSyncTargetsThatComeAndGo(t *testing.T) {
 	}
 }
 
-// steadyGoroutines is how many the daemon has when nothing happens.
+// steadyGoroutines returns the number of the daemon's goroutines at rest.
 func (w *world) steadyGoroutines() float64 {
 	w.t.Helper()
 	w.quiet()
-	seen := map[float64]int{}
+	samples := map[float64]int{}
 	for range 10 {
-		seen[w.metrics().Sum("go_goroutines")]++
+		samples[w.metrics().Sum("go_goroutines")]++
 		time.Sleep(200 * time.Millisecond)
 	}
-	return slices.Max(slices.Collect(maps.Keys(seen)))
+	return slices.Max(slices.Collect(maps.Keys(samples)))
 }
 
-// The configuration file changes below a running daemon: SyncTargets come and go with it. A wrong file changes nothing and is said with
-// all that is wrong; what needs a restart is said.
+// The configuration file changes at run time: SyncTargets are added and removed. An invalid file changes nothing and is logged with all its
+// errors; fields that need a restart are logged.
 func TestConfigurationIsReloaded(t *testing.T) {
 	w := newWorld(t, sandbox.Options{Workspaces: []string{teamA}, SyncTargets: []string{"us-east1", "eu-west1"}}, deployments)
 	w.place(teamA, "web")
@@ -379,11 +379,11 @@ func TestConfigurationIsReloaded(t *testing.T) {
 		w.must(err)
 		w.must(os.WriteFile(file(), content, 0o600))
 	}
-	said := func(text string, want int) {
+	wantLogged := func(text string, want int) {
 		t.Helper()
 		w.eventually(func() error {
 			if got := w.logged(text, ""); got != want {
-				return fmt.Errorf("%q was said %d times, want %d", text, got, want)
+				return fmt.Errorf("%q was logged %d times, want %d", text, got, want)
 			}
 			return nil
 		})
@@ -393,19 +393,19 @@ func TestConfigurationIsReloaded(t *testing.T) {
 	wrong := *w.config
 	wrong.SyncTargets = append(slices.Clone(wrong.SyncTargets), config.SyncTarget{Name: "A", Cluster: infra, Kubeconfig: "/is/not/there", Workspaces: []string{"root:nowhere"}})
 	write(&wrong)
-	said("the configuration is wrong now", 1)
+	wantLogged("the configuration is wrong now", 1)
 	tail := w.daemon.Tail(6000)
 	for _, want := range []string{"syncTargets[2].name", "syncTargets[2].kubeconfig", "syncTargets[2].workspaces[0]"} {
 		if !strings.Contains(tail, want) {
-			t.Errorf("the log does not speak of %s", want)
+			t.Errorf("the log does not name %s", want)
 		}
 	}
 	fewer := *w.config
 	fewer.SyncTargets = slices.DeleteFunc(slices.Clone(fewer.SyncTargets), func(s config.SyncTarget) bool { return s.Name == "eu-west1" })
 	fewer.Debounce.Quiet.Duration *= 2
 	write(&fewer)
-	said("the configuration was read again", 1)
-	said("take effect at the next start", 1)
+	wantLogged("the configuration was read again", 1)
+	wantLogged("take effect at the next start", 1)
 	w.eventually(func() error {
 		if _, there := w.metrics()["upstreamd_sync_target_stale"]; !there || w.hasTarget("eu-west1") {
 			return errors.New("eu-west1 is still there")
@@ -413,11 +413,11 @@ func TestConfigurationIsReloaded(t *testing.T) {
 		return nil
 	})
 	write(w.config)
-	said("the configuration was read again", 2)
+	wantLogged("the configuration was read again", 2)
 	w.report("eu-west1", teamA, "web", 3)
 	w.wantReady(teamA, "web", 4)
 	if after := w.metrics().Sum("upstreamd_events_total", "sync_target=us-east1", "type=listed"); after != before {
-		t.Errorf("%v objects of the SyncTarget that stayed were listed anew", after-before)
+		t.Errorf("%v objects of the unchanged SyncTarget were relisted", after-before)
 	}
 }
 

@@ -37,8 +37,8 @@ const (
 	namespace = "shop"
 )
 
-// world is a sandbox with one namespace in each workspace, a copier that brings objects down, and a daemon that brings their
-// statuses up.
+// world is a sandbox with one namespace in each workspace, a copier that creates copies, and a daemon that publishes their
+// statuses.
 type world struct {
 	*sandbox.Sandbox
 	t      *testing.T
@@ -46,7 +46,7 @@ type world struct {
 	copies copier.Options
 	config *config.Configuration
 	daemon *daemon.Daemon
-	flags  []string // of the daemon, beside its configuration
+	flags  []string // additional flags of the daemon
 	starts int
 }
 
@@ -55,7 +55,7 @@ func newWorld(t *testing.T, o sandbox.Options, resources ...schema.GroupVersionR
 	return newWorldWith(t, o, copier.Options{Resources: resources}, func(*world) {})
 }
 
-// newWorldWith is newWorld with a copier of one's own; prepare has the API servers before anything else does.
+// newWorldWith is newWorld with copier options; prepare runs before any other client uses the API servers.
 func newWorldWith(t *testing.T, o sandbox.Options, c copier.Options, prepare func(*world)) *world {
 	t.Helper()
 	w := &world{Sandbox: sandboxtest.Start(t, o), t: t}
@@ -83,14 +83,14 @@ func newWorldWith(t *testing.T, o sandbox.Options, c copier.Options, prepare fun
 		if w.daemon != nil {
 			w.daemon.Kill()
 			if t.Failed() {
-				t.Log("the daemon's last words:\n" + w.daemon.Tail(6000))
+				t.Log("the daemon's log tail:\n" + w.daemon.Tail(6000))
 			}
 		}
 	})
 	return w
 }
 
-// startCopier starts the way down, for the first time or after it was stopped.
+// startCopier starts the copier, for the first time or after a stop.
 func (w *world) startCopier() {
 	w.t.Helper()
 	var err error
@@ -146,14 +146,14 @@ func (w *world) startUnready() {
 	w.must(err)
 }
 
-// stop ends the daemon as an operator does, and wants it to end well.
+// stop stops the daemon with SIGTERM, and expects exit status 0.
 func (w *world) stop() {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(w.t.Context(), 30*time.Second)
 	defer cancel()
 	w.daemon.Stop(ctx)
 	if err := w.daemon.Err(); err != nil {
-		w.t.Errorf("the daemon ended with %v:\n%s", err, w.daemon.Tail(4000))
+		w.t.Errorf("the daemon exited with %v:\n%s", err, w.daemon.Tail(4000))
 	}
 }
 
@@ -197,13 +197,13 @@ func (w *world) place(workspace string, names ...string) {
 
 var podSpec = corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: "i"}}}
 
-// down is the namespace that stands for a workspace's in a SyncTarget.
+// down returns the SyncTarget's namespace for a workspace's.
 func (w *world) down(target, workspace string) string {
 	w.t.Helper()
 	return w.downNamespace(target, workspace, namespace).Name
 }
 
-// downNamespace is the Namespace that the way down makes in a SyncTarget for one of a workspace.
+// downNamespace returns the Namespace that the copier creates in a SyncTarget for one of a workspace.
 func (w *world) downNamespace(target, workspace, name string) locator.Namespace {
 	w.t.Helper()
 	t := w.SyncTarget(target)
@@ -214,7 +214,7 @@ func (w *world) downNamespace(target, workspace, name string) locator.Namespace 
 	return ns
 }
 
-// report has a SyncTarget's copy of a Deployment say how many replicas are ready, as its controller would.
+// report writes the ready replicas to a SyncTarget's copy of a Deployment, as its controller would.
 func (w *world) report(target, workspace, name string, ready int32) {
 	w.t.Helper()
 	w.must(w.tryReport(target, workspace, name, ready))
@@ -252,7 +252,7 @@ func (w *world) published(workspace, name string) appsv1.DeploymentStatus {
 	return d.Status
 }
 
-// wantReady waits until so many ready replicas are published.
+// wantReady waits until the published ready replicas equal want.
 func (w *world) wantReady(workspace, name string, want int32) {
 	w.t.Helper()
 	w.eventually(func() error {
@@ -263,7 +263,7 @@ func (w *world) wantReady(workspace, name string, want int32) {
 	})
 }
 
-// quiet waits until no status patch has come for a while.
+// quiet waits until no status patch has arrived for a while.
 func (w *world) quiet() {
 	w.t.Helper()
 	last, since := w.patches(nil), time.Now()
@@ -272,13 +272,13 @@ func (w *world) quiet() {
 			last, since = now, time.Now()
 		}
 		if time.Since(since) < 3*time.Second {
-			return errors.New("status patches keep coming")
+			return errors.New("status patches keep arriving")
 		}
 		return nil
 	})
 }
 
-// count is how many objects of the tests' resources a workspace holds.
+// count returns the number of objects of the tests' resources in a workspace.
 func (w *world) count(workspace *sandbox.Workspace) int {
 	w.t.Helper()
 	c, ctx := client(w.t, workspace.APIServer.Config()), w.t.Context()

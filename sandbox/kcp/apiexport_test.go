@@ -42,11 +42,11 @@ var (
 	spaces      = schema.GroupVersionResource{Group: "tenancy.kcp.io", Version: "v1alpha1", Resource: "workspaces"}
 )
 
-// TestStatusFlowsThroughAnAPIExport runs the daemon against a real kcp.
+// TestStatusFlowsThroughAnAPIExport runs the daemon on a real kcp.
 func TestStatusFlowsThroughAnAPIExport(t *testing.T) {
 	binary := os.Getenv(kcp.BinaryEnv)
 	if binary == "" {
-		t.Skipf("NOT SHOWN: that the daemon works with a real kcp in APIExport mode. Set %s to the path of a kcp binary.", kcp.BinaryEnv)
+		t.Skipf("NOT TESTED: the daemon on a real kcp in APIExport mode. Set %s to the path of a kcp binary.", kcp.BinaryEnv)
 	}
 	k, err := kcp.Start(t.Context(), binary, t.TempDir())
 	if err != nil {
@@ -56,14 +56,14 @@ func TestStatusFlowsThroughAnAPIExport(t *testing.T) {
 	flows(t, k)
 }
 
-// TestStatusFlowsThroughAnAPIExportInMemory takes the same steps with a server in memory in the place of kcp, so that the steps
-// themselves are right wherever there is no kcp.
+// TestStatusFlowsThroughAnAPIExportInMemory runs the same steps on a server in memory in place of kcp, so that the steps are tested
+// without a kcp binary too.
 func TestStatusFlowsThroughAnAPIExportInMemory(t *testing.T) {
 	flows(t, kcp.Attach(inMemory(t)))
 }
 
-// flows sets up a provider with an APIExport of deployments, three consumers, and SyncTargets; runs the daemon in APIExport mode; and
-// has statuses, workspaces and bindings come and go.
+// flows creates a provider with an APIExport of deployments, three consumers, and SyncTargets; runs the daemon in APIExport mode; and
+// changes statuses, and adds and removes workspaces and bindings.
 func flows(t *testing.T, k *kcp.KCP) {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
@@ -94,7 +94,7 @@ func flows(t *testing.T, k *kcp.KCP) {
 				}
 				shows(ctx, t, k, w, name, 2*(1+i)+1)
 			}
-			late := add(ctx, t, k, "late-"+strings.ToLower(via)) // while it runs
+			late := add(ctx, t, k, "late-"+strings.ToLower(via)) // at run time
 			must(t, k.Bind(ctx, late, provider, "compute"))
 			for target, copied := range place(ctx, t, k, late, name, s.SyncTargets()) {
 				report(ctx, t, target, copied, 7)
@@ -109,7 +109,7 @@ func flows(t *testing.T, k *kcp.KCP) {
 			must(t, d.Signal(syscall.SIGTERM))
 			<-d.Done()
 			must(t, d.Err())
-			d = run(ctx, t, binary, k, s, provider, via) // it finds everything as it should be, but for one change
+			d = run(ctx, t, binary, k, s, provider, via) // every status is up to date, except for one change
 			report(ctx, t, first, copies[1][first], 9)
 			shows(ctx, t, k, consumers[1], name, 9+3)
 			metrics, err := d.Metrics(ctx)
@@ -135,7 +135,7 @@ func client(t *testing.T, c *rest.Config) *dynamic.DynamicClient {
 	return made
 }
 
-// add makes a workspace with the namespace shop.
+// add creates a workspace with the namespace shop.
 func add(ctx context.Context, t *testing.T, k *kcp.KCP, name string) kcp.Workspace {
 	t.Helper()
 	w, err := k.AddWorkspace(ctx, name)
@@ -166,7 +166,7 @@ func deployment(namespace, name string, labels, annotations map[string]string) *
 	return o
 }
 
-// create waits until the server takes an object: its kind, or its namespace, may be on its way.
+// create retries until the server accepts an object: its kind or namespace may not exist yet.
 func create(ctx context.Context, t *testing.T, c *rest.Config, r schema.GroupVersionResource, o *unstructured.Unstructured) {
 	t.Helper()
 	made := client(t, c)
@@ -179,7 +179,7 @@ func create(ctx context.Context, t *testing.T, c *rest.Config, r schema.GroupVer
 	})
 }
 
-// place makes a deployment in a workspace that is placed on all SyncTargets, and its copies there as kcp's way down does.
+// place creates a Deployment in a workspace, placed on all SyncTargets, and its copies, like kcp's spec syncer.
 func place(ctx context.Context, t *testing.T, k *kcp.KCP, w kcp.Workspace, name string, targets []*sandbox.SyncTarget) map[*sandbox.SyncTarget]ref.Downstream {
 	t.Helper()
 	labels := map[string]string{}
@@ -203,7 +203,7 @@ func place(ctx context.Context, t *testing.T, k *kcp.KCP, w kcp.Workspace, name 
 	return copies
 }
 
-// report writes the status of a copy, as the physical cluster's controllers do.
+// report writes the status of a copy, like the physical cluster's controllers.
 func report(ctx context.Context, t *testing.T, s *sandbox.SyncTarget, copied ref.Downstream, ready int) {
 	t.Helper()
 	patch := fmt.Appendf(nil, `{"status":{"replicas":%d,"readyReplicas":%d}}`, ready, ready)
@@ -212,7 +212,7 @@ func report(ctx context.Context, t *testing.T, s *sandbox.SyncTarget, copied ref
 	must(t, err)
 }
 
-// shows waits until a deployment in a workspace has so many replicas ready.
+// shows waits until the published ready replicas of a Deployment equal want.
 func shows(ctx context.Context, t *testing.T, k *kcp.KCP, w kcp.Workspace, name string, want int) {
 	t.Helper()
 	made := client(t, k.WorkspaceConfig(w.Name))
@@ -254,7 +254,7 @@ func run(ctx context.Context, t *testing.T, binary string, k *kcp.KCP, s *sandbo
 	return d
 }
 
-// kubeconfig writes a file that leads where config does.
+// kubeconfig writes config to a kubeconfig file.
 func kubeconfig(t *testing.T, config *rest.Config) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "kcp.kubeconfig")
@@ -272,7 +272,7 @@ func kubeconfig(t *testing.T, config *rest.Config) string {
 	return path
 }
 
-// inMemory is a server in memory on a real socket, with what kcp's controllers do when workspaces and APIExports are made.
+// inMemory starts a server in memory on a real socket, with a simulation of kcp's controllers for workspaces and APIExports.
 func inMemory(t *testing.T) *rest.Config {
 	t.Helper()
 	var server *memapi.Server
@@ -313,7 +313,7 @@ func inMemory(t *testing.T) *rest.Config {
 	}
 }
 
-// control does what kcp's controllers do about a new workspace or APIExport.
+// control acts as kcp's controllers on a new workspace or APIExport.
 func control(t *testing.T, server *memapi.Server, o *memapi.Object) {
 	var kind metav1.TypeMeta
 	if err := o.Unmarshal(&kind); err != nil {

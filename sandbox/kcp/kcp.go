@@ -1,4 +1,4 @@
-// Package kcp starts a real kcp for tests, from a binary that somebody has: kcp can't be built from a Go module.
+// Package kcp starts a real kcp for tests, from an existing binary: kcp cannot be built from a Go module.
 package kcp
 
 import (
@@ -15,19 +15,19 @@ import (
 	"github.com/upstreamd/upstreamd/sandbox/controlplane"
 )
 
-// BinaryEnv names the environment variable with the path of a kcp binary.
+// BinaryEnv is the environment variable with the path of a kcp binary.
 const BinaryEnv = "KCP_BINARY"
 
-// ReadyTimeout is how long kcp may take until it is ready. It takes about half a minute on two cores.
+// ReadyTimeout is the time limit for kcp to become ready. It takes about half a minute on two cores.
 const ReadyTimeout = 5 * time.Minute
 
 // KCP is a running kcp: one shard with its own etcd and virtual workspaces, on loopback.
 type KCP struct {
-	process *controlplane.Process // nil: somebody else's
+	process *controlplane.Process // nil after Attach
 	config  *rest.Config          // of the administrator, without a /clusters suffix
 }
 
-// Start starts the binary with its data, kubeconfig and log in the folder dir, and returns when it is ready.
+// Start starts the binary with its data, kubeconfig and log in the folder dir, and returns when kcp is ready.
 func Start(ctx context.Context, binary, dir string) (*KCP, error) {
 	ports, err := freePorts(3)
 	if err != nil {
@@ -53,10 +53,10 @@ func Start(ctx context.Context, binary, dir string) (*KCP, error) {
 	return k, nil
 }
 
-// Attach is for a server that runs already, and answers as kcp does. config is its administrator's, without a /clusters suffix.
+// Attach uses a running server that behaves like kcp. config has the administrator's credentials and no /clusters suffix.
 func Attach(config *rest.Config) *KCP { return &KCP{config: rest.CopyConfig(config)} }
 
-// ready reads the administrator's kubeconfig, which kcp writes while it starts, and looks into the root workspace.
+// ready reads the administrator's kubeconfig, which kcp writes at start-up, and reads the root workspace.
 func (k *KCP) ready(ctx context.Context, kubeconfig string) error {
 	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
 	if err != nil {
@@ -69,24 +69,24 @@ func (k *KCP) ready(ctx context.Context, kubeconfig string) error {
 	return err
 }
 
-// Config is the administrator's, without a /clusters suffix.
+// Config returns the administrator's client configuration, without a /clusters suffix.
 func (k *KCP) Config() *rest.Config { return rest.CopyConfig(k.config) }
 
-// WorkspaceConfig is the administrator's for one workspace, by name or path.
+// WorkspaceConfig returns the administrator's client configuration for one workspace, by name or path.
 func (k *KCP) WorkspaceConfig(workspace string) *rest.Config {
 	config := k.Config()
 	config.Host += "/clusters/" + workspace
 	return config
 }
 
-// Stop ends kcp, if it was started here. Its folder stays.
+// Stop stops kcp, unless it was attached. Its folder stays.
 func (k *KCP) Stop(ctx context.Context) {
 	if k.process != nil {
 		k.process.Stop(ctx)
 	}
 }
 
-// ended is closed when kcp has ended.
+// ended is closed when kcp has exited.
 func (k *KCP) ended() <-chan struct{} {
 	if k.process == nil {
 		return nil
@@ -94,8 +94,8 @@ func (k *KCP) ended() <-chan struct{} {
 	return k.process.Done()
 }
 
-// await asks until check is content. Errors of check are tried again; the last one is in the error of a time-out.
-func (k *KCP) await(ctx context.Context, what string, check func() (bool, error)) error {
+// await polls until check returns true. It retries after errors of check; a time-out error wraps the last one.
+func (k *KCP) await(ctx context.Context, condition string, check func() (bool, error)) error {
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -106,14 +106,14 @@ func (k *KCP) await(ctx context.Context, what string, check func() (bool, error)
 		select {
 		case <-tick.C:
 		case <-k.ended():
-			return fmt.Errorf("waiting until %s: kcp ended: %w", what, k.process.Err())
+			return fmt.Errorf("waiting until %s: kcp exited: %w", condition, k.process.Err())
 		case <-ctx.Done():
-			return fmt.Errorf("waiting until %s: %w (%w)", what, ctx.Err(), err)
+			return fmt.Errorf("waiting until %s: %w (%w)", condition, ctx.Err(), err)
 		}
 	}
 }
 
-// freePorts are ports of 127.0.0.1 that were free a moment ago: kcp can't share them with a reservation.
+// freePorts returns unreserved free ports of 127.0.0.1: kcp cannot listen on a reserved one.
 func freePorts(n int) ([]int, error) {
 	var ports []int
 	for range n {

@@ -24,7 +24,7 @@ var (
 // Workspace is a logical cluster.
 type Workspace struct{ Name, Path string }
 
-// AddWorkspace makes the workspace root:<name>, and returns when it is ready.
+// AddWorkspace creates the workspace root:<name>, and returns when it is ready.
 func (k *KCP) AddWorkspace(ctx context.Context, name string) (Workspace, error) {
 	if err := k.create(ctx, "root", workspaces, "Workspace", name, map[string]any{}); err != nil {
 		return Workspace{}, err
@@ -42,8 +42,8 @@ func (k *KCP) AddWorkspace(ctx context.Context, name string) (Workspace, error) 
 	return w, err
 }
 
-// AddExport makes an APIExport in a workspace, of one namespaced kind with a status subresource and a schema that keeps all fields of
-// spec and status.
+// AddExport creates an APIExport in a workspace, of one namespaced kind with a status subresource and a schema that keeps all fields
+// of spec and status.
 func (k *KCP) AddExport(ctx context.Context, provider Workspace, name string, r schema.GroupVersionResource, kind string) error {
 	open := map[string]any{"type": "object", "x-kubernetes-preserve-unknown-fields": true}
 	schemaName := "v1." + r.Resource + "." + r.Group
@@ -61,7 +61,7 @@ func (k *KCP) AddExport(ctx context.Context, provider Workspace, name string, r 
 	return k.create(ctx, provider.Path, exports, "APIExport", name, map[string]any{"latestResourceSchemas": []any{schemaName}})
 }
 
-// Bind binds a workspace to an APIExport, and returns when that is done.
+// Bind binds a workspace to an APIExport, and returns when the APIBinding is bound.
 func (k *KCP) Bind(ctx context.Context, w, provider Workspace, export string) error {
 	err := k.create(ctx, w.Path, bindings, "APIBinding", export, map[string]any{
 		"reference": map[string]any{"export": map[string]any{"path": provider.Path, "name": export}},
@@ -79,7 +79,7 @@ func (k *KCP) Bind(ctx context.Context, w, provider Workspace, export string) er
 	})
 }
 
-// ExportURL is the URL of an APIExport's virtual workspace, once kcp says it. It is there when a workspace is bound.
+// ExportURL waits for the URL of an APIExport's virtual workspace. kcp publishes it once a workspace is bound.
 func (k *KCP) ExportURL(ctx context.Context, provider Workspace, export string) (string, error) {
 	var url string
 	err := k.await(ctx, "the URL of "+export+" is known", func() (bool, error) {
@@ -98,7 +98,7 @@ func (k *KCP) ExportURL(ctx context.Context, provider Workspace, export string) 
 	return url, err
 }
 
-// create makes a cluster-scoped object in a workspace, or leaves the one that is there.
+// create creates a cluster-scoped object in a workspace, or keeps an existing one.
 func (k *KCP) create(ctx context.Context, workspace string, r schema.GroupVersionResource, kind, name string, spec map[string]any) error {
 	client, err := dynamic.NewForConfig(k.WorkspaceConfig(workspace))
 	if err != nil {
@@ -108,13 +108,13 @@ func (k *KCP) create(ctx context.Context, workspace string, r schema.GroupVersio
 	o.SetGroupVersionKind(r.GroupVersion().WithKind(kind))
 	o.SetName(name)
 	var refused error
-	// Kinds of a workspace that has just been made may take a moment to be there.
+	// A new workspace may not serve its kinds at once.
 	err = k.await(ctx, fmt.Sprintf("%s %s is created in %s", kind, name, workspace), func() (bool, error) {
 		_, err := client.Resource(r).Create(ctx, o, metav1.CreateOptions{})
 		switch {
 		case apierrors.IsAlreadyExists(err):
 			return true, nil
-		case apierrors.IsInvalid(err), apierrors.IsBadRequest(err): // trying again does not help
+		case apierrors.IsInvalid(err), apierrors.IsBadRequest(err): // a retry does not help
 			refused = err
 			return true, nil
 		}

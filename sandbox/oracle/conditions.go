@@ -7,15 +7,15 @@ import (
 	"strings"
 )
 
-// summaryType is the condition that says who reports.
+// summaryType is the type of the summary condition.
 const summaryType = "upstreamd.dev/Aggregated"
 
-// reported is one condition as a SyncTarget reports it, or as it is published.
+// reported is one condition as a SyncTarget reports it, or as published.
 type reported struct{ target, kind, status, reason, message string }
 
-// checkConditions holds conditions merged by WorstWins (False, then Unknown, then True; for ReplicaFailure True is worst) against
-// those that are published. Of the types in always, absence counts as Unknown. With one copy everything is as in it; with more, reason and message are
-// those of the deciding SyncTarget where there is exactly one.
+// checkConditions compares conditions merged by WorstWins (False, then Unknown, then True; for ReplicaFailure True is worst) with
+// the published ones. For the types in always, absence counts as Unknown. With one copy its conditions are expected unchanged; with
+// more, the reason and message of the deciding SyncTarget, if there is exactly one.
 func checkConditions(s subject, copies int, contributed, published []reported, always []string) {
 	byType := map[string][]reported{}
 	for _, c := range contributed {
@@ -54,7 +54,7 @@ func rank(c reported) int {
 	return slices.Index([]string{"False", "Unknown", "True"}, c.status)
 }
 
-// checkSummary wants the summary to say that all report.
+// checkSummary expects a summary in which all SyncTargets report.
 func checkSummary(s subject, copies int, published []reported) {
 	want := fmt.Sprintf("%d/%d SyncTargets reporting", copies, copies)
 	at := slices.IndexFunc(published, func(c reported) bool { return c.kind == summaryType })

@@ -8,12 +8,12 @@ import (
 
 func deploymentsOf(s *syncTarget) map[string]*appsv1.Deployment { return s.deployments }
 
-// checkDeployment holds the sum of the copies' counters and their merged conditions against what is published.
+// checkDeployment compares the sum of the copies' counters and their merged conditions with the published status.
 func checkDeployment(s subject, upstream *appsv1.Deployment, copies []contribution[*appsv1.Deployment], complete bool) {
 	var want appsv1.DeploymentStatus
 	var terminating, collisions int32
 	var conditions []reported
-	seen := complete
+	current := complete
 	for _, c := range copies {
 		have := c.object.Status
 		want.Replicas += have.Replicas
@@ -26,7 +26,7 @@ func checkDeployment(s subject, upstream *appsv1.Deployment, copies []contributi
 		for _, condition := range have.Conditions {
 			conditions = append(conditions, reported{c.target, string(condition.Type), string(condition.Status), condition.Reason, condition.Message})
 		}
-		seen = seen && caughtUp(upstream, c.object, have.ObservedGeneration)
+		current = current && caughtUp(upstream, c.object, have.ObservedGeneration)
 	}
 
 	got := upstream.Status
@@ -37,7 +37,7 @@ func checkDeployment(s subject, upstream *appsv1.Deployment, copies []contributi
 	s.compare("unavailableReplicas", want.UnavailableReplicas, got.UnavailableReplicas)
 	s.compare("terminatingReplicas", terminating, value(got.TerminatingReplicas))
 	s.compare("collisionCount", collisions, value(got.CollisionCount))
-	if seen {
+	if current {
 		s.compare("observedGeneration", upstream.Generation, got.ObservedGeneration)
 	}
 

@@ -8,13 +8,13 @@ import (
 	"slices"
 )
 
-// difference is a place at which two JSON values are not the same. An absent value is nil.
+// difference is a path at which two JSON values differ. An absent value is nil.
 type difference struct {
 	path      string
 	want, got string
 }
 
-// differences compares JSON values as deep as both have the same shape.
+// differences compares JSON values recursively while both have the same shape.
 func differences(path string, want, got any) []difference {
 	switch w := want.(type) {
 	case map[string]any:
@@ -53,7 +53,7 @@ func join(path, key string) string {
 	return path + "." + key
 }
 
-// generic is a typed value as JSON has it.
+// generic converts a typed value to its generic JSON form.
 func generic(v any) any {
 	var plain any
 	if err := json.Unmarshal([]byte(asJSON(v)), &plain); err != nil {

@@ -1,6 +1,6 @@
-// Package oracle says what upstreamd ought to have published, from nothing but the objects in the SyncTargets. It shares no code
-// with the product, so that a mistake in the product is not repeated here; a test holds that.
+// Package oracle calculates the statuses that upstreamd should have published, from the objects in the SyncTargets alone. It shares
+// no code with the product, so that it does not repeat the product's bugs; a test checks its imports.
 //
-// It is made for a quiet world: every SyncTarget answers, nothing has changed for a while, no policy but the built-in ones. It
-// knows Deployments (merged), Pods (the status of one SyncTarget) and Services (union of load balancer ingress).
+// It requires a world at rest: every SyncTarget answers, no recent changes, only built-in policies. It supports Deployments
+// (merged), Pods (the status of one SyncTarget) and Services (union of load balancer ingress).
 package oracle

@@ -18,7 +18,7 @@ type Oracle struct {
 	SyncTargets []topology.SyncTarget
 }
 
-// Check reads everything and compares. The error says that an API server could not be read; what is wrong stands in the report.
+// Check reads all objects and compares. It returns an error if an API server could not be read; the report lists mismatches.
 func (o Oracle) Check(ctx context.Context) (Report, error) {
 	targets := make([]*syncTarget, 0, len(o.SyncTargets))
 	for _, t := range o.SyncTargets {
@@ -43,13 +43,13 @@ func (o Oracle) Check(ctx context.Context) (Report, error) {
 	return *report, nil
 }
 
-// contribution is one SyncTarget's copy.
+// contribution is the copy of one SyncTarget.
 type contribution[P metav1.Object] struct {
 	target string
 	object P
 }
 
-// each checks the objects of one kind in one workspace that have copies.
+// each checks all objects of one kind in one workspace that have copies.
 func each[P metav1.Object](
 	report *Report, kind, workspace string, objects map[string]P, targets []*syncTarget,
 	of func(*syncTarget) map[string]P, check func(subject, P, []contribution[P], bool),

@@ -9,11 +9,11 @@ import (
 
 func podsOf(s *syncTarget) map[string]*corev1.Pod { return s.pods }
 
-// primaryAnnotation, on an upstream object, names the SyncTarget whose status is to be taken.
+// primaryAnnotation, on an upstream object, names its primary SyncTarget.
 const primaryAnnotation = "upstreamd.dev/primary"
 
-// checkPod wants the whole status of one SyncTarget: of the one that is named, else whichever, as the primary may be any that was
-// healthy when it was chosen. If it is none's, the differences from the most similar one are reported.
+// checkPod expects the whole status of one SyncTarget: the named one, else any, since the primary may be any that was healthy
+// when it was chosen. If none matches, it reports the differences from the most similar one.
 func checkPod(s subject, upstream *corev1.Pod, copies []contribution[*corev1.Pod], complete bool) {
 	got := withoutSummary(upstream.Status)
 	named := slices.DeleteFunc(slices.Clone(copies), func(c contribution[*corev1.Pod]) bool {
@@ -43,7 +43,7 @@ func checkPod(s subject, upstream *corev1.Pod, copies []contribution[*corev1.Pod
 	}
 }
 
-// translated is a copy's status as it stands upstream: the upstream object's generation for the copy's, conditions by type.
+// translated converts a copy's status to its upstream form: the upstream object's generation for the copy's, conditions by type.
 func translated(upstream, down *corev1.Pod) corev1.PodStatus {
 	status := withoutSummary(down.Status)
 	generation := func(observed int64) int64 {
@@ -59,9 +59,9 @@ func translated(upstream, down *corev1.Pod) corev1.PodStatus {
 	return status
 }
 
-// takeTransitions wants the published transition times where they are possible. A condition that went and came back between two writes
-// keeps the time at which its status was published first, and so does one whose primary changed: a published time may be older than the
-// copy's, but none is newer than all copies'.
+// takeTransitions accepts published transition times that are possible. A condition that changed and changed back between two writes
+// keeps the time at which its status was first published, and so does one after a change of the primary: a published time may be
+// older than the copy's, but not newer than all copies'.
 func takeTransitions(want *corev1.PodStatus, published corev1.PodStatus, copies []contribution[*corev1.Pod]) {
 	for n := range want.Conditions {
 		c := &want.Conditions[n]
@@ -77,7 +77,7 @@ func takeTransitions(want *corev1.PodStatus, published corev1.PodStatus, copies 
 	}
 }
 
-// conditionOf is the condition of a type; nil: there is none.
+// conditionOf returns the condition of a type, or nil.
 func conditionOf(status corev1.PodStatus, of corev1.PodConditionType) *corev1.PodCondition {
 	for n := range status.Conditions {
 		if status.Conditions[n].Type == of {

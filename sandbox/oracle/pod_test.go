@@ -8,7 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// A Pod's condition may have gone and come back between two writes: its time may be older than the copy's. Nothing else may differ.
+// A Pod's condition may have changed and changed back between two writes: its time may be older than the copy's. Nothing else may differ.
 func TestTransitionTimesOfAPod(t *testing.T) {
 	second := func(n int64) metav1.Time { return metav1.NewTime(time.Unix(1_800_000_000+n, 0)) }
 	pod := func(status corev1.ConditionStatus, reason string, at metav1.Time) *corev1.Pod {
@@ -21,7 +21,7 @@ func TestTransitionTimesOfAPod(t *testing.T) {
 		wrong  int
 	}{
 		"the same":                          {[]*corev1.Pod{pod("True", "Up", second(5))}, 0},
-		"went and came back":                {[]*corev1.Pod{pod("True", "Up", second(6))}, 0},
+		"changed back":                      {[]*corev1.Pod{pod("True", "Up", second(6))}, 0},
 		"newer than the copy's":             {[]*corev1.Pod{pod("True", "Up", second(4))}, 1},
 		"newer than the primary's":          {[]*corev1.Pod{pod("True", "Up", second(4)), pod("False", "Down", second(5))}, 0},
 		"newer than all":                    {[]*corev1.Pod{pod("True", "Up", second(4)), pod("False", "Down", second(3))}, 1},

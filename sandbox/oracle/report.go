@@ -5,13 +5,13 @@ import (
 	"strings"
 )
 
-// Report is the outcome of a check.
+// Report is the result of a check.
 type Report struct {
 	Checked int // objects that have at least one copy
 	Wrong   []Mismatch
 }
 
-// Mismatch is one field of one object that is not published as it should be.
+// Mismatch is one field of one object with a wrong published value.
 type Mismatch struct {
 	Kind, Workspace, Namespace, Name string
 	Field                            string
@@ -22,7 +22,7 @@ func (m Mismatch) String() string {
 	return fmt.Sprintf("%s %s|%s/%s: %s: want %q, published %q", m.Kind, m.Workspace, m.Namespace, m.Name, m.Field, m.Want, m.Got)
 }
 
-// Err is nil if nothing is wrong; else it names up to 20 mismatches.
+// Err returns nil without mismatches, else an error with up to 20 of them.
 func (r Report) Err() error {
 	if len(r.Wrong) == 0 {
 		return nil
@@ -38,7 +38,7 @@ func (r Report) Err() error {
 	return fmt.Errorf("%s", strings.Join(lines, "\n"))
 }
 
-// subject is the upstream object that is being checked.
+// subject is the upstream object under check.
 type subject struct {
 	report *Report
 	object Mismatch // without field and values

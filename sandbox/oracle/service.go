@@ -9,7 +9,7 @@ import (
 
 func servicesOf(s *syncTarget) map[string]*corev1.Service { return s.services }
 
-// checkService wants every host name and address that any SyncTarget gives, once.
+// checkService expects every host name and address of any SyncTarget once.
 func checkService(s subject, upstream *corev1.Service, copies []contribution[*corev1.Service], _ bool) {
 	type address struct{ hostname, ip string }
 	union := map[address]corev1.LoadBalancerIngress{}

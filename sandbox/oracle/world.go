@@ -18,7 +18,7 @@ import (
 	"github.com/upstreamd/upstreamd/sandbox/topology"
 )
 
-// cluster is all that one API server holds, by "namespace/name".
+// cluster holds the objects of one API server, by "namespace/name".
 type cluster struct {
 	namespaces  []corev1.Namespace
 	deployments map[string]*appsv1.Deployment
@@ -26,14 +26,14 @@ type cluster struct {
 	services    map[string]*corev1.Service
 }
 
-// syncTarget is a physical cluster's content, and which of its namespaces stand for which upstream.
+// syncTarget holds the objects of a physical cluster, and the map from upstream namespaces to its own.
 type syncTarget struct {
 	topology.SyncTarget
 	cluster
 	locations map[place]string // upstream → namespace here, from the namespaces' locators
 }
 
-// place is a namespace upstream.
+// place is an upstream namespace.
 type place struct{ workspace, namespace string }
 
 func read(ctx context.Context, config *rest.Config) (cluster, error) {
@@ -94,7 +94,7 @@ func readSyncTarget(ctx context.Context, t topology.SyncTarget) (*syncTarget, er
 			Namespace  string
 		}
 		if err := json.Unmarshal([]byte(text), &locator); err != nil {
-			continue // a forged or broken one stands for nothing
+			continue // a forged or malformed locator maps no namespace
 		}
 		if locator.SyncTarget.Name == t.Name && locator.SyncTarget.Cluster == t.Cluster {
 			s.locations[place{locator.Cluster, locator.Namespace}] = namespace.Name
@@ -113,14 +113,14 @@ func copyOf[P metav1.Object](s *syncTarget, among map[string]P, workspace string
 	return found, ok
 }
 
-// placed says whether the upstream object's labels place it on the SyncTarget.
+// placed reports whether the upstream object's labels place it on the SyncTarget.
 func (s *syncTarget) placed(upstream metav1.Object) bool {
 	sum := sha256.Sum224([]byte(s.Cluster + ":" + s.Name))
 	key := new(big.Int).SetBytes(sum[:]).Text(62)
 	return upstream.GetLabels()["state.workload.kcp.io/"+key] == "Sync"
 }
 
-// caughtUp says whether a copy's controller has seen the current spec of the upstream object.
+// caughtUp reports whether a copy's controller has observed the current spec of the upstream object.
 func caughtUp(upstream, down metav1.Object, observed int64) bool {
 	if text, ok := down.GetAnnotations()["upstreamd.dev/upstream-generation"]; ok {
 		stems, err := strconv.ParseInt(text, 10, 64)

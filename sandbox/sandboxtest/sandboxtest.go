@@ -1,4 +1,4 @@
-// Package sandboxtest helps tests that run on a sandbox.
+// Package sandboxtest provides TestMain and polling helpers for tests on a sandbox.
 package sandboxtest
 
 import (
@@ -11,7 +11,8 @@ import (
 	"github.com/upstreamd/upstreamd/sandbox"
 )
 
-// Main is a TestMain whose tests share one sandbox: it starts it, hands it to use, runs the tests, stops it, and exits.
+// Main implements TestMain for tests that share one sandbox: it starts the sandbox, passes it to use, runs the tests, stops the
+// sandbox, and exits.
 func Main(m *testing.M, o sandbox.Options, use func(*sandbox.Sandbox)) {
 	os.Exit(run(m, o, use))
 }
@@ -31,7 +32,7 @@ func run(m *testing.M, o sandbox.Options, use func(*sandbox.Sandbox)) int {
 	return m.Run()
 }
 
-// Start starts a sandbox that ends with the test.
+// Start starts a sandbox and stops it when the test ends.
 func Start(t testing.TB, o sandbox.Options) *sandbox.Sandbox {
 	t.Helper()
 	s, err := sandbox.Start(t.Context(), o)
@@ -46,7 +47,7 @@ func Start(t testing.TB, o sandbox.Options) *sandbox.Sandbox {
 	return s
 }
 
-// Eventually asks until check returns nil, and fails the test with its last error if that takes longer than within.
+// Eventually polls check until it returns nil, and fails the test with its last error if that takes longer than within.
 func Eventually(t testing.TB, within time.Duration, check func() error) {
 	t.Helper()
 	deadline := time.Now().Add(within)
@@ -64,7 +65,7 @@ func Eventually(t testing.TB, within time.Duration, check func() error) {
 	}
 }
 
-// Always asks for the whole of the time and fails the test with the first error of check.
+// Always polls check for the whole duration and fails the test with the first error.
 func Always(t testing.TB, throughout time.Duration, check func() error) {
 	t.Helper()
 	for deadline := time.Now().Add(throughout); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {

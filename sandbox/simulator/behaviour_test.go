@@ -13,8 +13,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// Whatever the dice and the user do, a Deployment's status is one that an API server takes and a controller could have written.
-func TestDeploymentStatusIsAlwaysPossible(t *testing.T) {
+// For any random choices and user edits, an API server accepts a Deployment's status and a controller could have written it.
+func TestDeploymentStatusIsAlwaysValid(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		d := &appsv1.Deployment{}
 		d.Name, d.UID, d.Generation = "web", types.UID(rapid.String().Draw(t, "uid")), 1
@@ -68,27 +68,27 @@ func possible(t *rapid.T, before, after *appsv1.Deployment) {
 	}
 }
 
-func TestADeploymentRollsOutAndFails(t *testing.T) {
+func TestDeploymentRollsOutAndFails(t *testing.T) {
 	d := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Name: "web", UID: "1", Generation: 1}, Spec: appsv1.DeploymentSpec{Replicas: new(int32(3))}}
 	dice := rand.New(rand.NewPCG(1, 1))
-	seen := map[string]bool{}
+	observed := map[string]bool{}
 	for n := range 200 {
 		d = (deployments{}).next(d, dice, at(n)).(*appsv1.Deployment)
 		for _, c := range d.Status.Conditions {
-			seen[fmt.Sprintf("%s=%s %s", c.Type, c.Status, c.Reason)] = true
+			observed[fmt.Sprintf("%s=%s %s", c.Type, c.Status, c.Reason)] = true
 		}
 	}
 	for _, want := range []string{
 		"Available=True MinimumReplicasAvailable", "Available=False MinimumReplicasUnavailable",
 		"Progressing=True ReplicaSetUpdated", "Progressing=True NewReplicaSetAvailable", "Progressing=False ProgressDeadlineExceeded",
 	} {
-		if !seen[want] {
-			t.Errorf("never saw %s, only %v", want, seen)
+		if !observed[want] {
+			t.Errorf("never observed %s, only %v", want, observed)
 		}
 	}
 }
 
-func TestAPodsLife(t *testing.T) {
+func TestPodLifecycle(t *testing.T) {
 	for policy, wantEnd := range map[corev1.RestartPolicy]bool{corev1.RestartPolicyAlways: false, corev1.RestartPolicyNever: true} {
 		p := &corev1.Pod{
 			ObjectMeta: metav1.ObjectMeta{Name: "lone", UID: "u", Generation: 3},
@@ -96,7 +96,7 @@ func TestAPodsLife(t *testing.T) {
 		}
 		p.Status.Phase = corev1.PodPending
 		dice := rand.New(rand.NewPCG(1, 1))
-		seen := map[stage]bool{}
+		reached := map[stage]bool{}
 		for n := range 50 {
 			next := (pods{}).next(p, dice, at(n))
 			if next == nil {
@@ -104,16 +104,16 @@ func TestAPodsLife(t *testing.T) {
 			}
 			before := p
 			p = next.(*corev1.Pod)
-			seen[stageOf(p)] = true
+			reached[stageOf(p)] = true
 			checkPodStep(t, before, p)
 		}
 		for s := scheduled; s <= crashing; s++ {
-			if !seen[s] && policy == corev1.RestartPolicyAlways {
+			if !reached[s] && policy == corev1.RestartPolicyAlways {
 				t.Errorf("%s: stage %d was never reached", policy, s)
 			}
 		}
-		if seen[finished] != wantEnd {
-			t.Errorf("%s: finished is %v, want %v", policy, seen[finished], wantEnd)
+		if reached[finished] != wantEnd {
+			t.Errorf("%s: finished is %v, want %v", policy, reached[finished], wantEnd)
 		}
 		if rest := (pods{}).rest(p, at(60)); rest != nil {
 			p = rest.(*corev1.Pod)
@@ -143,7 +143,7 @@ func checkPodStep(t *testing.T, before, after *corev1.Pod) {
 	}
 }
 
-func TestAServiceGetsAndLosesAddresses(t *testing.T) {
+func TestServiceGainsAndLosesAddresses(t *testing.T) {
 	s := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "web", UID: "u"}, Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeLoadBalancer}}
 	counts := map[int]bool{}
 	for n := range 10 {
@@ -151,7 +151,7 @@ func TestAServiceGetsAndLosesAddresses(t *testing.T) {
 		counts[len(s.Status.LoadBalancer.Ingress)] = true
 	}
 	if !counts[1] || !counts[2] || !counts[3] {
-		t.Errorf("numbers of addresses seen: %v", counts)
+		t.Errorf("observed numbers of addresses: %v", counts)
 	}
 	if rest := (services{}).rest(s, at(11)); rest != nil {
 		s = rest.(*corev1.Service)
@@ -161,7 +161,7 @@ func TestAServiceGetsAndLosesAddresses(t *testing.T) {
 	}
 	s.Spec.Type = corev1.ServiceTypeClusterIP
 	if (services{}).next(s, nil, at(13)) != nil || (services{}).rest(s, at(13)) != nil {
-		t.Error("a Service without a load balancer has a status to drive")
+		t.Error("a Service without a load balancer has a status to simulate")
 	}
 }
 

@@ -21,15 +21,15 @@ const (
 	callTimeout       = 5 * time.Second
 )
 
-// Stats count what the simulator did in one SyncTarget.
+// Stats counts the simulator's writes in one SyncTarget.
 type Stats struct {
-	Writes    int // status writes that the API server took
-	Conflicts int // writes that came too late
-	Failures  int // writes that failed otherwise: the API server was away, most often
-	Skipped   int // steps not taken because the API server did not keep up with the rate
+	Writes    int // accepted status writes
+	Conflicts int // writes refused with 409
+	Failures  int // other failed writes, mostly while the API server is unreachable
+	Skipped   int // steps skipped because the API server did not keep up with the rate
 }
 
-// cluster is one SyncTarget: its objects, and those who write their status.
+// cluster is one SyncTarget: its objects and status writers.
 type cluster struct {
 	name     string
 	selector string
@@ -51,7 +51,7 @@ func openCluster(t topology.SyncTarget, selector string) (*cluster, error) {
 		return nil, fmt.Errorf("SyncTarget %s: %w", t.Name, err)
 	}
 	config := rest.CopyConfig(t.Config)
-	config.Timeout = callTimeout // would cut watches, too
+	config.Timeout = callTimeout // not for the watch client: it would cut watches
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		return nil, fmt.Errorf("SyncTarget %s: %w", t.Name, err)
@@ -79,7 +79,7 @@ func openCluster(t topology.SyncTarget, selector string) (*cluster, error) {
 	return c, nil
 }
 
-// start begins to watch and to write. It does not wait for the API server: one that is away now may come.
+// start starts watching and writing. It does not wait for the API server, which may be unreachable.
 func (c *cluster) start(ctx context.Context) {
 	ctx, c.cancel = context.WithCancel(ctx)
 	c.factory.Start(ctx.Done())
@@ -97,7 +97,7 @@ func (c *cluster) start(ctx context.Context) {
 	}
 }
 
-// offer has a step taken soon, unless the writers do not keep up or have been stopped.
+// offer queues a step, unless the writers do not keep up or have been stopped.
 func (c *cluster) offer(step func()) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -113,7 +113,7 @@ func (c *cluster) offer(step func()) bool {
 	}
 }
 
-// stop returns how many steps were offered and not taken.
+// stop returns the number of queued steps that were not executed.
 func (c *cluster) stop() (left int) {
 	c.mu.Lock()
 	c.stopped = true
@@ -130,7 +130,7 @@ func (c *cluster) count(change func(*Stats)) {
 	change(&c.stats)
 }
 
-// write writes one status. Whatever the API server answers, the store knows the newest form afterwards.
+// write writes one status, and then stores the newest version of the object, after a refusal too.
 func (c *cluster) write(ctx context.Context, kind behaviour, changed object) error {
 	written, err := kind.write(ctx, c.client, changed)
 	switch {

@@ -37,12 +37,12 @@ func (deployments) write(ctx context.Context, c kubernetes.Interface, o object) 
 	return c.AppsV1().Deployments(o.GetNamespace()).UpdateStatus(ctx, o.(*appsv1.Deployment), metav1.UpdateOptions{})
 }
 
-// next takes one step of a roll-out or of scaling while there is one to take; else something fails.
+// next takes the next step of a roll-out or of scaling; after the last one it injects a failure.
 func (deployments) next(current object, dice *rand.Rand, now metav1.Time) object {
 	d := current.(*appsv1.Deployment).DeepCopy()
 	want, s := wantedReplicas(d), &d.Status
 	switch {
-	case s.ObservedGeneration < d.Generation: // the spec changed: half of the time the template did
+	case s.ObservedGeneration < d.Generation: // the spec changed: in half of the cases the template
 		s.ObservedGeneration = d.Generation
 		if dice.IntN(2) == 0 {
 			s.UpdatedReplicas = 0
@@ -54,7 +54,7 @@ func (deployments) next(current object, dice *rand.Rand, now metav1.Time) object
 		}
 	case s.UpdatedReplicas < want:
 		s.UpdatedReplicas++
-		s.ReadyReplicas-- // an old one goes, the new one is not ready yet
+		s.ReadyReplicas-- // an old Pod is deleted, the new one is not ready yet
 	case s.ReadyReplicas < want:
 		s.ReadyReplicas++
 	case s.AvailableReplicas < want:
@@ -68,7 +68,7 @@ func (deployments) next(current object, dice *rand.Rand, now metav1.Time) object
 	return d
 }
 
-// rest is a finished roll-out. Every fifth Deployment keeps one replica that does not become ready.
+// rest finishes the roll-out. Every fifth Deployment keeps one replica that does not become ready.
 func (deployments) rest(current object, now metav1.Time) object {
 	before := current.(*appsv1.Deployment)
 	d := before.DeepCopy()
@@ -92,7 +92,7 @@ func wantedReplicas(d *appsv1.Deployment) int32 {
 	return *d.Spec.Replicas
 }
 
-// finishDeployment bounds the counters by each other and derives what follows from them.
+// finishDeployment makes the counters consistent and derives the conditions.
 func finishDeployment(d *appsv1.Deployment, now metav1.Time) {
 	want, s := wantedReplicas(d), &d.Status
 	s.UpdatedReplicas = min(s.UpdatedReplicas, s.Replicas)
@@ -124,8 +124,8 @@ func finishDeployment(d *appsv1.Deployment, now metav1.Time) {
 	setDeploymentCondition(s, progressing, now)
 }
 
-// setDeploymentCondition keeps the times as the Deployment controller does: the transition time moves with the status, the update
-// time with status or reason.
+// setDeploymentCondition updates the times as the Deployment controller does: the transition time changes with the status, the
+// update time with status or reason.
 func setDeploymentCondition(s *appsv1.DeploymentStatus, c appsv1.DeploymentCondition, now metav1.Time) {
 	c.LastTransitionTime, c.LastUpdateTime = now, now
 	at := slices.IndexFunc(s.Conditions, func(have appsv1.DeploymentCondition) bool { return have.Type == c.Type })
@@ -150,7 +150,7 @@ func sign(n int32) int32 {
 	return 1
 }
 
-// pointers makes objects of a list's items.
+// pointers returns pointers to a list's items.
 func pointers[P interface {
 	*T
 	object

@@ -36,7 +36,7 @@ func (pods) write(ctx context.Context, c kubernetes.Interface, o object) (object
 	return c.CoreV1().Pods(o.GetNamespace()).UpdateStatus(ctx, o.(*corev1.Pod), metav1.UpdateOptions{})
 }
 
-// The stages of a Pod, read off its status.
+// The stages of a Pod, derived from its status.
 type stage int
 
 const (
@@ -48,7 +48,7 @@ const (
 	finished // Succeeded or Failed
 )
 
-// next walks unscheduled → scheduled → started → ready ⇄ crashing. A Pod that is not to be restarted ends instead of crashing.
+// next walks unscheduled → scheduled → started → ready ⇄ crashing. If restartPolicy is not Always, a Pod may finish instead of crashing.
 func (pods) next(current object, dice *rand.Rand, now metav1.Time) object {
 	p := current.(*corev1.Pod)
 	switch at := stageOf(p); at {
@@ -66,7 +66,7 @@ func (pods) next(current object, dice *rand.Rand, now metav1.Time) object {
 	return nil
 }
 
-// rest is ready, or finished if it is so already. Every seventh Pod keeps crashing.
+// rest makes a Pod ready, or keeps it finished. Every seventh Pod keeps crashing.
 func (pods) rest(current object, now metav1.Time) object {
 	before := current.(*corev1.Pod)
 	at := stageOf(before)
@@ -105,7 +105,7 @@ func isTrue(conditions []corev1.PodCondition, of corev1.PodConditionType) bool {
 	return slices.ContainsFunc(conditions, func(c corev1.PodCondition) bool { return c.Type == of && c.Status == corev1.ConditionTrue })
 }
 
-// podAt is the Pod as scheduler and kubelet leave it at a stage; what a Pod got once (addresses, start time) stays.
+// podAt returns the Pod as scheduler and kubelet leave it at a stage; assigned values (addresses, start time) stay.
 func podAt(current *corev1.Pod, at stage, now metav1.Time) *corev1.Pod {
 	p := current.DeepCopy()
 	s := &p.Status
@@ -182,7 +182,7 @@ func containersAt(p *corev1.Pod, at stage, now metav1.Time) []corev1.ContainerSt
 			c.State.Waiting = &corev1.ContainerStateWaiting{Reason: "ContainerCreating"}
 		case at == crashing:
 			c.State.Waiting = &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff", Message: "back-off 10s restarting failed container"}
-			if before.State.Waiting == nil { // it has just ended
+			if before.State.Waiting == nil { // it has just crashed
 				c.RestartCount++
 				c.LastTerminationState.Terminated = ended(before, now, 1, "Error")
 			}

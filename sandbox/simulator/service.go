@@ -34,7 +34,7 @@ func (services) write(ctx context.Context, c kubernetes.Interface, o object) (ob
 	return c.CoreV1().Services(o.GetNamespace()).UpdateStatus(ctx, o.(*corev1.Service), metav1.UpdateOptions{})
 }
 
-// next gives a load balancer its addresses, takes one away, or brings it back. Other Services have no status to drive.
+// next gives a load balancer its addresses, removes one, or restores it. Other Services have no status to simulate.
 func (services) next(current object, _ *rand.Rand, _ metav1.Time) object {
 	before := current.(*corev1.Service)
 	if before.Spec.Type != corev1.ServiceTypeLoadBalancer {
@@ -50,7 +50,7 @@ func (services) next(current object, _ *rand.Rand, _ metav1.Time) object {
 	return s
 }
 
-// rest has all addresses.
+// rest restores all addresses.
 func (services) rest(current object, _ metav1.Time) object {
 	before := current.(*corev1.Service)
 	all := addresses(before)
@@ -62,7 +62,7 @@ func (services) rest(current object, _ metav1.Time) object {
 	return s
 }
 
-// addresses are two that belong to this Service alone, and a host name that its copies in all SyncTargets share.
+// addresses returns two addresses unique to this Service, and a host name shared by its copies in all SyncTargets.
 func addresses(s *corev1.Service) []corev1.LoadBalancerIngress {
 	mode := corev1.LoadBalancerIPModeVIP
 	return []corev1.LoadBalancerIngress{

@@ -10,9 +10,9 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Settle pauses the simulator and brings every object to the state in which it stays: roll-outs finished, most Pods ready, some
-// failing for good. It returns when the API servers show that nothing is left to do; errors of API servers are tried again until
-// ctx ends. Resume lets changes go on.
+// Settle pauses the simulator and brings every object to its final state: roll-outs finished, most Pods ready, some
+// failing permanently. It returns when the API servers hold these states; it retries API server errors until
+// ctx ends. Resume continues the changes.
 func (s *Simulator) Settle(ctx context.Context) error {
 	s.Pause()
 	tick := time.NewTicker(100 * time.Millisecond)
@@ -40,7 +40,7 @@ func (s *Simulator) Settle(ctx context.Context) error {
 	}
 }
 
-// settle makes one pass over all objects and counts those that had to be moved.
+// settle makes one pass over all objects and counts those that it changed.
 func (c *cluster) settle(ctx context.Context, moved *atomic.Int64) error {
 	for _, kind := range behaviours() {
 		objects, err := kind.list(ctx, c.client, c.selector)

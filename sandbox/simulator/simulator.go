@@ -14,15 +14,15 @@ import (
 	"github.com/upstreamd/upstreamd/sandbox/topology"
 )
 
-// Options say what is driven, and how fast.
+// Options select the objects and the rate.
 type Options struct {
 	SyncTargets []topology.SyncTarget
 	Rate        float64 // status changes per second over all SyncTargets
-	Seed        uint64  // of the choices: which object is next and what befalls it
-	Selector    string  // label selector of the objects to drive; empty: all Deployments, Pods and Services
+	Seed        uint64  // seeds the choice of objects and of their next steps
+	Selector    string  // label selector of the objects; empty: all Deployments, Pods and Services
 }
 
-// Simulator runs until it is stopped. Its methods may be called from several goroutines.
+// Simulator runs until it is stopped. Its methods are safe for concurrent use.
 type Simulator struct {
 	options Options
 	limiter *rate.Limiter
@@ -31,13 +31,13 @@ type Simulator struct {
 	done    chan struct{}
 
 	mu       sync.Mutex
-	quiet    sync.Cond // told when inFlight gets to 0
+	quiet    sync.Cond // signalled when inFlight reaches 0
 	paused   bool
 	inFlight int
 	clusters map[string]*cluster
 }
 
-// Start starts driving. The simulator must be stopped.
+// Start starts the simulation. The caller must stop it.
 func Start(ctx context.Context, o Options) (*Simulator, error) {
 	if _, err := labels.Parse(o.Selector); err != nil {
 		return nil, fmt.Errorf("the simulator's selector: %w", err)
@@ -46,7 +46,7 @@ func Start(ctx context.Context, o Options) (*Simulator, error) {
 		return nil, fmt.Errorf("the simulator's rate is %v changes per second: it must be above 0", o.Rate)
 	}
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	burst := 1 + int(o.Rate/10) // what a busy machine delays by up to 0.1 s is made up for
+	burst := 1 + int(o.Rate/10) // catches up after delays of up to 0.1 s on a busy machine
 	s := &Simulator{
 		options: o, limiter: rate.NewLimiter(rate.Limit(o.Rate), burst), running: running, cancel: cancel,
 		done: make(chan struct{}), clusters: map[string]*cluster{},
@@ -62,7 +62,7 @@ func Start(ctx context.Context, o Options) (*Simulator, error) {
 	return s, nil
 }
 
-// drive chooses one object after the other, as fast as the rate says.
+// drive chooses objects at the configured rate.
 func (s *Simulator) drive() {
 	defer close(s.done)
 	dice := rand.New(rand.NewPCG(s.options.Seed, 0))
@@ -82,9 +82,9 @@ func (s *Simulator) drive() {
 	}
 }
 
-// step moves an object that can move.
+// step takes a step of a random object that has one.
 func (s *Simulator) step(c *cluster, dice *rand.Rand) {
-	for range 10 { // most objects can
+	for range 10 { // most objects have one
 		chosen, ok := c.objects.any(dice)
 		if !ok {
 			return
@@ -93,7 +93,7 @@ func (s *Simulator) step(c *cluster, dice *rand.Rand) {
 			continue
 		}
 		if changed := chosen.key.kind.next(chosen.object, dice, clock()); changed != nil {
-			_ = c.write(s.running, chosen.key.kind, changed) // counted; another step comes
+			_ = c.write(s.running, chosen.key.kind, changed) // counted in Stats; not retried
 			return
 		}
 	}
@@ -127,7 +127,7 @@ func (s *Simulator) end() {
 	}
 }
 
-// Pause ends all changes, and returns when no write is in flight any more, which takes up to 5 s if an API server hangs.
+// Pause stops all changes, and returns when no write is in flight, which takes up to 5 s if an API server hangs.
 func (s *Simulator) Pause() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -137,14 +137,14 @@ func (s *Simulator) Pause() {
 	}
 }
 
-// Resume lets changes go on after Pause or Settle.
+// Resume continues after Pause or Settle.
 func (s *Simulator) Resume() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.paused = false
 }
 
-// AddSyncTarget drives one more SyncTarget.
+// AddSyncTarget adds a SyncTarget.
 func (s *Simulator) AddSyncTarget(t topology.SyncTarget) error {
 	added, err := openCluster(t, s.options.Selector)
 	if err != nil {
@@ -153,14 +153,14 @@ func (s *Simulator) AddSyncTarget(t topology.SyncTarget) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, taken := s.clusters[t.Name]; taken {
-		return fmt.Errorf("the simulator drives a SyncTarget %s already", t.Name)
+		return fmt.Errorf("the simulator already has a SyncTarget %s", t.Name)
 	}
 	s.clusters[t.Name] = added
 	added.start(s.running)
 	return nil
 }
 
-// RemoveSyncTarget leaves a SyncTarget as it is.
+// RemoveSyncTarget removes a SyncTarget. Its objects keep their status.
 func (s *Simulator) RemoveSyncTarget(name string) {
 	s.mu.Lock()
 	removed := s.clusters[name]
@@ -173,7 +173,7 @@ func (s *Simulator) RemoveSyncTarget(name string) {
 	}
 }
 
-// Stats counts what was done, by SyncTarget.
+// Stats returns the counters by SyncTarget.
 func (s *Simulator) Stats() map[string]Stats {
 	all := map[string]Stats{}
 	for _, c := range s.all() {
@@ -184,7 +184,7 @@ func (s *Simulator) Stats() map[string]Stats {
 	return all
 }
 
-// Objects is how many objects are driven, over all SyncTargets.
+// Objects returns the number of simulated objects over all SyncTargets.
 func (s *Simulator) Objects() int {
 	count := 0
 	for _, c := range s.all() {
@@ -199,7 +199,7 @@ func (s *Simulator) all() []*cluster {
 	return slices.Collect(maps.Values(s.clusters))
 }
 
-// Stop ends driving. All objects stay as they are.
+// Stop stops the simulation. All objects keep their status.
 func (s *Simulator) Stop() {
 	s.cancel()
 	<-s.done

@@ -14,8 +14,8 @@ type key struct {
 
 func keyOf(kind behaviour, o object) key { return key{kind, o.GetNamespace(), o.GetName()} }
 
-// store holds the newest known form of each object, whether a watch or the answer to a write brought it, and gives any of them at
-// random in constant time.
+// store holds the newest version of each object, from a watch or the answer to a write, and picks a random one in constant
+// time.
 type store struct {
 	mu      sync.Mutex
 	places  map[key]int
@@ -43,7 +43,7 @@ func (s *store) put(kind behaviour, o object) {
 	}
 }
 
-// remove forgets an object, unless one of the same name and another uid has taken its place.
+// remove drops an object, unless its name belongs to another uid now.
 func (s *store) remove(kind behaviour, o object) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

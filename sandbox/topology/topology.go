@@ -1,4 +1,4 @@
-// Package topology names the clusters that the sandbox's parts work on, wherever they run.
+// Package topology describes the workspaces and SyncTargets for copier, simulator and oracle.
 package topology
 
 import (
@@ -6,13 +6,13 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// Workspace is a logical cluster upstream. Config leads into it.
+// Workspace is an upstream logical cluster. Config connects to it.
 type Workspace struct {
 	Name   string // a name or a path, such as root:team-a
 	Config *rest.Config
 }
 
-// SyncTarget is a physical cluster, downstream.
+// SyncTarget is a downstream physical cluster.
 type SyncTarget struct {
 	Name    string
 	Cluster string // the logical cluster of the SyncTarget object

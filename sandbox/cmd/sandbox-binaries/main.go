@@ -1,5 +1,5 @@
-// Command sandbox-binaries prints the folder that holds etcd and kube-apiserver for the sandbox, after building them there if
-// need be. Progress goes to standard error.
+// Command sandbox-binaries prints the folder of etcd and kube-apiserver for the sandbox, and builds missing ones. Progress goes
+// to standard error.
 package main
 
 import (

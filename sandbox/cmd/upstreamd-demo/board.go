@@ -21,7 +21,7 @@ import (
 	"github.com/upstreamd/upstreamd/sandbox/topology"
 )
 
-// board watches the Deployments of all clusters, to show them side by side.
+// board watches the Deployments of all clusters and aligns them for display.
 type board struct {
 	copier     *copier.Copier
 	targets    []string
@@ -31,15 +31,15 @@ type board struct {
 	factories  []informers.SharedInformerFactory
 
 	mu      sync.Mutex
-	changed map[string]time.Time // when an object's published status changed last
+	changed map[string]time.Time // last change of an object's published status
 }
 
 // row is one Deployment of a workspace.
 type row struct {
 	object    string
-	ready     []string // by SyncTarget: "2/3", "-" if it is not placed there
+	ready     []string // by SyncTarget: "2/3", or "-" if it is not placed there
 	published string
-	behind    bool // the published number of ready replicas is not the sum of the SyncTargets'
+	behind    bool // the published ready replicas differ from the sum over the SyncTargets
 	changed   time.Time
 }
 
@@ -96,20 +96,20 @@ func (b *board) watch(ctx context.Context, config *rest.Config, updated func(bef
 	return lister, nil
 }
 
-// close waits for the watches, whose context must have ended.
+// close waits for the watches to stop. Their context must be cancelled before.
 func (b *board) close() {
 	for _, f := range b.factories {
 		f.Shutdown()
 	}
 }
 
-// rows are all Deployments in the order of their names.
+// rows returns all Deployments, sorted by name.
 func (b *board) rows() []row {
 	var all []row
 	for _, w := range b.workspaces {
 		objects, err := b.up[w.Name].List(labels.Everything())
 		if err != nil {
-			continue // a lister over a cache has none to give
+			continue // a lister over a cache returns no error
 		}
 		for _, d := range objects {
 			all = append(all, b.row(w.Name, d))
@@ -123,14 +123,14 @@ func (b *board) row(workspace string, d *appsv1.Deployment) row {
 	r := row{object: objectName(workspace, d), published: fmt.Sprintf("%d/%d", d.Status.ReadyReplicas, d.Status.Replicas)}
 	var ready int32
 	for _, name := range b.targets {
-		shown := "-"
+		cell := "-"
 		if namespace, name2, err := b.copier.CopyName(name, workspace, deployments, d.Namespace, d.Name); err == nil {
 			if copied, err := b.down[name].Deployments(namespace).Get(name2); err == nil {
 				ready += copied.Status.ReadyReplicas
-				shown = fmt.Sprintf("%d/%d", copied.Status.ReadyReplicas, *copied.Spec.Replicas)
+				cell = fmt.Sprintf("%d/%d", copied.Status.ReadyReplicas, *copied.Spec.Replicas)
 			}
 		}
-		r.ready = append(r.ready, shown)
+		r.ready = append(r.ready, cell)
 	}
 	r.behind = ready != d.Status.ReadyReplicas
 	b.mu.Lock()

@@ -11,12 +11,12 @@ import (
 	"github.com/upstreamd/upstreamd/sandbox/daemon"
 )
 
-// daemonReady is how long the daemon may take until it is ready.
+// daemonReady is the time limit for the daemon to become ready.
 const daemonReady = 60 * time.Second
 
 var errDaemonDied = errors.New("the daemon died")
 
-// startDaemon writes a configuration for the sandbox and runs the daemon with it, until it is ready.
+// startDaemon writes a configuration for the sandbox, starts the daemon with it, and waits until it is ready.
 func startDaemon(ctx context.Context, program string, s *sandbox.Sandbox) (*daemon.Daemon, error) {
 	ctx, cancel := context.WithTimeout(ctx, daemonReady)
 	defer cancel()
@@ -53,7 +53,7 @@ func awaitReady(ctx context.Context, d *daemon.Daemon) error {
 	}
 }
 
-// died is the error of a daemon that ended unasked, nil while it runs.
+// died returns an error if the daemon exited by itself, nil while it runs.
 func died(d *daemon.Daemon) error {
 	select {
 	case <-d.Done():
@@ -63,11 +63,11 @@ func died(d *daemon.Daemon) error {
 	}
 }
 
-// stopDaemon asks the daemon to end, and is an error if it had to be killed or did not end well.
+// stopDaemon sends SIGTERM to the daemon. It returns an error if the daemon had to be killed or exited with an error.
 func stopDaemon(ctx context.Context, d *daemon.Daemon) error {
 	d.Stop(ctx)
 	if err := d.Err(); err != nil {
-		return fmt.Errorf("the daemon did not end well: %w; its log ends with:\n%s", err, d.Tail(4000))
+		return fmt.Errorf("stopping the daemon: %w; its log ends with:\n%s", err, d.Tail(4000))
 	}
 	return nil
 }

@@ -17,13 +17,13 @@ import (
 )
 
 const (
-	settleTimeout   = 60 * time.Second // of the SyncTargets, once the load has ended
-	convergeTimeout = 30 * time.Second // of the published statuses, once the SyncTargets are settled
+	settleTimeout   = 60 * time.Second // for the SyncTargets, after the load has ended
+	convergeTimeout = 30 * time.Second // for the published statuses, after the SyncTargets have settled
 )
 
-var errIncorrect = errors.New("what is published is not what the SyncTargets say")
+var errIncorrect = errors.New("published statuses differ from the SyncTargets")
 
-// demo is a running one.
+// demo is a running demo.
 type demo struct {
 	options    options
 	sandbox    *sandbox.Sandbox
@@ -34,7 +34,7 @@ type demo struct {
 	daemon     *daemon.Daemon
 }
 
-// run shows the demo from its start to its summary. The load ends with the context load; ctx ends everything at once.
+// run runs the demo from its start to its summary. The context load ends the load; ctx ends everything at once.
 func run(ctx, load context.Context, o options) (err error) {
 	fmt.Printf("starting %d workspaces and %d SyncTargets, a real API server each (seed %d)\n", len(workspaceNames), len(syncTargetNames), o.seed)
 	d := &demo{options: o}
@@ -58,7 +58,7 @@ func run(ctx, load context.Context, o options) (err error) {
 	if d.daemon, err = startDaemon(ctx, o.daemon, d.sandbox); err != nil {
 		return err
 	}
-	defer d.daemon.Kill() // it has ended in order unless something went wrong
+	defer d.daemon.Kill() // a no-op after an orderly stop
 	d.simulator, err = simulator.Start(ctx, simulator.Options{SyncTargets: d.targets, Rate: o.rate, Seed: o.seed})
 	if err != nil {
 		return err
@@ -79,7 +79,7 @@ func run(ctx, load context.Context, o options) (err error) {
 	return errors.Join(stopDaemon(ctx, d.daemon), err)
 }
 
-// watchLoad shows the load until it ends, and says how long that took.
+// watchLoad displays the load until it ends, and returns its duration.
 func (d *demo) watchLoad(ctx, load context.Context) (time.Duration, error) {
 	if d.options.runFor > 0 {
 		var cancel context.CancelFunc
@@ -100,8 +100,8 @@ func (d *demo) watchLoad(ctx, load context.Context) (time.Duration, error) {
 	go func() { users <- scale(load, d.workspaces, d.options.seed) }()
 
 	started := time.Now()
-	shown := openView(os.Stdout, d.options.plain)
-	defer shown.close()
+	display := openView(os.Stdout, d.options.plain)
+	defer display.close()
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for {
@@ -109,7 +109,7 @@ func (d *demo) watchLoad(ctx, load context.Context) (time.Duration, error) {
 		if err != nil {
 			return 0, err
 		}
-		shown.draw(frame{
+		display.draw(frame{
 			elapsed: time.Since(started), changes: d.changes(), metrics: m, patches: d.patches(), targets: b.targets, rows: b.rows(),
 		})
 		select {
@@ -122,9 +122,9 @@ func (d *demo) watchLoad(ctx, load context.Context) (time.Duration, error) {
 	}
 }
 
-// check brings the SyncTargets to rest and holds what is published against them.
+// check settles the SyncTargets and compares the published statuses with them.
 func (d *demo) check(ctx context.Context, s *summary) error {
-	fmt.Println("the load has ended; letting the SyncTargets come to rest")
+	fmt.Println("the load has ended; settling the SyncTargets")
 	s.changes = d.changes()
 	settling, cancel := context.WithTimeout(ctx, settleTimeout)
 	defer cancel()
@@ -146,7 +146,7 @@ func (d *demo) check(ctx context.Context, s *summary) error {
 	return died(d.daemon)
 }
 
-// converge checks until all is right, or the time for that is over; then what is wrong stands in the summary.
+// converge checks until every status is right or convergeTimeout is over; then the summary lists the wrong ones.
 func (d *demo) converge(ctx context.Context, s *summary) error {
 	calculator := oracle.Oracle{Workspaces: d.workspaces, SyncTargets: d.targets}
 	started := time.Now()

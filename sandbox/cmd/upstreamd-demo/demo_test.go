@@ -16,7 +16,7 @@ import (
 	"github.com/upstreamd/upstreamd/sandbox/topology"
 )
 
-func TestTheDemoEndsWellIfAllIsRight(t *testing.T) {
+func TestDemoSucceedsIfEveryStatusIsRight(t *testing.T) {
 	binary := buildDaemon(t)
 	dir := t.TempDir()
 	if err := run(t.Context(), t.Context(), options{daemon: binary, runFor: 3 * time.Second, rate: 50, seed: 1, deployments: 10, dir: dir}); err != nil {
@@ -24,7 +24,7 @@ func TestTheDemoEndsWellIfAllIsRight(t *testing.T) {
 	}
 }
 
-func TestTheDemoFailsIfTheDaemonDies(t *testing.T) {
+func TestDemoFailsIfTheDaemonDies(t *testing.T) {
 	binary := buildDaemon(t)
 	mortal := filepath.Join(t.TempDir(), "mortal")
 	script := fmt.Sprintf("#!/bin/sh\n%q \"$@\" &\nchild=$!\nsleep 3\nkill -9 $child\nexit 3\n", binary)
@@ -48,7 +48,7 @@ func buildDaemon(t *testing.T) string {
 	return binary
 }
 
-func TestChoosePlacesOnOneSomeAndAll(t *testing.T) {
+func TestChooseVariesThePlacement(t *testing.T) {
 	targets := []topology.SyncTarget{{Name: "a"}, {Name: "b"}, {Name: "c"}}
 	counts, alone := map[int]int{}, map[string]bool{}
 	for n := range 30 {
@@ -113,7 +113,7 @@ func TestViews(t *testing.T) {
 	plain.draw(f)
 	plain.draw(f) // too soon
 	text := out.String()
-	if strings.Count(text, "status changes 60 (10/s)") != 1 || !strings.Contains(text, "on their way 1 of 10") || !strings.Contains(text, "app-03: a 1/1, b -; published 1/1") {
+	if strings.Count(text, "status changes 60 (10/s)") != 1 || !strings.Contains(text, "pending 1 of 10") || !strings.Contains(text, "app-03: a 1/1, b -; published 1/1") {
 		t.Errorf("got\n%s", text)
 	}
 	if strings.Contains(text, "\x1b") {

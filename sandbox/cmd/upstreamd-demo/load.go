@@ -13,10 +13,10 @@ import (
 	"github.com/upstreamd/upstreamd/sandbox/topology"
 )
 
-// scaleEvery is how often a user scales some Deployment in a workspace, which starts a roll-out in its SyncTargets.
+// scaleEvery is the interval at which a user scales a random Deployment of a workspace, which starts a roll-out in its SyncTargets.
 const scaleEvery = 500 * time.Millisecond
 
-// scale plays the users until ctx ends.
+// scale simulates the users until ctx ends.
 func scale(ctx context.Context, workspaces []topology.Workspace, seed uint64) error {
 	dice := rand.New(rand.NewPCG(seed, 2))
 	tick := time.NewTicker(scaleEvery)

@@ -1,7 +1,7 @@
-// Command upstreamd-demo shows upstreamd at work: real API servers as workspaces and SyncTargets, a spec syncer, a load, the daemon
-// as a process of its own, and what it publishes. At the end it holds all of it against an independent calculation.
+// Command upstreamd-demo demonstrates upstreamd: real API servers as workspaces and SyncTargets, a spec syncer, a load, the daemon
+// as a process of its own, and a live table of the published statuses. At the end it compares them with an independent calculation.
 //
-// It ends with 0 if every published status is right, else, or if the daemon died, with 1.
+// It exits with 0 if every published status is right, else, or if the daemon died, with 1.
 package main
 
 import (
@@ -30,7 +30,7 @@ func main() {
 	flag.StringVar(&o.daemon, "daemon", "bin/upstreamd", "the daemon's program `file`")
 	flag.DurationVar(&o.runFor, "for", 0, "end the load after this `time`; 0: at Ctrl-C")
 	flag.Float64Var(&o.rate, "rate", 100, "status changes per second over all SyncTargets")
-	flag.Uint64Var(&o.seed, "seed", uint64(time.Now().UnixNano()), "`number` that the load's choices follow from")
+	flag.Uint64Var(&o.seed, "seed", uint64(time.Now().UnixNano()), "`number` that seeds the load")
 	flag.IntVar(&o.deployments, "deployments", 60, "`number` of Deployments over all workspaces")
 	flag.StringVar(&o.dir, "dir", "", "`folder` for configuration, logs and data, kept at the end; empty: a temporary one")
 	flag.BoolVar(&o.plain, "plain", false, "plain lines on a terminal too")

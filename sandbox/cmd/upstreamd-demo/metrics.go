@@ -12,7 +12,7 @@ import (
 	"github.com/upstreamd/upstreamd/sandbox/daemon"
 )
 
-// metrics are the daemon's figures that the demo shows.
+// metrics are the daemon's figures in the demo.
 type metrics struct {
 	events, patches, suppressed, coalesced float64
 	propagation                            []bucket // cumulative, by upper bound
@@ -38,7 +38,7 @@ func readMetrics(ctx context.Context, d *daemon.Daemon) (metrics, error) {
 	}, nil
 }
 
-// buckets adds up a histogram over all its labels.
+// buckets sums a histogram over all its labels.
 func buckets(family *dto.MetricFamily) []bucket {
 	counts := map[float64]uint64{}
 	for _, m := range family.GetMetric() {
@@ -54,8 +54,8 @@ func buckets(family *dto.MetricFamily) []bucket {
 	return all
 }
 
-// quantile estimates the value below which the share q of the observations lies, evenly spread within a bucket. Beyond
-// the last bound, and without observations, there is no number.
+// quantile estimates the q-quantile of the observations, assuming an even spread within a bucket. Beyond the last bound, and
+// without observations, it returns NaN.
 func quantile(q float64, all []bucket) float64 {
 	if len(all) == 0 || all[len(all)-1].count == 0 {
 		return math.NaN()

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// summary is what the demo says at its end.
+// summary is the result of the demo.
 type summary struct {
 	load      time.Duration
 	changes   int

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/term"
 )
 
-// frame is one picture of the demo.
+// frame is one snapshot of the demo.
 type frame struct {
 	elapsed time.Duration
 	changes int // status writes that the simulator made in SyncTargets
@@ -21,7 +21,7 @@ type frame struct {
 	rows    []row
 }
 
-// view shows frames until it is closed.
+// view displays frames until it is closed.
 type view interface {
 	draw(frame)
 	close()
@@ -37,7 +37,7 @@ func openView(out *os.File, plain bool) view {
 }
 
 const (
-	enterScreen = "\x1b[?1049h\x1b[?25l" // other screen, no cursor
+	enterScreen = "\x1b[?1049h\x1b[?25l" // alternate screen, hidden cursor
 	leaveScreen = "\x1b[?25h\x1b[?1049l"
 	home        = "\x1b[H"
 	clearLine   = "\x1b[K"
@@ -45,7 +45,7 @@ const (
 	dim, normal = "\x1b[2m", "\x1b[0m"
 )
 
-// table is a page of Deployments, another one every few seconds if they do not fit.
+// table displays one page of Deployments, and turns the page every few seconds if they do not fit.
 type table struct{ out *os.File }
 
 const pageTime = 5 * time.Second
@@ -58,7 +58,7 @@ func (t *table) draw(f frame) {
 	fmt.Fprint(t.out, page(f, width, height))
 }
 
-// page is what a screen of that size shows.
+// page renders a frame for a screen of the given size.
 func page(f frame, width, height int) string {
 	const around = 5 // lines that are not rows
 	perPage := max(1, height-around)
@@ -84,14 +84,14 @@ func page(f frame, width, height int) string {
 		}
 		line(style, columns(r.object, r.ready, r.published, age(r.changed)))
 	}
-	line(dim, fmt.Sprintf("page %d of %d · ready/wanted replicas · dim: on its way · Ctrl-C ends the load and checks", at+1, pages))
+	line(dim, fmt.Sprintf("page %d of %d · ready/wanted replicas · dim: pending · Ctrl-C ends the load and checks", at+1, pages))
 	b.WriteString(clearBelow)
 	return b.String()
 }
 
 func (t *table) close() { fmt.Fprint(t.out, leaveScreen) }
 
-// lines says every few seconds how far the demo is, and what was published last.
+// lines prints the progress and the latest published statuses every few seconds.
 type lines struct {
 	out  io.Writer
 	next time.Duration
@@ -125,7 +125,7 @@ func headline(f frame) string {
 			behind++
 		}
 	}
-	return fmt.Sprintf("%4ds  status changes %d (%.0f/s), events %.0f, PATCH calls %d, suppressed %.0f, coalesced %.0f, on their way %d of %d",
+	return fmt.Sprintf("%4ds  status changes %d (%.0f/s), events %.0f, PATCH calls %d, suppressed %.0f, coalesced %.0f, pending %d of %d",
 		int(f.elapsed.Seconds()), f.changes, float64(f.changes)/max(1, f.elapsed.Seconds()), f.metrics.events, f.patches,
 		f.metrics.suppressed, f.metrics.coalesced, behind, len(f.rows))
 }

@@ -27,8 +27,8 @@ var (
 	resources   = []schema.GroupVersionResource{deployments, pods, services}
 )
 
-// populate makes what users would: Deployments, and for every sixth of them a Pod and a Service, placed on one, two or all
-// SyncTargets.
+// populate creates the users' objects: Deployments, and for every sixth of them a Pod and a Service, placed on one, two or
+// all SyncTargets.
 func populate(ctx context.Context, workspaces []topology.Workspace, targets []topology.SyncTarget, count int) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(8)
@@ -47,7 +47,7 @@ func populate(ctx context.Context, workspaces []topology.Workspace, targets []to
 			if workspaces[n%len(workspaces)].Name != w.Name {
 				continue
 			}
-			n /= len(workspaces) // counts within this workspace
+			n /= len(workspaces) // index within this workspace
 			namespace := namespaceNames[n%len(namespaceNames)]
 			labels := copier.Placement(choose(targets, n)...)
 			group.Go(func() error {
