@@ -124,6 +124,8 @@ func (s *script) begin(d *datadriven.TestData) {
 
 func byName(a, b ref.Upstream) int { return strings.Compare(a.String(), b.String()) }
 
+func bySource(a, b ref.Downstream) int { return strings.Compare(a.String(), b.String()) }
+
 func sourceOf(u ref.Upstream) ref.Downstream {
 	return ref.Downstream{Namespace: "kcp-" + string(u.Workspace) + "-" + u.Namespace, Name: u.Name}
 }
@@ -408,7 +410,7 @@ func (s *script) listed(d *datadriven.TestData) {
 func (s *script) listTarget(t ref.SyncTarget, report, confirm bool) {
 	s.epoch++
 	e := CopiesListed{Target: t, Epoch: s.epoch, Last: true}
-	sources := slices.SortedFunc(maps.Keys(s.copies[t]), func(a, b ref.Downstream) int { return strings.Compare(a.String(), b.String()) })
+	sources := slices.SortedFunc(maps.Keys(s.copies[t]), bySource)
 	for _, source := range sources {
 		e.Copies = append(e.Copies, Copy{source, s.copies[t][source].Upstream})
 	}
