@@ -29,7 +29,7 @@ type follower struct {
 	source *Source
 	pace   pace
 	paged  bool           // the server has no streaming lists
-	absent bool           // it was told that the resource is not served
+	absent bool           // the server does not serve the resource: the next list is complete and current, never a resume
 	last   *stream        // the watch that was opened last
 	census *census        // of the list that counts, and the watches after it; last writes it while it is read
 	again  bool           // list before going on: a watch went over a limit
@@ -53,6 +53,9 @@ var (
 	errPaged = apierrors.NewBadRequest("the server has no streaming lists")
 	// errOverLimit makes the reflector list: from where a watch went over a limit, it would do so again, whatever went since.
 	errOverLimit = apierrors.NewResourceExpired("a limit was exceeded")
+	// errAbsent makes the reflector list at the server's present resourceVersion: its last one belongs to objects that were reported as
+	// gone, and resuming from it would never report them again.
+	errAbsent = apierrors.NewResourceExpired("the resource was not served")
 	// errShort says that a server ended a watch at once and without a word.
 	errShort = errors.New("watch closed at once, without an event")
 )
@@ -107,6 +110,8 @@ func (f *follower) attempt(ctx context.Context, try func() error, tellsReflector
 		case apierrors.IsNotFound(err) && f.notServed(ctx):
 			f.pace.failed(err)
 			continue
+		case errors.Is(err, errAbsent):
+			return err
 		case movedOn(err):
 			f.pace.failed(err)
 			return apierrors.NewResourceExpired(err.Error()) // the one form that the reflector takes in silence everywhere
@@ -168,6 +173,9 @@ func (f *follower) settle(ctx context.Context) {
 func (f *follower) ListWithContext(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
 	var page Page
 	err := f.attempt(ctx, func() (err error) {
+		if f.absent && options.ResourceVersion != "" {
+			return errAbsent
+		}
 		page, f.census, err = f.source.list(ctx, options.ResourceVersion)
 		return err
 	}, func(error) bool { return false })
@@ -183,6 +191,8 @@ func (f *follower) WatchWithContext(ctx context.Context, options metav1.ListOpti
 	var opened *stream
 	err := f.attempt(ctx, func() (err error) {
 		switch {
+		case f.absent && (!streaming || options.ResourceVersion != ""):
+			return errAbsent
 		case streaming && f.paged:
 			return errPaged
 		case !streaming && f.again:

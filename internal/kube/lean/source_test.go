@@ -174,6 +174,28 @@ func TestWatchSays(t *testing.T) {
 			expect: []string{"Listed ns/a@1", "Listed ns/a@2"},
 			asked:  []string{"", "resourceVersion=300", "resourceVersion=300 sendInitialEvents", "!resourceVersion=300 sendInitialEvents"},
 		},
+		"not served for a moment: a complete list, not a resume": {
+			script: []http.HandlerFunc{
+				kt.Closed(kt.Event("ADDED", a1), kt.Event("ADDED", b1), kt.InitialEnd(3), kt.Pause),
+				kt.JSON(404, "404 page not found"),
+				kt.Watch(kt.Event("ADDED", a2), kt.Event("ADDED", b1), kt.InitialEnd(9)),
+			},
+			settings: Settings{Absent: absent},
+			expect:   []string{"Listed ns/a@1 ns/b@1", "Listed", "Listed ns/a@2 ns/b@1"},
+			asked:    []string{"", "resourceVersion=3 !sendInitialEvents", "sendInitialEvents=true !resourceVersion=3"},
+		},
+		"not served for a moment, without streaming lists: a complete list at the present version": {
+			script: []http.HandlerFunc{
+				kt.NoStreamingLists, kt.List("7", "", a1, b1), kt.Closed(kt.Pause), kt.JSON(404, "404 page not found"), kt.JSON(404, "404 page not found"),
+				kt.List("9", "", a2, b1), kt.Watch(kt.Event("MODIFIED", a3)),
+			},
+			settings: Settings{Absent: absent},
+			expect:   []string{"Listed ns/a@1 ns/b@1", "Failed watch closed at once", "Listed", "Listed ns/a@2 ns/b@1", "Changed ns/a@3"},
+			asked: []string{
+				"sendInitialEvents", "limit=500", "watch=true resourceVersion=7", "watch=true resourceVersion=7", "limit=500 !resourceVersion",
+				"limit=500 !resourceVersion", "watch=true resourceVersion=9",
+			},
+		},
 		"ERROR in the stream": {
 			script: []http.HandlerFunc{
 				kt.Watch(kt.Event("ADDED", a1), kt.InitialEnd(3), kt.Pause, `{"type":"ERROR","object":{"kind":"Status","code":500,"reason":"InternalError","message":"etcd is ill"}}`),
@@ -320,6 +342,8 @@ func redirect(code int) http.HandlerFunc {
 		http.Redirect(w, r, "http://elsewhere.example"+r.URL.Path, code)
 	}
 }
+
+func absent(context.Context) bool { return true }
 
 func hang(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
 
