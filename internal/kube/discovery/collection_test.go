@@ -162,6 +162,9 @@ func TestDoubtIsOver(t *testing.T) {
 	if err := take(ref.Deleted, "a"); err != nil || len(c.objects) != 1 {
 		t.Errorf("a DELETED event: %v, %d objects", err, len(c.objects))
 	}
+	if err := c.take(ref.Event{Type: ref.Listed}); err == nil || len(c.objects) != 1 {
+		t.Errorf("a kind that is not served: %v, %d objects", err, len(c.objects))
+	}
 	c.confirm(nil)
 	if len(c.objects) != 0 || len(c.doubted) != 0 {
 		t.Errorf("confirmed: %d objects, %d in doubt", len(c.objects), len(c.doubted))

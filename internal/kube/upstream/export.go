@@ -13,6 +13,7 @@ import (
 
 	"github.com/kcp-dev/logicalcluster/v3"
 	"github.com/rs/zerolog"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/upstreamd/upstreamd/internal/kube/lean"
 	"github.com/upstreamd/upstreamd/internal/ref"
@@ -220,8 +221,7 @@ func (x *export) follow(ctx context.Context) {
 		i := slices.IndexFunc(e.Objects, func(o *ref.Object) bool { return o.Name == x.Name })
 		switch {
 		case e.Type == ref.Listed && i < 0:
-			x.log.Warn().Msg("there is no APIExportEndpointSlice of this name (yet)")
-			x.become(ctx, nil)
+			x.missing(ctx, provider)
 		case i < 0:
 		case e.Type == ref.Deleted:
 			x.log.Warn().Msg("the APIExportEndpointSlice was deleted")
@@ -230,6 +230,34 @@ func (x *export) follow(ctx context.Context) {
 			x.published(ctx, e.Objects[i])
 		}
 	})
+}
+
+// confirmAfter is the wait before a second read confirms that the APIExportEndpointSlice is gone.
+const confirmAfter = 5 * time.Second
+
+// missing handles a list that lacks the slice. Endpoints in use are given up only when a second read confirms it: with them, every
+// workspace would leave at once.
+func (x *export) missing(ctx context.Context, provider door) {
+	x.log.Warn().Msg("there is no APIExportEndpointSlice of this name")
+	for shards, _ := x.current(); len(shards) > 0; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(confirmAfter):
+		}
+		o, err := x.client.read(ctx, provider, endpointSlices, ref.Upstream{Name: x.Name}, ref.Want{})
+		switch {
+		case err == nil:
+			x.published(ctx, o)
+			return
+		case ctx.Err() != nil:
+			return
+		case apierrors.IsNotFound(err):
+			x.become(ctx, nil)
+			return
+		}
+		x.log.Warn().Err(err).Msg("the APIExportEndpointSlice cannot be read; its endpoints stay until it can")
+	}
 }
 
 // published takes the endpoints of a slice. One that cannot be read leaves things as they are.
