@@ -64,7 +64,7 @@ func newDoor(cfg *rest.Config, heard *heard, lines *lines) (door, error) {
 	if err != nil {
 		return door{}, fmt.Errorf("credentials: %w", err)
 	}
-	return door{http: &http.Client{Transport: rt, CheckRedirect: refuseRedirect}, transport: below}, nil
+	return door{http: &http.Client{Transport: bounded{rt}, CheckRedirect: refuseRedirect}, transport: below}, nil
 }
 
 // newTransport does what client-go's transport cache does, with its own limits and without sharing: closing one connection's
@@ -173,9 +173,15 @@ func (b *heardBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Cause is err, or the cause of ctx's end where err is only its echo.
+// Cause is err, or the cause with which ctx ended if err only repeats that it did.
 func Cause(ctx context.Context, err error) error {
-	if cause := context.Cause(ctx); cause != nil && errors.Is(err, context.Canceled) {
+	cause := context.Cause(ctx)
+	switch {
+	case cause == nil:
+		return err
+	case errors.Is(err, context.Canceled):
+		return cause
+	case errors.Is(err, context.DeadlineExceeded) && !errors.Is(cause, context.DeadlineExceeded):
 		return cause
 	}
 	return err

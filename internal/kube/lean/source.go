@@ -88,11 +88,8 @@ func (s *Source) List(ctx context.Context, version string) (Page, error) {
 // list is List, and the census of what is there.
 func (s *Source) list(ctx context.Context, version string) (Page, *census, error) {
 	l := s.settings.Limits
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	if l.ListTime > 0 {
-		defer time.AfterFunc(l.ListTime, func() { cancel(l.tooLong()) }).Stop()
-	}
+	ctx, cancel := context.WithTimeoutCause(ctx, l.ListTime, l.tooLong())
+	defer cancel()
 	var all Page
 	counted := newCensus(l)
 	query := url.Values{"limit": {strconv.Itoa(s.settings.PageSize)}}

@@ -263,8 +263,8 @@ func TestWatchSays(t *testing.T) {
 		},
 		"a server that does not answer": {
 			script: []http.HandlerFunc{hang, kt.Watch(kt.InitialEnd(3))},
-			after:  152 * time.Second,
-			expect: []string{"Failed no sign of life for 2m30s", "Listed"},
+			after:  77 * time.Second,
+			expect: []string{"Failed no answer from the server within 1m15s", "Listed"},
 		},
 		"a list that stops in the middle": {
 			script: []http.HandlerFunc{

@@ -124,7 +124,7 @@ func (s *stream) read(ctx context.Context, source *Source, decoder *Decoder, idl
 
 // bound gives a streaming list up when it takes too long. listed says that it is there.
 func (s *stream) bound(l Limits, streaming bool) (listed func()) {
-	if !streaming || l.ListTime <= 0 {
+	if !streaming {
 		return func() {}
 	}
 	timer := time.AfterFunc(l.ListTime, func() { s.cancel(l.tooLong()) })
