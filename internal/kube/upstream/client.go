@@ -222,16 +222,18 @@ func (d door) object(r ref.Resource, u ref.Upstream, subresource string) (string
 }
 
 // Watch lists and watches r in all workspaces until ctx ends: one stream for each where they are configured one by one, else one for
-// each shard. Every event carries its scope; emit is called by one goroutine at a time. What can't be watched says so with Failed and
+// each shard. Scopes names all scopes, before any other event; every other event carries its scope. emit is called by one goroutine at a time. What can't be watched says so with Failed and
 // is tried again, out of the way of the others.
 func (c *Client) Watch(ctx context.Context, r ref.Resource, want ref.Want, emit ref.Emit) {
 	if c.export != nil {
 		c.export.watch(ctx, r, want, emit)
 		return
 	}
+	scopes := c.Workspaces()
+	emit(ref.Event{Type: ref.Scopes, Scopes: scopes})
 	var turn sync.Mutex
 	var streams sync.WaitGroup
-	for _, w := range c.Workspaces() {
+	for _, w := range scopes {
 		scoped := func(e ref.Event) {
 			e.Scope = w
 			turn.Lock()

@@ -132,6 +132,7 @@ func (x *export) watch(ctx context.Context, r ref.Resource, want ref.Want, emit 
 	x.join(l)
 	defer x.leave(l)
 	open := map[*shard]func(){} // how to end each stream
+	var scopes []ref.Workspace  // as last reported
 	for {
 		shards, changed := x.current()
 		for s, end := range open {
@@ -140,6 +141,10 @@ func (x *export) watch(ctx context.Context, r ref.Resource, want ref.Want, emit 
 				delete(open, s)
 				l.tell(func() *ref.Event { return &ref.Event{Type: ref.Left, Scope: s.scope} })
 			}
+		}
+		if now := scopesOf(shards); !slices.Equal(now, scopes) {
+			scopes = now
+			l.tell(func() *ref.Event { return &ref.Event{Type: ref.Scopes, Scopes: now} })
 		}
 		for _, s := range shards {
 			if open[s] == nil {
@@ -157,6 +162,15 @@ func (x *export) watch(ctx context.Context, r ref.Resource, want ref.Want, emit 
 			return
 		}
 	}
+}
+
+func scopesOf(shards []*shard) []ref.Workspace {
+	scopes := make([]ref.Workspace, 0, len(shards))
+	for _, s := range shards {
+		scopes = append(scopes, s.scope)
+	}
+	slices.Sort(scopes)
+	return scopes
 }
 
 // inBackground runs fn until the returned function is called, which waits for its end.

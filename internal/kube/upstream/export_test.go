@@ -124,7 +124,7 @@ func watchInto(t *testing.T, c *Client) *view {
 
 func (v *view) take(e ref.Event) {
 	v.Emit(e)
-	if e.Type == ref.Failed {
+	if e.Type == ref.Failed || e.Type == ref.Scopes || e.Type == ref.Resumed {
 		return
 	}
 	v.mu.Lock()
