@@ -35,6 +35,7 @@ type App struct {
 	upstream *upstream.Client
 	election *lease.Election         // nil: there is none, and this daemon always writes
 	gates    featuregate.FeatureGate // asked by what is not stable yet
+	lists    *lean.Lists             // bounds the lists of all SyncTargets
 	pace     pace
 	gate     gate // before what is served
 	own      []*ownAccess
@@ -51,6 +52,13 @@ type App struct {
 	address   net.Addr
 	system    atomic.Pointer[supervisor.System] // nil: not started, or stopping
 }
+
+// The lists under way at a time, of all SyncTargets together. One that lasts longer than listTurn makes room for others, so that
+// SyncTargets that send slowly do not hold up the rest.
+const (
+	listsAtATime = 32
+	listTurn     = 30 * time.Second
+)
 
 // pace is how often what may have changed is looked at again.
 type pace struct {
@@ -71,6 +79,7 @@ func New(c *config.Configuration, log zerolog.Logger) (*App, error) {
 		log:      log,
 		agent:    "upstreamd/" + BuildVersion().Version,
 		registry: prometheus.NewRegistry(),
+		lists:    lean.NewLists(listsAtATime, listTurn),
 		pace: pace{resolveEvery: time.Minute, resolveSoon: time.Second, resolveLate: 15 * time.Second, policies: 2 * time.Second,
 			configuration: 2 * time.Second, mend: 30 * time.Second, survey: 30 * time.Second, again: 5 * time.Second, warm: 100 * time.Millisecond},
 		reloaded:  make(chan struct{}, 1),
@@ -141,6 +150,7 @@ func (a *App) downstreamOptions(target string) downstream.Options {
 		UserAgent:  a.agent,
 		Logger:     a.component("downstream").With().Str("sync_target", target).Logger(),
 		Limits:     lean.Limits{Objects: int64(l.Objects), Kept: int64(l.Mebibytes) << 20},
+		Lists:      a.lists,
 		Quarantine: lean.Backoff{Initial: l.Quarantine.Duration, Max: 10 * l.Quarantine.Duration, Jitter: .1},
 	}
 }

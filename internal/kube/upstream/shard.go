@@ -70,9 +70,6 @@ func (s *shard) follow(ctx context.Context) {
 // endpoint may be published before it serves.
 func (s *shard) bindingVersion(ctx context.Context, said *complaint) (string, bool) {
 	backoff := s.export.settings.Backoff
-	if backoff.Initial <= 0 {
-		backoff.Initial, backoff.Max = 500*time.Millisecond, 30*time.Second
-	}
 	for pause := backoff.Initial; ; pause = min(2*pause, backoff.Max) {
 		var group metav1.APIGroup
 		err := s.export.client.document(ctx, s.door.in(All), "/apis/"+apisGroup, &group)
