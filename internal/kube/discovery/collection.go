@@ -21,6 +21,7 @@ type collection struct {
 	objects map[string][]byte
 	listed  bool
 	doubted map[string]time.Time // objects that a list lacked, and since when
+	broken  bool                 // Failed was the last event
 	now     func() time.Time
 }
 
@@ -28,9 +29,12 @@ func newCollection(kind string) *collection {
 	return &collection{kind: kind, objects: map[string][]byte{}, doubted: map[string]time.Time{}, now: time.Now}
 }
 
-// take applies an event. The error says why objects stay although a list lacks them.
+// take applies an event. The error is that of a failure, or says why objects stay although a list lacks them.
 func (c *collection) take(e ref.Event) error {
+	c.broken = e.Type == ref.Failed
 	switch {
+	case e.Type == ref.Failed:
+		return e.Err
 	case e.Type == ref.Listed && e.Version == "" && len(c.objects) > 0:
 		// The kind is not served. Deleting a CustomResourceDefinition deletes its objects first, one DELETED event each.
 		return fmt.Errorf("%s are not served any more: the %d that are known stay until a complete list", c.kind, len(c.objects))

@@ -66,7 +66,8 @@ type SyncTargets struct {
 }
 
 // Watch calls emit with all SyncTargets, by name: first when both kinds are listed, then whenever one of them differs from the last
-// call. It calls emit from one goroutine at a time; emit must not change the map. Failures are retried; failed is called for each.
+// call. It calls emit from one goroutine at a time; emit must not change the map. Failures are retried;
+// failed is called for each, and with nil when both watches work again.
 func (s SyncTargets) Watch(ctx context.Context, emit func(map[string]SyncTarget), failed func(error)) {
 	v := newView(s.SecretNamespace, emit, failed)
 	var watches sync.WaitGroup
@@ -133,12 +134,12 @@ type reading struct {
 func (v *view) take(e ref.Event, into *collection) (doubt bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if e.Type == ref.Failed {
-		v.failed(e.Err)
-		return false
-	}
+	broken := v.objects.broken || v.secrets.broken
 	if err := into.take(e); err != nil {
 		v.failed(err)
+	}
+	if broken && !v.objects.broken && !v.secrets.broken {
+		v.failed(nil)
 	}
 	v.update()
 	return len(into.doubted) > 0

@@ -15,6 +15,7 @@ import (
 	"github.com/rs/zerolog"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
+	"github.com/upstreamd/upstreamd/internal/kube/client"
 	"github.com/upstreamd/upstreamd/internal/kube/lean"
 	"github.com/upstreamd/upstreamd/internal/ref"
 )
@@ -224,14 +225,17 @@ func (x *export) leave(l *listener) {
 // follow watches the endpoint slice until ctx ends, and the APIBindings of each shard that it names.
 func (x *export) follow(ctx context.Context) {
 	defer x.become(ctx, nil)
-	said := &complaint{log: x.log, what: "the APIExportEndpointSlice cannot be watched; it is tried again"}
+	outage := client.NewOutage(x.log, "the APIExportEndpointSlice cannot be watched; it is retried", "the APIExportEndpointSlice is watched again")
 	provider := x.client.front.in(ref.Workspace(x.Workspace))
 	provider.watch(ctx, endpointSlices, ref.Want{}, x.settings, nil, func(e ref.Event) {
 		if e.Type == ref.Failed {
-			said.of(e.Err)
+			outage.Failed(e.Err)
 			return
 		}
-		said.end()
+		outage.Over()
+		if e.Type == ref.Resumed {
+			return
+		}
 		i := slices.IndexFunc(e.Objects, func(o *ref.Object) bool { return o.Name == x.Name })
 		switch {
 		case e.Type == ref.Listed && i < 0:
@@ -328,24 +332,6 @@ func (x *export) become(ctx context.Context, doors map[string]door) {
 		s.end()
 	}
 }
-
-// complaint is said once, until what it is about has ended.
-type complaint struct {
-	log  zerolog.Logger
-	what string
-	said bool
-}
-
-func (c *complaint) of(err error) {
-	level := zerolog.WarnLevel
-	if c.said {
-		level = zerolog.DebugLevel
-	}
-	c.said = true
-	c.log.WithLevel(level).Err(err).Msg(c.what)
-}
-
-func (c *complaint) end() { c.said = false }
 
 // leftFor is how long what a stream may still say of a workspace after it left is held against the version at which it left.
 const leftFor = 10 * time.Minute
