@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,6 +21,7 @@ import (
 	"github.com/upstreamd/upstreamd/internal/kube/lean"
 	"github.com/upstreamd/upstreamd/internal/kube/lease"
 	"github.com/upstreamd/upstreamd/internal/kube/upstream"
+	"github.com/upstreamd/upstreamd/internal/locator"
 	"github.com/upstreamd/upstreamd/internal/metrics"
 	"github.com/upstreamd/upstreamd/supervisor"
 )
@@ -32,6 +34,7 @@ type App struct {
 	registry *prometheus.Registry
 	metrics  *metrics.Metrics
 	policies *policyFolder
+	locators []string // the styles, as the locator package takes them
 	upstream *upstream.Client
 	election *lease.Election         // nil: there is none, and this daemon always writes
 	gates    featuregate.FeatureGate // asked by what is not stable yet
@@ -86,7 +89,7 @@ func New(c *config.Configuration, log zerolog.Logger) (*App, error) {
 		rebound:   make(chan struct{}, 1),
 		listening: make(chan struct{}),
 	}
-	err := errors.Join(a.makeMetrics(), a.readPolicies(), a.makeUpstream(), a.makeElection(), a.readTargets(), a.makeGate(), a.setGates())
+	err := errors.Join(a.makeMetrics(), a.readPolicies(), a.makeLocators(), a.makeUpstream(), a.makeElection(), a.readTargets(), a.makeGate(), a.setGates())
 	if err != nil {
 		return nil, err
 	}
@@ -114,6 +117,19 @@ func (a *App) makeMetrics() error {
 		if err := a.registry.Register(c); err != nil {
 			return fmt.Errorf("registering the metrics of the process: %w", err)
 		}
+	}
+	return nil
+}
+
+// makeLocators checks the locator styles and completes them with their settings.
+func (a *App) makeLocators() error {
+	a.locators = slices.Clone(a.config.Locators)
+	if agent := a.config.Agent; agent != nil {
+		i := slices.Index(a.locators, locator.SyncAgent)
+		a.locators[i] = locator.SyncAgentIn(agent.Namespace)
+	}
+	if _, err := locator.New(a.locators, locator.Target{}); err != nil {
+		return fmt.Errorf("syncAgent.namespace: %w", err)
 	}
 	return nil
 }
