@@ -8,7 +8,7 @@ import (
 //go:embed builtin/*.yaml
 var builtin embed.FS
 
-// Builtin are the policies of the kinds that upstreamd knows, and of anything else.
+// Builtin returns the embedded policies: those of the built-in kinds, and the one for all others.
 func Builtin() (*Set, error) {
 	entries, err := builtin.ReadDir("builtin")
 	if err != nil {

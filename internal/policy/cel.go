@@ -21,8 +21,8 @@ const celCostLimit = 1_000_000
 //	targets   list of {name, status, generation, stale}, in the order of the names
 //	upstream  {metadata: {name, namespace, generation, labels, annotations}, status}
 //
-// and CEL's standard library, optional values (status.?field.orValue(0)), lists (distinct, sort, flatten, …), strings, sets, and
-// sum(), min(), max() and distinct(key) of lists.
+// and CEL's standard library, optional values (status.?field.orValue(0)), lists (distinct, sort, flatten, …), strings, sets, math,
+// cel.bind, comprehensions with two variables (transformMap, transformMapEntry, …), and sum(), min() and max() of lists.
 type Environment struct{ env *cel.Env }
 
 // NewEnvironment makes the environment of all CEL rules.
@@ -31,10 +31,8 @@ func NewEnvironment() (*Environment, error) {
 		cel.Variable("targets", cel.ListType(cel.MapType(cel.StringType, cel.DynType))),
 		cel.Variable("upstream", cel.MapType(cel.StringType, cel.DynType)),
 		cel.CustomTypeAdapter(sorted{types.DefaultTypeAdapter}),
-		cel.OptionalTypes(), ext.Lists(), ext.Strings(), ext.Sets(), ext.Math(),
+		cel.OptionalTypes(), ext.Lists(), ext.Strings(), ext.Sets(), ext.Math(), ext.Bindings(), ext.TwoVarComprehensions(),
 		listFunction("sum", sum), listFunction("min", extreme(types.IntNegOne)), listFunction("max", extreme(types.IntOne)),
-		cel.Function("distinct", cel.MemberOverload("list_distinct_by_key", []*cel.Type{cel.ListType(cel.DynType), cel.StringType}, cel.ListType(cel.DynType),
-			cel.BinaryBinding(distinctBy))),
 	)
 	if err != nil {
 		return nil, fmt.Errorf("prepare CEL: %w", err)
@@ -45,7 +43,7 @@ func NewEnvironment() (*Environment, error) {
 // Program is a compiled CEL rule. It may be used by many goroutines.
 type Program struct{ program cel.Program }
 
-// Compile parses, type-checks and compiles an expression. Its result must be something that JSON can hold.
+// Compile parses, type-checks and compiles an expression. JSON must have a form for its result.
 func (e *Environment) Compile(expr string) (*Program, error) {
 	ast, issues := e.env.Compile(expr)
 	if err := issues.Err(); err != nil {
@@ -63,7 +61,7 @@ func (e *Environment) Compile(expr string) (*Program, error) {
 	return &Program{program: program}, nil
 }
 
-// Eval is the value of the rule as JSON (nil: none). It fails where the expression does, and where it costs too much.
+// Eval returns the value of the rule as JSON (nil: none). It fails if the expression does, or if it costs too much.
 func (p *Program) Eval(targets []any, upstream map[string]any) (any, error) {
 	out, _, err := p.program.Eval(map[string]any{"targets": targets, "upstream": upstream})
 	if err != nil {
@@ -72,7 +70,7 @@ func (p *Program) Eval(targets []any, upstream map[string]any) (any, error) {
 	return fromCEL(out)
 }
 
-// fromCEL is a CEL value as parsed JSON.
+// fromCEL converts a CEL value to parsed JSON.
 func fromCEL(v celref.Val) (any, error) {
 	switch v := v.(type) {
 	case types.Null:
@@ -167,7 +165,7 @@ func sum(list traits.Lister) celref.Val {
 	return total
 }
 
-// extreme is the item that compares to all others as sign says. An empty list has none.
+// extreme returns the smallest (sign -1) or largest (sign 1) item. An empty list has none.
 func extreme(sign types.Int) func(traits.Lister) celref.Val {
 	return func(list traits.Lister) celref.Val {
 		var best celref.Val
@@ -195,31 +193,7 @@ func extreme(sign types.Int) func(traits.Lister) celref.Val {
 	}
 }
 
-// distinctBy keeps the first item of each value of a key.
-func distinctBy(list, key celref.Val) celref.Val {
-	var kept, seen []celref.Val
-next:
-	for it := list.(traits.Lister).Iterator(); it.HasNext() == types.True; {
-		item := it.Next()
-		m, ok := item.(traits.Mapper)
-		if !ok {
-			return types.NewErr("distinct(key) of a list with a %s: its items must be maps", item.Type().TypeName())
-		}
-		value, found := m.Find(key)
-		if !found {
-			value = types.NullValue
-		}
-		for _, other := range seen {
-			if other.Equal(value) == types.True {
-				continue next
-			}
-		}
-		seen, kept = append(seen, value), append(kept, item)
-	}
-	return types.NewRefValList(types.DefaultTypeAdapter, kept)
-}
-
-// sorted adapts parsed JSON so that maps are walked in the order of their keys: the same input gives the same output.
+// sorted adapts parsed JSON so that maps iterate in the order of their keys: equal inputs give equal outputs.
 type sorted struct{ types.Adapter }
 
 func (s sorted) NativeToValue(v any) celref.Val {
@@ -238,7 +212,5 @@ type sortedMap struct {
 }
 
 func (m sortedMap) Iterator() traits.Iterator {
-	return types.NewStringList(types.DefaultTypeAdapter, sortedKeys(m.keys)).Iterator()
+	return types.NewStringList(types.DefaultTypeAdapter, slices.Sorted(maps.Keys(m.keys))).Iterator()
 }
-
-func sortedKeys(m map[string]any) []string { return slices.Sorted(maps.Keys(m)) }

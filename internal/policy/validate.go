@@ -14,16 +14,15 @@ import (
 
 var (
 	strategies = []Strategy{Merge, Union, Latest, Quorum, All, Primary}
-	defaults   = []Rule{RuleDrop, RuleLatest, RuleUnanimous, RuleUnion, RulePrimary}
-	rules      = []Rule{RuleSum, RuleMin, RuleMax, RuleAnyTrue, RuleAllTrue, RuleUnion, RuleConcat, RuleFirst, RuleLatest, RuleUnanimous,
-		RuleQuorum, RulePrimary, RuleRank, RuleConditions, RuleGeneration, RuleCEL, RuleDrop}
-	modes     = []ConditionMode{WorstWins, BestWins, AllTrue, QuorumWins, AllAgree}
-	summaries = []SummaryMode{SummaryAlways, SummaryNever, SummaryAuto}
-	stales    = []StaleMode{Hold, Exclude, Zero}
-	empties   = []EmptyMode{Clear, Keep}
+	defaults   = []Rule{RuleDrop, RuleUnanimous, RuleUnion, RulePrimary}
+	rules      = []Rule{RuleSum, RuleMin, RuleMax, RuleUnion, RuleUnanimous, RuleQuorum, RulePrimary, RuleRank, RuleConditions, RuleGeneration, RuleCEL, RuleDrop}
+	modes      = []ConditionMode{WorstWins, BestWins, AllTrue, QuorumWins, AllAgree}
+	summaries  = []SummaryMode{SummaryAlways, SummaryNever, SummaryAuto}
+	stales     = []StaleMode{Hold, Exclude}
+	empties    = []EmptyMode{Clear, Keep}
 )
 
-// Validate tells all that is wrong with a document, but for its CEL expressions: those are checked when it is compiled.
+// Validate returns every mistake in a document except in its CEL expressions: those are checked when it is compiled.
 func (d *Document) Validate() error {
 	v := &validator{}
 	v.oneOf(field.NewPath("apiVersion"), d.APIVersion, []string{APIVersion})
@@ -33,7 +32,7 @@ func (d *Document) Validate() error {
 		v.invalid(name, d.Metadata.Name, problem)
 	}
 	v.spec(field.NewPath("spec"), &d.Spec)
-	return listOf(v.errs)
+	return errors.Join(v.errs...)
 }
 
 type validator struct{ errs []error }
@@ -120,12 +119,14 @@ func (v *validator) fields(p *field.Path, fields map[string]FieldRule) {
 	for _, path := range slices.Sorted(maps.Keys(fields)) {
 		at, f := p.Key(path), fields[path]
 		v.path(at, path, false)
+		for _, e := range joined(f.problem) {
+			v.add(&field.Error{Type: field.ErrorTypeInvalid, Field: at.String(), BadValue: field.OmitValueType{}, Detail: e.Error()})
+		}
 		if f.problem != nil {
-			v.problem(at, f.problem)
 			continue
 		}
 		v.oneOf(at.Child("rule"), string(f.Rule), names(rules))
-		v.argument(at.Child("keys"), f.Rule, len(f.Keys) > 0, false, RuleUnion, RuleConcat)
+		v.argument(at.Child("keys"), f.Rule, len(f.Keys) > 0, false, RuleUnion)
 		v.argument(at.Child("prefixed"), f.Rule, f.Prefixed, false, RuleUnion)
 		v.argument(at.Child("order"), f.Rule, len(f.Order) > 0, true, RuleRank)
 		v.argument(at.Child("absent"), f.Rule, f.Absent != "", false, RuleRank)
@@ -143,7 +144,7 @@ func (v *validator) fields(p *field.Path, fields map[string]FieldRule) {
 	}
 }
 
-// argument checks that an argument is given to a rule that has it, and only to such.
+// argument checks that an argument is given only to rules that have it, and to those that require it.
 func (v *validator) argument(p *field.Path, r Rule, given, required bool, of ...Rule) {
 	switch has := slices.Contains(of, r); {
 	case given && !has:
@@ -153,7 +154,7 @@ func (v *validator) argument(p *field.Path, r Rule, given, required bool, of ...
 	}
 }
 
-// useless refuses arguments that a rule does not heed, or that would keep its value from ever being published.
+// useless refuses arguments that have no effect with a rule, or that would prevent its value from being published.
 func (v *validator) useless(p *field.Path, f FieldRule) {
 	if f.RequireAll && f.Rule == RuleCEL {
 		v.add(field.Forbidden(p.Child("requireAll"), "asks for values at this path downstream, and CEL computes one: remove it, and test in expr what all must have"))
@@ -176,10 +177,10 @@ func (v *validator) finished(p *field.Path, s *Spec) {
 		v.invalid(p, s.Strategy, "only the strategy Merge knows of an end")
 	}
 	if len(f.Success) == 0 {
-		v.add(field.Required(p.Child("success"), "the conditions that say it succeeded; the last one ends it"))
+		v.add(field.Required(p.Child("success"), "the conditions of success; the last one ends it"))
 	}
 	if len(f.Failure) == 0 {
-		v.add(field.Required(p.Child("failure"), "the conditions that say it failed; the last one ends it"))
+		v.add(field.Required(p.Child("failure"), "the conditions of failure; the last one ends it"))
 	}
 	v.paths(p.Child("onSuccess"), f.OnSuccess, false)
 	v.paths(p.Child("needs"), f.Needs, false)
@@ -214,17 +215,6 @@ func (v *validator) path(p *field.Path, path string, wildcards bool) {
 		v.invalid(p, path, "a field name is empty: join the names by single dots")
 	case !wildcards && slices.Contains(names, "*"):
 		v.invalid(p, path, `"*" is not allowed here: name the field, or the list as a whole`)
-	}
-}
-
-// problem reports what was wrong with a value that has a short and a long form.
-func (v *validator) problem(p *field.Path, problem error) {
-	var list errorList
-	if !errors.As(problem, &list) {
-		list = errorList{problem}
-	}
-	for _, e := range list {
-		v.add(&field.Error{Type: field.ErrorTypeInvalid, Field: p.String(), BadValue: field.OmitValueType{}, Detail: e.Error()})
 	}
 }
 
