@@ -25,25 +25,24 @@ func (c *conditionList) entry(kind, status string, deciding, votes []vote, publi
 	entry := c.scratch
 	if i := slices.IndexFunc(deciding, func(v vote) bool { return v.entry != nil }); i >= 0 {
 		maps.Copy(entry, deciding[i].entry)
-	} else if c.held { // an unknown SyncTarget decides: the published entry is all that is known of its condition
+	} else if c.held { // an unknown SyncTarget decides: only the published entry tells anything of its condition
 		maps.Copy(entry, published)
 	}
 	setText(entry, "type", kind)
 	setText(entry, "status", status)
 	setText(entry, "reason", reasonOf(deciding))
-	setText(entry, "message", c.messageOf(deciding, text(published, "message")))
+	setText(entry, "message", c.messageOf(deciding))
 	for _, name := range heartbeats {
 		if entry[name] != nil {
 			entry[name] = newestOf(deciding, name, false)
 		}
 	}
-	c.transition(entry, deciding, votes, published)
-	if _, ok := entry["observedGeneration"]; ok {
-		if entry["observedGeneration"] = c.conditionGeneration(deciding, published); entry["observedGeneration"] == nil {
-			delete(entry, "observedGeneration")
-		}
+	setTransition(entry, deciding, votes, published)
+	if entry["observedGeneration"] != nil {
+		entry["observedGeneration"] = c.conditionGeneration(deciding, published)
 	}
-	if published != nil && sameCondition(entry, published) {
+	maps.DeleteFunc(entry, func(_ string, v any) bool { return v == nil })
+	if published != nil && sameCondition(entry, published) && sameCondition(published, entry) {
 		return published
 	}
 	return maps.Clone(entry)
@@ -51,53 +50,41 @@ func (c *conditionList) entry(kind, status string, deciding, votes []vote, publi
 
 func reasonOf(deciding []vote) string {
 	reason := deciding[0].reasonText()
-	for i := range deciding[1:] {
-		if deciding[i+1].reasonText() != reason {
-			return reasonMultiple
-		}
+	if slices.ContainsFunc(deciding, func(v vote) bool { return v.reasonText() != reason }) {
+		return reasonMultiple
 	}
 	return reason
 }
 
-// messageOf is the message of the only deciding SyncTarget, else all messages, each once, with the names of their SyncTargets. It is the
-// published string if it is equal.
-func (c *conditionList) messageOf(deciding []vote, published string) string {
+// messageOf is the message of the only deciding SyncTarget, else all messages with the names of their SyncTargets.
+func (c *conditionList) messageOf(deciding []vote) string {
 	switch v := &deciding[0]; {
-	case len(deciding) == 1 && v.reason != "":
+	case len(deciding) > 1:
+		return cut(fmt.Sprintf("%d/%d SyncTargets: %s", len(deciding), c.counted, together(deciding)))
+	case v.reason != "":
 		return fmt.Sprintf("SyncTarget %s: %s", v.source.Target, v.message())
-	case len(deciding) == 1:
+	default:
 		return cut(v.message())
 	}
-	c.buffer = fmt.Appendf(c.buffer[:0], "%d/%d SyncTargets: ", len(deciding), c.counted)
-	c.buffer = together(c.buffer, deciding)
-	if string(c.buffer) == published {
-		return published
-	}
-	return cut(string(c.buffer))
 }
 
-// together appends "a, b: message; c: other message".
-func together(b []byte, votes []vote) []byte {
+// together joins messages, each once: "a, b: message; c: other message".
+func together(votes []vote) string {
+	names := map[string]string{}
+	var messages []string
 	for i := range votes {
 		message := votes[i].message()
-		same := func(other vote) bool { return other.message() == message }
-		if slices.ContainsFunc(votes[:i], same) {
+		if others, known := names[message]; known {
+			names[message] = others + ", " + string(votes[i].source.Target)
 			continue
 		}
-		if i > 0 {
-			b = append(b, "; "...)
-		}
-		b = append(b, votes[i].source.Target...)
-		for _, other := range votes[i+1:] {
-			if same(other) {
-				b = append(append(b, ", "...), other.source.Target...)
-			}
-		}
-		if message != "" {
-			b = append(append(b, ": "...), message...)
-		}
+		names[message] = string(votes[i].source.Target)
+		messages = append(messages, message)
 	}
-	return b
+	for i, message := range messages {
+		messages[i] = strings.TrimSuffix(names[message]+": "+message, ": ")
+	}
+	return strings.Join(messages, "; ")
 }
 
 func (v *vote) reasonText() string {
@@ -117,25 +104,22 @@ func (v *vote) message() string {
 	return text(v.entry, "message")
 }
 
-// transition sets lastTransitionTime: as published while the status is, else the newest of the deciding votes, never earlier than published.
-func (c *conditionList) transition(entry map[string]any, deciding, votes []vote, published map[string]any) {
+// setTransition sets lastTransitionTime: as published while the status is, else the newest of the deciding votes, never earlier than published.
+func setTransition(entry map[string]any, deciding, votes []vote, published map[string]any) {
 	const name = "lastTransitionTime"
-	before, reported := published[name], newestOf(votes, name, false)
-	if before != nil && text(published, "status") == text(entry, "status") {
+	before, newest := published[name], newestOf(votes, name, false)
+	switch {
+	case before != nil && text(published, "status") == text(entry, "status"):
 		entry[name] = before
-		return
+	case before != nil || newest != nil: // else this kind's conditions have no times
+		if decided := newestOf(deciding, name, true); decided != nil {
+			newest = decided
+		}
+		entry[name] = later(before, newest)
 	}
-	if reported == nil && before == nil {
-		return // this kind's conditions have no times
-	}
-	newest := newestOf(deciding, name, true)
-	if newest == nil {
-		newest = reported
-	}
-	entry[name] = later(before, newest)
 }
 
-// newestOf is the newest time that votes have under a name. since takes the stale ones as of when they became so.
+// newestOf is the newest time that votes have under a name. since takes stale ones as of when they became stale.
 func newestOf(votes []vote, name string, since bool) any {
 	var newest any
 	for _, v := range votes {
@@ -159,23 +143,23 @@ func (c *conditionList) conditionGeneration(deciding []vote, published map[strin
 	return c.in.Generation
 }
 
-// sameCondition compares all fields but heartbeats. null is absent.
+// sameCondition reports whether b has all fields of a but heartbeats.
 func sameCondition(a, b map[string]any) bool {
-	covers := func(a, b map[string]any) bool {
-		for name, value := range a {
-			if !slices.Contains(heartbeats[:], name) && !patch.Equal(value, b[name]) {
-				return false
-			}
+	for name, value := range a {
+		if !slices.Contains(heartbeats[:], name) && !patch.Equal(value, b[name]) {
+			return false
 		}
-		return true
 	}
-	return covers(a, b) && covers(b, a)
+	return true
 }
 
-// cut bounds a message.
-func cut(message string) string {
-	if len(message) <= maxMessage {
-		return message
+// cut bounds a message, short a value in one.
+func cut(message string) string { return truncate(message, maxMessage) }
+func short(value string) string { return truncate(value, 100) }
+
+func truncate(s string, most int) string {
+	if len(s) <= most {
+		return s
 	}
-	return strings.ToValidUTF8(message[:maxMessage-len("…")], "") + "…"
+	return strings.ToValidUTF8(s[:most-len("…")], "") + "…"
 }

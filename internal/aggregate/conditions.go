@@ -29,19 +29,17 @@ type vote struct {
 // conditionList decides one list of conditions.
 type conditionList struct {
 	*decider
-	path   policy.Path
-	top    bool      // it is status.conditions, which holds the end and the summary
-	scope  []*Source // the SyncTargets that vote
-	copied bool      // one SyncTarget decides alone
-	held   bool      // the published entries stay; those that depend on the unknown become Unknown
-	result []any
-
+	path    policy.Path
+	top     bool      // it is status.conditions, which holds the end and the summary
+	scope   []*Source // the SyncTargets that vote
+	copied  bool      // one SyncTarget decides alone
+	held    bool      // the published entries stay; those that depend on the unknown become Unknown
+	needed  int       // the placed SyncTargets that must agree, in modes that count votes
+	result  []any
 	scratch map[string]any // the entry in the making
-	buffer  []byte         // the message in the making
 }
 
-// conditions decides the list of conditions at a path; nil: none. If the policy has no rule for the path, anything but a list of conditions
-// is decided like a field without a rule.
+// conditions decides the list of conditions at a path; nil: none.
 func (d *decider) conditions(f *policy.Field, end ending) (any, error) {
 	c := &conditionList{decider: d, path: f.Path, top: len(f.Path) == 1 && f.Path[0] == "conditions", scope: d.views,
 		held: d.holding || !f.Implied && d.heldBack()}
@@ -54,20 +52,21 @@ func (d *decider) conditions(f *policy.Field, end ending) (any, error) {
 	case f.Implied && !d.publishesAll():
 		c.scope = slices.DeleteFunc(slices.Clone(d.views), func(s *Source) bool { return s.Contribution != nil })
 	}
+	switch mode := d.p.Conditions.Mode; {
+	case c.copied || len(c.scope) == 0:
+	case mode == policy.QuorumWins:
+		c.needed = d.need(policy.RuleQuorum)
+	case mode == policy.AllAgree:
+		c.needed = d.need(policy.RuleUnanimous)
+	}
 	list, err := c.decide(end)
 	switch {
 	case d.holding && (err != nil || len(list) == 0):
 		return d.published(f.Path), nil
-	case errors.Is(err, errNoConditions) && f.Implied && d.base != nil:
-		return lookup(d.base.status(), f.Path), nil
-	case errors.Is(err, errNoConditions) && f.Implied:
-		return d.rule(&policy.Field{Path: f.Path, FieldRule: policy.FieldRule{Rule: d.defaultRule()}})
-	case err != nil:
-		return nil, err
-	case len(list) > 0:
-		return list, nil
-	case d.base != nil && lookup(d.base.status(), f.Path) != nil:
-		return []any{}, nil
+	case err != nil || len(list) > 0:
+		return list, err
+	case d.base != nil:
+		return lookup(d.base.status(), f.Path), nil // none, or an empty list
 	}
 	return nil, nil
 }
@@ -84,7 +83,7 @@ func (c *conditionList) decide(end ending) ([]any, error) {
 		for n < len(votes) && votes[n].kind == votes[0].kind {
 			n++
 		}
-		c.add(c.oneType(votes[:n:n]))
+		c.add(c.oneType(votes[0].kind, votes[:n:n]))
 		votes = votes[n:]
 	}
 	if c.top {
@@ -104,54 +103,46 @@ func (c *conditionList) add(entry map[string]any) {
 
 // votes are the entries of all SyncTargets in scope, then the published ones that may have to stay; the end and the summary are no votes.
 func (c *conditionList) votes() ([]vote, error) {
-	votes := make([]vote, 0, 4*len(c.scope)+4)
+	votes := make([]vote, 0, 4*len(c.scope))
+	add := func(list []any, from *Source) {
+		for _, item := range list {
+			v := vote{kind: text(item, "type"), status: text(item, "status"), entry: item.(map[string]any), source: from}
+			if c.top && (v.kind == SummaryType || c.isTerminal(v.kind)) || from == nil && !c.ours(c.path, item) {
+				continue
+			}
+			if from != nil && from.Stale {
+				v.status, v.reason = "Unknown", reasonStale
+			}
+			votes = append(votes, v)
+		}
+	}
 	for _, s := range c.scope {
 		list, err := conditionsIn(s.status(), c.path)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", s.Target, err)
 		}
-		for _, item := range list {
-			v := vote{kind: text(item, "type"), status: text(item, "status"), entry: item.(map[string]any), source: s}
-			if s.Stale {
-				v.status, v.reason = "Unknown", reasonStale
-			}
-			if !c.reserved(v.kind) {
-				votes = append(votes, v)
-			}
-		}
+		add(list, s)
 	}
-	if c.held || c.needed() > 0 && !c.copied && len(c.scope) > 0 {
+	if c.held || c.needed > 0 {
 		published, _ := conditionsIn(c.in.Published, c.path)
-		for _, item := range published {
-			if kind := text(item, "type"); !c.reserved(kind) && c.ours(c.path, item) {
-				votes = append(votes, vote{kind: kind, entry: item.(map[string]any)})
-			}
-		}
+		add(published, nil)
 	}
 	return votes, nil
 }
 
-// reserved reports whether a type is ours to decide: the end and the summary.
-func (c *conditionList) reserved(kind string) bool {
-	return c.top && (kind == SummaryType || c.isTerminal(kind))
-}
-
 // oneType makes one entry of the votes on one type; nil if there is none to be.
-func (c *conditionList) oneType(votes []vote) map[string]any {
-	kind, published := votes[0].kind, find(c.in.Published, c.path, votes[0].kind)
+func (c *conditionList) oneType(kind string, votes []vote) map[string]any {
+	published := find(c.in.Published, c.path, kind)
 	votes = slices.DeleteFunc(votes, func(v vote) bool { return v.source == nil })
 	votes = append(votes, c.missing(kind, votes)...)
-	status, decided := "", false
-	if len(votes) > 0 || c.needed() > 0 && !c.held {
-		status, decided = c.winner(kind, votes)
-	}
-	if !decided {
-		if !c.held {
-			c.kept = append(c.kept, c.path.String()+"."+kind)
-		}
+	status, decided := c.winner(kind, votes)
+	switch {
+	case !decided && !c.held:
+		c.kept = append(c.kept, c.path.String()+"."+kind)
 		return published
-	}
-	if status == "" {
+	case !decided:
+		return published
+	case status == "":
 		return nil
 	}
 	deciding := votes
@@ -163,14 +154,15 @@ func (c *conditionList) oneType(votes []vote) map[string]any {
 
 // missing are the votes of the SyncTargets that count and have no entry of this type, if their silence means something.
 func (c *conditionList) missing(kind string, votes []vote) []vote {
+	if c.copied || len(votes) == c.counted {
+		return nil
+	}
 	var missing []vote
-	expected := !c.copied && slices.Contains(c.p.Conditions.UnknownWhenAbsent, kind)
+	expected := slices.Contains(c.p.Conditions.UnknownWhenAbsent, kind)
 	for i := range c.in.Sources {
 		s := &c.in.Sources[i]
 		v := vote{kind: kind, status: "Unknown", source: s, reason: reasonNotReported}
 		switch {
-		case len(votes)+len(missing) >= c.counted && c.blind == 0:
-			return missing
 		case !c.counts(s) || slices.ContainsFunc(votes, func(v vote) bool { return v.source == s }):
 			continue
 		case s.State == Unknown && slices.Contains(c.scope, s), c.held && s.Stale && expected:
@@ -185,13 +177,16 @@ func (c *conditionList) missing(kind string, votes []vote) []vote {
 
 // winner returns the status to publish; "" for none. decided is false if the published entry stays.
 func (c *conditionList) winner(kind string, votes []vote) (status string, decided bool) {
-	if c.copied {
+	switch {
+	case c.needed > 0 && !(c.held && len(votes) == 0):
+		return c.count(votes)
+	case len(votes) == 0:
+		return "", false
+	case c.copied:
 		return votes[0].status, true
 	}
 	order := [...]string{"False", "Unknown", "True"} // the first one that has a vote wins
 	switch mode := c.p.Conditions.Mode; {
-	case mode == policy.QuorumWins || mode == policy.AllAgree:
-		return c.count(votes)
 	case mode == policy.BestWins:
 		order = [...]string{"True", "False", "Unknown"}
 	case mode == policy.WorstWins && slices.Contains(c.p.Conditions.Negative, kind):
@@ -205,18 +200,6 @@ func (c *conditionList) winner(kind string, votes []vote) (status string, decide
 	return votes[0].status, true // values that Kubernetes does not know
 }
 
-// needed is the number of placed SyncTargets that must agree; 0 in modes without a count.
-func (c *conditionList) needed() int {
-	switch c.p.Conditions.Mode {
-	case policy.QuorumWins:
-		return c.need(policy.RuleQuorum)
-	case policy.AllAgree:
-		return c.need(policy.RuleUnanimous)
-	default:
-		return 0
-	}
-}
-
 // count finds the status of as many SyncTargets as are needed; to have no such condition is a result too.
 func (c *conditionList) count(votes []vote) (status string, decided bool) {
 	counts := map[string]int{"": len(c.views) - len(votes)}
@@ -226,7 +209,7 @@ func (c *conditionList) count(votes []vote) (status string, decided bool) {
 		stale = stale || v.reason == reasonStale
 	}
 	for status, n := range counts {
-		if n >= c.needed() {
+		if n >= c.needed {
 			return status, true
 		}
 	}
@@ -235,18 +218,10 @@ func (c *conditionList) count(votes []vote) (status string, decided bool) {
 
 // foreign are the published entries that are neither decided nor ours.
 func (d *decider) foreign(path policy.Path, decided []any) []any {
-	if d.out.Whole {
-		return nil
-	}
-	var foreign []any
 	published, _ := conditionsIn(d.in.Published, path)
-	for _, item := range published {
-		kind := text(item, "type")
-		if !slices.ContainsFunc(decided, func(e any) bool { return text(e, "type") == kind }) && !d.ours(path, item) {
-			foreign = append(foreign, item)
-		}
-	}
-	return foreign
+	return slices.DeleteFunc(slices.Clone(published), func(item any) bool {
+		return d.out.Whole || d.ours(path, item) || slices.ContainsFunc(decided, func(e any) bool { return text(e, "type") == text(item, "type") })
+	})
 }
 
 func (d *decider) ours(path policy.Path, entry any) bool {

@@ -160,7 +160,7 @@ func (d *decider) decide() {
 		d.byDefault(d.defaultRule())
 	}
 	for i := range d.p.Fields {
-		if f := &d.p.Fields[i]; f.Rule != policy.RuleConditions && (!f.Implied || d.publishesAll()) {
+		if f := &d.p.Fields[i]; f.Rule != policy.RuleConditions && d.applies(f) {
 			d.field(f)
 		}
 	}
@@ -196,9 +196,6 @@ func (d *decider) byDefault(rule policy.Rule) {
 			d.field(&policy.Field{Path: policy.Path{name}, FieldRule: policy.FieldRule{Rule: rule, Keys: d.p.Keys([]string{name})}})
 		}
 	}
-	for _, group := range d.p.Groups {
-		d.group(group, d.need(rule))
-	}
 }
 
 // defaultRule is the rule of fields without one, where no single SyncTarget is copied.
@@ -215,7 +212,20 @@ func (d *decider) defaultRule() policy.Rule {
 }
 
 func (d *decider) ruled(name string) bool {
-	return slices.ContainsFunc(d.p.Fields, func(f policy.Field) bool { return len(f.Path) == 1 && f.Path[0] == name })
+	return slices.ContainsFunc(d.p.Fields, func(f policy.Field) bool { return len(f.Path) == 1 && f.Path[0] == name && d.applies(&f) })
+}
+
+// applies reports whether a rule decides its field. An implied one does if fields without a rule are published, unless a SyncTarget has
+// anything but conditions where they are expected.
+func (d *decider) applies(f *policy.Field) bool {
+	views := d.views
+	if d.base != nil {
+		views = []*Source{d.base}
+	}
+	return !f.Implied || d.publishesAll() && (f.Rule != policy.RuleConditions || !slices.ContainsFunc(views, func(v *Source) bool {
+		_, err := conditionsIn(v.status(), f.Path)
+		return err != nil
+	}))
 }
 
 // publishesAll reports whether fields without a rule are published.
@@ -226,7 +236,7 @@ func (d *decider) publishesAll() bool {
 // conditionLists decides the lists of conditions.
 func (d *decider) conditionLists(end ending) {
 	for i := range d.p.Fields {
-		if f := &d.p.Fields[i]; f.Rule == policy.RuleConditions {
+		if f := &d.p.Fields[i]; f.Rule == policy.RuleConditions && (d.holding || d.applies(f)) {
 			value, err := d.conditions(f, end)
 			d.put(f, value, err)
 		}

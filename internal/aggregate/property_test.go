@@ -105,9 +105,6 @@ func drawPolicy(t *rapid.T, builtin *policy.Set) *policy.Policy {
 	if s.Strategy == policy.Merge {
 		s.Default = rapid.SampledFrom([]policy.Rule{policy.RuleDrop, policy.RuleUnanimous, policy.RuleUnion, policy.RulePrimary}).Draw(t, "default")
 	}
-	if s.Strategy == policy.Quorum && rapid.Bool().Draw(t, "grouped") {
-		s.Groups = [][]string{{"a", "b"}, {"nested.a", "nested.b"}}
-	}
 	s.Fields = map[string]policy.FieldRule{}
 	for _, rule := range []policy.Rule{policy.RuleSum, policy.RuleMin, policy.RuleMax, policy.RuleUnion, policy.RuleUnanimous, policy.RuleQuorum,
 		policy.RulePrimary, policy.RuleDrop} {

@@ -56,9 +56,6 @@ func (d *decider) apply(f *policy.Field, published any) (any, error) {
 	case policy.RuleMax:
 		return largest.of(d.vals)
 	case policy.RuleUnion:
-		if f.Prefixed {
-			return d.prefixed()
-		}
 		return d.union(f.Path, f.Keys, d.vals), nil
 	case policy.RuleUnanimous, policy.RuleQuorum:
 		return d.agree(f.Path, published, d.vals, d.need(f.Rule)), nil
@@ -96,7 +93,13 @@ func (d *decider) latestOf(vals []any) any {
 
 // rank is the value that comes first in the order; values that the order does not name come last.
 func (d *decider) rank(f *policy.Field) any {
-	var best any
+	reported := slices.DeleteFunc(slices.Clone(d.vals), func(v any) bool { return v == nil })
+	if len(reported) < d.counted && f.Absent != "" {
+		reported = append(reported, f.Absent)
+	}
+	if len(reported) == 0 {
+		return nil
+	}
 	place := func(v any) int {
 		s, _ := v.(string)
 		if i := slices.Index(f.Order, s); i >= 0 {
@@ -104,22 +107,7 @@ func (d *decider) rank(f *policy.Field) any {
 		}
 		return len(f.Order)
 	}
-	consider := func(v any) {
-		if v != nil && (best == nil || place(v) < place(best)) {
-			best = v
-		}
-	}
-	without := d.counted
-	for _, v := range d.vals {
-		if v != nil {
-			without--
-		}
-		consider(v)
-	}
-	if without > 0 && f.Absent != "" {
-		consider(f.Absent)
-	}
-	return best
+	return slices.MinFunc(reported, func(a, b any) int { return place(a) - place(b) })
 }
 
 // generation is the upstream object's generation once every SyncTarget that counts has acted on it; else the published value stays.
@@ -160,7 +148,7 @@ func (d *decider) evaluate(program *policy.Program) (any, error) {
 	if status == nil {
 		status = map[string]any{}
 	}
-	return program.Eval(targets, map[string]any{"status": status, "metadata": map[string]any{
+	return program.Eval(targets, map[string]any{"status": status, "placed": len(d.in.Sources), "metadata": map[string]any{
 		"workspace": d.in.Workspace.String(), "namespace": d.in.Namespace, "name": d.in.Name, "generation": d.in.Generation,
 		"labels": plain(d.in.Labels), "annotations": plain(d.in.Annotations),
 	}})

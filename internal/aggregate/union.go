@@ -1,7 +1,6 @@
 package aggregate
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -13,18 +12,15 @@ import (
 // union merges objects by key and joins lists without repeats, keyed ones by their key. Where the kinds of values differ, and
 // for scalars, the latest is taken. vals has one value, or nil, for each view.
 func (d *decider) union(path, keys []string, vals []any) any {
-	latest := d.latestOf(vals)
-	switch latest.(type) {
-	case map[string]any:
-		merged := map[string]any{}
-		for _, name := range namesIn(vals) {
+	if objects(vals) {
+		merged, _ := perField(namesIn(vals), vals, func(name string, vals []any) (any, error) {
 			below := append(slices.Clip(path), name)
-			if value := d.union(below, d.p.Keys(below), fieldOf(vals, name)); value != nil {
-				merged[name] = value
-			}
-		}
+			return d.union(below, d.p.Keys(below), vals), nil
+		})
 		return merged
-	case []any:
+	}
+	latest := d.latestOf(vals)
+	if _, isList := latest.([]any); isList {
 		return d.join(path, keys, vals)
 	}
 	return latest
@@ -61,52 +57,20 @@ func (d *decider) join(path, keys []string, vals []any) any {
 	return append(entries, others...)
 }
 
-// prefixed joins objects; the SyncTarget's name and a slash precede each key.
-func (d *decider) prefixed() (any, error) {
-	joined := map[string]any{}
-	reported := false
-	for i, v := range d.vals {
-		m, ok := v.(map[string]any)
-		if v != nil && !ok {
-			return nil, fmt.Errorf("%s reports %s, not an object", d.views[i].Target, describe(v))
-		}
-		reported = reported || ok && len(m) > 0
-		for name, value := range m {
-			joined[string(d.views[i].Target)+"/"+name] = value
-		}
-	}
-	if !reported {
-		return nil, nil
-	}
-	return joined, nil
-}
-
 // agree returns the value that at least need placed SyncTargets have, the published one if there is none. To have no value is a
 // value too. Objects are decided by field.
 func (d *decider) agree(path []string, published any, vals []any, need int) any {
-	names := namesIn(vals)
-	if len(names) > 0 && !slices.ContainsFunc(vals, func(v any) bool { _, ok := v.(map[string]any); return v != nil && !ok }) {
-		merged := make(map[string]any, len(names))
-		before, _ := published.(map[string]any)
+	if objects(vals) {
+		names, before := namesIn(vals), asObject(published)
 		for name := range before {
 			if !slices.Contains(names, name) && d.in.Owned.Field(append(slices.Clip(path), name)...) {
 				names = append(names, name)
 			}
 		}
-		for _, name := range names {
-			if value := d.agree(append(slices.Clip(path), name), before[name], fieldOf(vals, name), need); value != nil {
-				merged[name] = value
-			}
-		}
-		if len(merged) == 0 {
-			return nil
-		}
+		merged, _ := perField(names, vals, func(name string, vals []any) (any, error) {
+			return d.agree(append(slices.Clip(path), name), before[name], vals, need), nil
+		})
 		return merged
-	}
-	if slices.ContainsFunc(d.p.Groups, func(group []policy.Path) bool {
-		return slices.ContainsFunc(group, func(p policy.Path) bool { return slices.Equal(p, path) })
-	}) {
-		return published // group decides it
 	}
 	for i, v := range vals {
 		vals[i] = byKey(v, d.p.Keys(path))
@@ -118,27 +82,6 @@ func (d *decider) agree(path []string, published any, vals []any, need int) any 
 		d.kept = append(d.kept, policy.Path(path).String())
 	}
 	return published
-}
-
-// group decides fields that belong together as if they were one.
-func (d *decider) group(group []policy.Path, need int) {
-	tuples := make([]any, len(d.views))
-	for i, v := range d.views {
-		values := make([]any, len(group))
-		for j, path := range group {
-			values[j] = byKey(lookup(v.status(), path), d.p.Keys(path))
-		}
-		tuples[i] = values
-	}
-	value, agreed := d.majority(tuples, need)
-	for j, path := range group {
-		if !agreed {
-			d.kept = append(d.kept, path.String())
-			set(d.out.Status, path, d.published(path))
-			continue
-		}
-		set(d.out.Status, path, value.([]any)[j])
-	}
 }
 
 // majority returns the value that need views have. Timestamps are not compared: of the values that agree, the one with the newest is taken.
@@ -200,23 +143,49 @@ func byKey(v any, keys []string) any {
 	return sorted
 }
 
+// objects reports whether all values are objects, but for absent ones.
+func objects(vals []any) bool {
+	there := false
+	for _, v := range vals {
+		_, ok := v.(map[string]any)
+		if v != nil && !ok {
+			return false
+		}
+		there = there || ok
+	}
+	return there
+}
+
+func asObject(v any) map[string]any {
+	m, _ := v.(map[string]any)
+	return m
+}
+
 // namesIn are the field names of the objects among vals, sorted.
 func namesIn(vals []any) []string {
 	var names []string
 	for _, v := range vals {
-		m, _ := v.(map[string]any)
-		names = slices.AppendSeq(names, maps.Keys(m))
+		names = slices.AppendSeq(names, maps.Keys(asObject(v)))
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
 }
 
-// fieldOf is one field of each of the objects among vals.
-func fieldOf(vals []any, name string) []any {
-	fields := make([]any, len(vals))
-	for i, v := range vals {
-		m, _ := v.(map[string]any)
-		fields[i] = m[name]
+// perField makes an object of the values of each field.
+func perField(names []string, vals []any, decide func(name string, vals []any) (any, error)) (any, error) {
+	merged := make(map[string]any, len(names))
+	for _, name := range names {
+		fields := make([]any, len(vals))
+		for i, v := range vals {
+			fields[i] = asObject(v)[name]
+		}
+		value, err := decide(name, fields)
+		if err != nil {
+			return nil, err
+		}
+		if value != nil {
+			merged[name] = value
+		}
 	}
-	return fields
+	return merged, nil
 }

@@ -83,19 +83,6 @@ func canonical(v any) string {
 	return string(data)
 }
 
-// describe is a value for people: short even if a cluster reports a long one.
-func describe(v any) string {
-	switch v := v.(type) {
-	case map[string]any:
-		return "an object"
-	case []any:
-		return "a list"
-	case string:
-		return fmt.Sprintf("%.40q", v)
-	}
-	return fmt.Sprint(v)
-}
-
 // fold is an operation that makes one value of many.
 type fold int
 
@@ -107,33 +94,18 @@ const (
 
 // of applies the operation to the values that are there: by key if they are objects, else by the first form that all of them have.
 func (op fold) of(vals []any) (any, error) {
-	vals = slices.DeleteFunc(slices.Clone(vals), func(v any) bool { return v == nil })
-	if len(vals) == 0 {
-		return nil, nil
+	if objects(vals) {
+		return perField(namesIn(vals), vals, func(_ string, vals []any) (any, error) { return op.of(vals) })
 	}
-	if !slices.ContainsFunc(vals, func(v any) bool { _, ok := v.(map[string]any); return !ok }) {
-		merged := map[string]any{}
-		for _, name := range namesIn(vals) {
-			value, err := op.of(fieldOf(vals, name))
-			if err != nil {
-				return nil, err
-			}
-			if value != nil {
-				merged[name] = value
-			}
-		}
-		return merged, nil
-	}
-	for _, form := range []func(fold, []any) (any, error){integers.apply, floats.apply, times.apply, quantities.apply, durations.apply, texts.apply} {
-		if value, err := form(op, vals); value != nil || err != nil {
+	for _, form := range forms {
+		if value, err := form.apply(op, vals); value != nil || err != nil {
 			return value, err
 		}
 	}
-	described := make([]string, len(vals))
-	for i, v := range vals {
-		described[i] = describe(v)
+	if !slices.ContainsFunc(vals, func(v any) bool { return v != nil }) {
+		return nil, nil
 	}
-	return nil, fmt.Errorf("can't combine %s: they are not all numbers, quantities, durations or times", cut(strings.Join(described, ", ")))
+	return nil, fmt.Errorf("can't combine %s: they are not all numbers, quantities, durations or times", short(canonical(vals)))
 }
 
 // form is a kind of scalar that has an order and, if add is set, a sum.
@@ -144,14 +116,17 @@ type form[T any] struct {
 	value   func(T) any
 }
 
-var (
-	integers   = form[int64]{typed[int64], cmp.Compare[int64], addIntegers[int64], func(n int64) any { return n }}
-	floats     = form[float64]{parseFloat, cmp.Compare[float64], addFloats, func(f float64) any { return f }}
-	times      = form[time.Time]{parse: parseTime, compare: time.Time.Compare}
-	quantities = form[resource.Quantity]{parseQuantity, func(a, b resource.Quantity) int { return a.Cmp(b) }, addQuantities, func(q resource.Quantity) any { return q.String() }}
-	durations  = form[time.Duration]{parseDuration, cmp.Compare[time.Duration], addIntegers[time.Duration], func(d time.Duration) any { return d.String() }}
-	texts      = form[string]{parse: typed[string], compare: cmp.Compare[string]}
-)
+// forms are tried in this order.
+var forms = []interface {
+	apply(fold, []any) (any, error)
+}{
+	form[int64]{typed[int64], cmp.Compare[int64], addIntegers[int64], func(n int64) any { return n }},
+	form[float64]{parseFloat, cmp.Compare[float64], addFloats, func(f float64) any { return f }},
+	form[time.Time]{parse: parseTime, compare: time.Time.Compare},
+	form[resource.Quantity]{parseQuantity, func(a, b resource.Quantity) int { return a.Cmp(b) }, addQuantities, func(q resource.Quantity) any { return q.String() }},
+	form[time.Duration]{parseDuration, cmp.Compare[time.Duration], addIntegers[time.Duration], func(d time.Duration) any { return d.String() }},
+	form[string]{parse: typed[string], compare: cmp.Compare[string]},
+}
 
 // apply is nil without an error if a value has not this form. The smallest and the largest value keep their spelling.
 func (f form[T]) apply(op fold, vals []any) (any, error) {
@@ -160,24 +135,23 @@ func (f form[T]) apply(op fold, vals []any) (any, error) {
 	}
 	var result T
 	var best any
-	for i, v := range vals {
+	for _, v := range vals {
+		if v == nil {
+			continue
+		}
 		x, ok := f.parse(v)
 		switch {
 		case !ok:
 			return nil, nil
-		case i == 0:
+		case best == nil || op != sum && f.compare(x, result) == int(op):
 			result, best = x, v
-		case op != sum:
-			if f.compare(x, result) == int(op) {
-				result, best = x, v
-			}
-		default:
+		case op == sum:
 			if result, ok = f.add(result, x); !ok {
-				return nil, fmt.Errorf("the sum with %s is too large", describe(v))
+				return nil, fmt.Errorf("the sum with %s is too large", short(canonical(v)))
 			}
 		}
 	}
-	if op == sum {
+	if op == sum && best != nil {
 		return f.value(result), nil
 	}
 	return best, nil

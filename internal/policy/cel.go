@@ -19,7 +19,7 @@ const celCostLimit = 1_000_000
 // Environment compiles CEL rules. Expressions see
 //
 //	targets   list of {name, status, generation, stale}, in the order of the names
-//	upstream  {metadata: {name, namespace, generation, labels, annotations}, status}
+//	upstream  {metadata: {workspace, namespace, name, generation, labels, annotations}, status, placed}; placed is the number of SyncTargets
 //
 // and CEL's standard library, optional values (status.?field.orValue(0)), lists (distinct, sort, flatten, …), strings, sets, math,
 // cel.bind, comprehensions with two variables (transformMap, transformMapEntry, …), and sum(), min() and max() of lists.

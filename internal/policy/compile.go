@@ -19,7 +19,6 @@ type Policy struct {
 	Default    Rule    // of fields without a rule of their own, under Merge
 	Fields     []Field // sorted by path
 	Conditions ConditionsSpec
-	Groups     [][]Path // fields that are decided together, under Quorum and All
 	Lists      []List   // keyed lists
 	Primary    []string // SyncTargets in the order in which they are preferred
 	Finished   *Finished
@@ -96,9 +95,6 @@ func compile(doc *Document, env *Environment) (*Policy, error) {
 	}
 	if s.SpecSyncGrace != "" {
 		p.SpecSyncGrace, _ = time.ParseDuration(s.SpecSyncGrace) // Validate has parsed it
-	}
-	for _, group := range s.Groups {
-		p.Groups = append(p.Groups, parsePaths[Path](group))
 	}
 	if f := s.Finished; f != nil {
 		p.Finished = &Finished{Success: f.Success, Failure: f.Failure, OnSuccess: parsePaths[Path](f.OnSuccess), Needs: parsePaths[Path](f.Needs), Idle: parsePaths[Path](f.Idle)}

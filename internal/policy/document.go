@@ -39,7 +39,6 @@ type Spec struct {
 	Default       Rule                 `json:"default,omitempty"`
 	Fields        map[string]FieldRule `json:"fields,omitempty"`
 	Conditions    *ConditionsSpec      `json:"conditions,omitempty"`
-	Groups        [][]string           `json:"groups,omitempty"`
 	Keys          map[string][]string  `json:"keys,omitempty"`
 	Primary       []string             `json:"primary,omitempty"`
 	Finished      *FinishedSpec        `json:"finished,omitempty"`
@@ -96,7 +95,6 @@ const (
 type FieldRule struct {
 	Rule       Rule     `json:"rule"`
 	Keys       []string `json:"keys,omitempty"`       // Union: the fields that identify the entries of a list
-	Prefixed   bool     `json:"prefixed,omitempty"`   // Union: the keys of the object get the SyncTarget's name before them
 	Order      []string `json:"order,omitempty"`      // Rank: the value that comes first wins
 	Absent     string   `json:"absent,omitempty"`     // Rank: the value of a placed SyncTarget without one
 	Expr       string   `json:"expr,omitempty"`       // CEL

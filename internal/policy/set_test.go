@@ -113,7 +113,7 @@ func TestSameTwice(t *testing.T) {
 func TestCompiled(t *testing.T) {
 	set, err := Compile(mustParse(t, head+`
   strategy: Merge
-  default: Latest
+  default: Union
   fields: {a: Sum, b.c: {rule: Union, keys: [host, ip]}, "with\\.dot": Max}
   keys: {list: [name]}
   specSyncGrace: 1m

@@ -71,15 +71,6 @@ func (v *validator) spec(p *field.Path, s *Spec) {
 	if s.Conditions != nil {
 		enum(v, p.Child("conditions", "mode"), s.Conditions.Mode, modes)
 	}
-	for i, group := range s.Groups {
-		v.paths(p.Child("groups").Index(i), group, false)
-		if len(group) < 2 {
-			v.invalid(p.Child("groups").Index(i), strings.Join(group, ", "), "a group has two fields or more")
-		}
-	}
-	if len(s.Groups) > 0 && s.Strategy != Quorum && s.Strategy != All {
-		v.invalid(p.Child("groups"), s.Strategy, "only the strategies Quorum and All have groups")
-	}
 	for _, path := range slices.Sorted(maps.Keys(s.Keys)) {
 		v.path(p.Child("keys").Key(path), path, true)
 		if len(s.Keys[path]) == 0 {
@@ -127,12 +118,12 @@ func (v *validator) fields(p *field.Path, fields map[string]FieldRule) {
 		}
 		v.oneOf(at.Child("rule"), string(f.Rule), names(rules))
 		v.argument(at.Child("keys"), f.Rule, len(f.Keys) > 0, false, RuleUnion)
-		v.argument(at.Child("prefixed"), f.Rule, f.Prefixed, false, RuleUnion)
 		v.argument(at.Child("order"), f.Rule, len(f.Order) > 0, true, RuleRank)
 		v.argument(at.Child("absent"), f.Rule, f.Absent != "", false, RuleRank)
 		v.argument(at.Child("expr"), f.Rule, f.Expr != "", true, RuleCEL)
 		v.argument(at.Child("monotonic"), f.Rule, f.Monotonic, false, RuleSum, RuleMax)
-		v.useless(at, f)
+		v.argument(at.Child("requireAll"), f.Rule, f.RequireAll, false, without(RuleConditions, RuleCEL)...)
+		v.argument(at.Child("immutable"), f.Rule, f.Immutable, false, without(RuleConditions)...)
 		if f.Absent != "" && !slices.Contains(f.Order, f.Absent) {
 			v.invalid(at.Child("absent"), f.Absent, "must be one of order")
 		}
@@ -151,20 +142,6 @@ func (v *validator) argument(p *field.Path, r Rule, given, required bool, of ...
 		v.add(field.Forbidden(p, fmt.Sprintf("is for %s, not for %s", strings.Join(names(of), " and "), r)))
 	case !given && has && required:
 		v.add(field.Required(p, fmt.Sprintf("%s needs it", r)))
-	}
-}
-
-// useless refuses arguments that have no effect with a rule, or that would prevent its value from being published.
-func (v *validator) useless(p *field.Path, f FieldRule) {
-	if f.RequireAll && f.Rule == RuleCEL {
-		v.add(field.Forbidden(p.Child("requireAll"), "asks for values at this path downstream, and CEL computes one: remove it, and test in expr what all must have"))
-	}
-	if f.RequireAll && f.Rule == RuleConditions {
-		v.add(field.Forbidden(p.Child("requireAll"),
-			"conditions are merged type by type: remove it, and name in conditions.unknownWhenAbsent the types that all must have"))
-	}
-	if f.Immutable && f.Rule == RuleConditions {
-		v.add(field.Forbidden(p.Child("immutable"), "conditions are merged type by type, and none of them stays for ever: remove it"))
 	}
 }
 
@@ -216,6 +193,11 @@ func (v *validator) path(p *field.Path, path string, wildcards bool) {
 	case !wildcards && slices.Contains(names, "*"):
 		v.invalid(p, path, `"*" is not allowed here: name the field, or the list as a whole`)
 	}
+}
+
+// without are all rules but some.
+func without(some ...Rule) []Rule {
+	return slices.DeleteFunc(slices.Clone(rules), func(r Rule) bool { return slices.Contains(some, r) })
 }
 
 func names[T ~string](values []T) []string {

@@ -43,7 +43,7 @@ const deploymentStatus = `{"observedGeneration":3,"replicas":3,"updatedReplicas"
 
 // heapOf measures the heap that one parsed form keeps, as the mean of many.
 func heapOf(t interface{ Fatal(...any) }, raw []byte) int64 {
-	kept := make([]map[string]any, max(20, min(2000, 1<<20/len(raw))))
+	kept := make([]map[string]any, max(20, min(1000, 256<<10/len(raw))))
 	before := heapInUse()
 	for i := range kept {
 		var err error
@@ -59,7 +59,6 @@ func heapOf(t interface{ Fatal(...any) }, raw []byte) int64 {
 func heapInUse() int64 {
 	var m runtime.MemStats
 	runtime.GC()
-	runtime.GC() // what the first one found in pools and finalizers
 	runtime.ReadMemStats(&m)
 	return int64(m.HeapAlloc) //nolint:gosec // far below 2^63
 }

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"sync"
 
+	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 )
 
@@ -80,32 +81,20 @@ func asObject(v any, err error) (map[string]any, error) {
 }
 
 // lookUp returns the value at a path of an object's JSON; nil if there is none.
-func lookUp(raw []byte, path []string, l Limits) (any, error) {
-	p := newParser(raw, l.Conditions)
-	defer p.release()
+func lookUp(raw jsontext.Value, path []string, l Limits) (any, error) {
 	for _, name := range path {
-		if p.PeekKind() != '{' || !p.enter(name) {
-			return nil, p.err
+		var members map[string]jsontext.Value
+		if raw.Kind() == '{' {
+			if err := json.Unmarshal(raw, &members); err != nil {
+				return nil, malformed(err)
+			}
 		}
+		raw = members[name]
 	}
-	v := p.read()
-	if p.err == nil {
-		p.err = l.check(v)
+	if err := l.check(raw); err != nil {
+		return nil, err
 	}
-	if p.err != nil {
-		return nil, p.err
-	}
-	return parse(v, l.Conditions)
-}
-
-// enter advances to the value of a member of the object that comes next.
-func (p *parser) enter(member string) bool {
-	for p.token(); p.more('}'); p.read() {
-		if p.name() == member {
-			return p.err == nil
-		}
-	}
-	return false
+	return parse(raw, l.Conditions)
 }
 
 // value reads the value of the member of that name, or of a list item.
