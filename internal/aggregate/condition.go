@@ -153,13 +153,10 @@ func sameCondition(a, b map[string]any) bool {
 	return true
 }
 
-// cut bounds a message, short a value in one.
-func cut(message string) string { return truncate(message, maxMessage) }
-func short(value string) string { return truncate(value, 100) }
-
-func truncate(s string, most int) string {
-	if len(s) <= most {
-		return s
+// cut bounds a message.
+func cut(message string) string {
+	if len(message) <= maxMessage {
+		return message
 	}
-	return strings.ToValidUTF8(s[:most-len("…")], "") + "…"
+	return strings.ToValidUTF8(message[:maxMessage-len("…")], "") + "…"
 }

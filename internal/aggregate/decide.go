@@ -190,7 +190,7 @@ func (d *decider) byDefault(rule policy.Rule) {
 	if voting { // a field that no SyncTarget has any more may have to be held
 		statuses = append(statuses, d.in.Published)
 	}
-	for _, name := range namesIn(statuses) {
+	for _, name := range policy.FieldNames(statuses) {
 		reported := slices.ContainsFunc(d.views, func(v *Source) bool { _, ok := v.status()[name]; return ok })
 		if !d.ruled(name) && (reported || d.in.Owned.Field(name)) {
 			d.field(&policy.Field{Path: policy.Path{name}, FieldRule: policy.FieldRule{Rule: rule, Keys: d.p.Keys([]string{name})}})

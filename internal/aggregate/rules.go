@@ -30,7 +30,7 @@ func (d *decider) rule(f *policy.Field) (any, error) {
 	case value == nil:
 		return published, nil
 	}
-	if larger, err := largest.of([]any{published, value}); err == nil {
+	if larger, err := policy.Largest.Of([]any{published, value}); err == nil {
 		return larger, nil
 	}
 	return value, nil // the published value is of another type: there is nothing to compare with
@@ -50,11 +50,11 @@ func (d *decider) apply(f *policy.Field, published any) (any, error) {
 	}
 	switch f.Rule {
 	case policy.RuleSum:
-		return sum.of(d.vals)
+		return policy.Sum.Of(d.vals)
 	case policy.RuleMin:
-		return smallest.of(d.vals)
+		return policy.Smallest.Of(d.vals)
 	case policy.RuleMax:
-		return largest.of(d.vals)
+		return policy.Largest.Of(d.vals)
 	case policy.RuleUnion:
 		return d.union(f.Path, f.Keys, d.vals), nil
 	case policy.RuleUnanimous, policy.RuleQuorum:

@@ -12,8 +12,8 @@ import (
 // union merges objects by key and joins lists without repeats, keyed ones by their key. Where the kinds of values differ, and
 // for scalars, the latest is taken. vals has one value, or nil, for each view.
 func (d *decider) union(path, keys []string, vals []any) any {
-	if objects(vals) {
-		merged, _ := perField(namesIn(vals), vals, func(name string, vals []any) (any, error) {
+	if policy.Objects(vals) {
+		merged, _ := policy.PerField(policy.FieldNames(vals), vals, func(name string, vals []any) (any, error) {
 			below := append(slices.Clip(path), name)
 			return d.union(below, d.p.Keys(below), vals), nil
 		})
@@ -60,14 +60,14 @@ func (d *decider) join(path, keys []string, vals []any) any {
 // agree returns the value that at least need placed SyncTargets have, the published one if there is none. To have no value is a
 // value too. Objects are decided by field.
 func (d *decider) agree(path []string, published any, vals []any, need int) any {
-	if objects(vals) {
-		names, before := namesIn(vals), asObject(published)
+	if policy.Objects(vals) {
+		names, before := policy.FieldNames(vals), object(published)
 		for name := range before {
 			if !slices.Contains(names, name) && d.in.Owned.Field(append(slices.Clip(path), name)...) {
 				names = append(names, name)
 			}
 		}
-		merged, _ := perField(names, vals, func(name string, vals []any) (any, error) {
+		merged, _ := policy.PerField(names, vals, func(name string, vals []any) (any, error) {
 			return d.agree(append(slices.Clip(path), name), before[name], vals, need), nil
 		})
 		return merged
@@ -141,51 +141,4 @@ func byKey(v any, keys []string) any {
 		return strings.Compare(keyA, keyB)
 	})
 	return sorted
-}
-
-// objects reports whether all values are objects, but for absent ones.
-func objects(vals []any) bool {
-	there := false
-	for _, v := range vals {
-		_, ok := v.(map[string]any)
-		if v != nil && !ok {
-			return false
-		}
-		there = there || ok
-	}
-	return there
-}
-
-func asObject(v any) map[string]any {
-	m, _ := v.(map[string]any)
-	return m
-}
-
-// namesIn are the field names of the objects among vals, sorted.
-func namesIn(vals []any) []string {
-	var names []string
-	for _, v := range vals {
-		names = slices.AppendSeq(names, maps.Keys(asObject(v)))
-	}
-	slices.Sort(names)
-	return slices.Compact(names)
-}
-
-// perField makes an object of the values of each field.
-func perField(names []string, vals []any, decide func(name string, vals []any) (any, error)) (any, error) {
-	merged := make(map[string]any, len(names))
-	for _, name := range names {
-		fields := make([]any, len(vals))
-		for i, v := range vals {
-			fields[i] = asObject(v)[name]
-		}
-		value, err := decide(name, fields)
-		if err != nil {
-			return nil, err
-		}
-		if value != nil {
-			merged[name] = value
-		}
-	}
-	return merged, nil
 }

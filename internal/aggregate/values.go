@@ -1,16 +1,9 @@
 package aggregate
 
 import (
-	"cmp"
 	"encoding/json"
-	"fmt"
 	"maps"
-	"math"
-	"slices"
-	"strings"
 	"time"
-
-	"k8s.io/apimachinery/pkg/api/resource"
 )
 
 // Values are parsed JSON: nil, bool, int64, float64, string, []any, map[string]any. They are shared, and so never modified.
@@ -83,120 +76,8 @@ func canonical(v any) string {
 	return string(data)
 }
 
-// fold is an operation that makes one value of many.
-type fold int
-
-const (
-	smallest fold = -1
-	sum      fold = 0
-	largest  fold = 1
-)
-
-// of applies the operation to the values that are there: by key if they are objects, else by the first form that all of them have.
-func (op fold) of(vals []any) (any, error) {
-	if objects(vals) {
-		return perField(namesIn(vals), vals, func(_ string, vals []any) (any, error) { return op.of(vals) })
-	}
-	for _, form := range forms {
-		if value, err := form.apply(op, vals); value != nil || err != nil {
-			return value, err
-		}
-	}
-	if !slices.ContainsFunc(vals, func(v any) bool { return v != nil }) {
-		return nil, nil
-	}
-	return nil, fmt.Errorf("can't combine %s: they are not all numbers, quantities, durations or times", short(canonical(vals)))
-}
-
-// form is a kind of scalar that has an order and, if add is set, a sum.
-type form[T any] struct {
-	parse   func(v any) (T, bool)
-	compare func(a, b T) int
-	add     func(a, b T) (T, bool) // false: too large
-	value   func(T) any
-}
-
-// forms are tried in this order.
-var forms = []interface {
-	apply(fold, []any) (any, error)
-}{
-	form[int64]{typed[int64], cmp.Compare[int64], addIntegers[int64], func(n int64) any { return n }},
-	form[float64]{parseFloat, cmp.Compare[float64], addFloats, func(f float64) any { return f }},
-	form[time.Time]{parse: parseTime, compare: time.Time.Compare},
-	form[resource.Quantity]{parseQuantity, func(a, b resource.Quantity) int { return a.Cmp(b) }, addQuantities, func(q resource.Quantity) any { return q.String() }},
-	form[time.Duration]{parseDuration, cmp.Compare[time.Duration], addIntegers[time.Duration], func(d time.Duration) any { return d.String() }},
-	form[string]{parse: typed[string], compare: cmp.Compare[string]},
-}
-
-// apply is nil without an error if a value has not this form. The smallest and the largest value keep their spelling.
-func (f form[T]) apply(op fold, vals []any) (any, error) {
-	if op == sum && f.add == nil {
-		return nil, nil
-	}
-	var result T
-	var best any
-	for _, v := range vals {
-		if v == nil {
-			continue
-		}
-		x, ok := f.parse(v)
-		switch {
-		case !ok:
-			return nil, nil
-		case best == nil || op != sum && f.compare(x, result) == int(op):
-			result, best = x, v
-		case op == sum:
-			if result, ok = f.add(result, x); !ok {
-				return nil, fmt.Errorf("the sum with %s is too large", short(canonical(v)))
-			}
-		}
-	}
-	if op == sum && best != nil {
-		return f.value(result), nil
-	}
-	return best, nil
-}
-
-func typed[T any](v any) (T, bool) {
-	x, ok := v.(T)
-	return x, ok
-}
-
-func parseFloat(v any) (float64, bool) {
-	if n, ok := v.(int64); ok {
-		return float64(n), true
-	}
-	return typed[float64](v)
-}
-
-func parseTime(v any) (time.Time, bool) {
-	s, _ := v.(string)
-	t, err := time.Parse(time.RFC3339, s)
-	return t, err == nil
-}
-
-func parseDuration(v any) (time.Duration, bool) {
-	s, _ := v.(string)
-	d, err := time.ParseDuration(s)
-	return d, err == nil
-}
-
-// parseQuantity reads a quantity of plausible size: of "1e999999999", all digits would be computed.
-func parseQuantity(v any) (resource.Quantity, bool) {
-	const longest, longestExponent = 64, len("-99")
-	s, _ := v.(string)
-	if e := strings.LastIndexAny(s, "eE"); len(s) > longest || e >= 0 && len(s)-len("e")-e > longestExponent {
-		return resource.Quantity{}, false
-	}
-	q, err := resource.ParseQuantity(s)
-	return q, err == nil
-}
-
-func addIntegers[T ~int64](a, b T) (T, bool) { return a + b, (a+b > a) == (b > 0) }
-
-func addFloats(a, b float64) (float64, bool) { return a + b, !math.IsInf(a+b, 0) }
-
-func addQuantities(a, b resource.Quantity) (resource.Quantity, bool) {
-	a.Add(b)
-	return a, true
+// object is nil if v is none.
+func object(v any) map[string]any {
+	m, _ := v.(map[string]any)
+	return m
 }

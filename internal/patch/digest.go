@@ -48,10 +48,7 @@ func (d *differ) digest(v any, path []string) uint64 {
 	case string:
 		return mixed('"', xxhash.Sum64String(v))
 	case bool:
-		if v {
-			return mixed('t', 1)
-		}
-		return mixed('f', 1)
+		return mixed('b', map[bool]uint64{true: 1}[v])
 	}
 	if i, ok := integer(v); ok {
 		return mixed('1', uint64(i)) //nolint:gosec // bits, not a number

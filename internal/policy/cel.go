@@ -16,6 +16,8 @@ import (
 // celCostLimit bounds one evaluation. A step over one list item costs about 1 to 10; a million of them take some tens of milliseconds.
 const celCostLimit = 1_000_000
 
+var errEmpty = types.NewErr("min() or max() of an empty list: test its size first")
+
 // Environment compiles CEL rules. Expressions see
 //
 //	targets   list of {name, status, generation, stale}, in the order of the names
@@ -32,7 +34,7 @@ func NewEnvironment() (*Environment, error) {
 		cel.Variable("upstream", cel.MapType(cel.StringType, cel.DynType)),
 		cel.CustomTypeAdapter(sorted{types.DefaultTypeAdapter}),
 		cel.OptionalTypes(), ext.Lists(), ext.Strings(), ext.Sets(), ext.Math(), ext.Bindings(), ext.TwoVarComprehensions(),
-		listFunction("sum", sum), listFunction("min", extreme(types.IntNegOne)), listFunction("max", extreme(types.IntOne)),
+		listFunction("sum", Sum, types.IntZero), listFunction("min", Smallest, errEmpty), listFunction("max", Largest, errEmpty),
 	)
 	if err != nil {
 		return nil, fmt.Errorf("prepare CEL: %w", err)
@@ -136,61 +138,22 @@ func mapFromCEL(m traits.Mapper) (any, error) {
 	return out, nil
 }
 
-// listFunction declares list.name().
-func listFunction(name string, over func(traits.Lister) celref.Val) cel.EnvOption {
-	return cel.Function(name, cel.MemberOverload("list_"+name, []*cel.Type{cel.ListType(cel.DynType)}, cel.DynType,
-		cel.UnaryBinding(func(v celref.Val) celref.Val { return over(v.(traits.Lister)) })))
-}
-
-// sum adds up numbers; the sum of nothing is 0.
-func sum(list traits.Lister) celref.Val {
-	var total celref.Val = types.IntZero
-	for it, first := list.Iterator(), true; it.HasNext() == types.True; first = false {
-		item := it.Next()
-		adder, ok := total.(traits.Adder)
+// listFunction declares list.name(), which folds the items as the rule of a field does; of an empty list it is empty.
+func listFunction(name string, op Fold, empty celref.Val) cel.EnvOption {
+	return cel.Function(name, cel.MemberOverload("list_"+name, []*cel.Type{cel.ListType(cel.DynType)}, cel.DynType, cel.UnaryBinding(func(v celref.Val) celref.Val {
+		list, err := fromCEL(v)
+		if err != nil {
+			return types.WrapErr(err)
+		}
+		value, err := op.Of(list.([]any))
 		switch {
-		case item.Type() != types.IntType && item.Type() != types.DoubleType:
-			return types.NewErr("sum() of a list with a %s: it adds numbers", item.Type().TypeName())
-		case first || !ok:
-			total = item
-		case total.Type() != item.Type():
-			total = total.ConvertToType(types.DoubleType).(types.Double).Add(item.ConvertToType(types.DoubleType))
-		default:
-			total = adder.Add(item)
+		case err != nil:
+			return types.WrapErr(err)
+		case value == nil:
+			return empty
 		}
-		if types.IsError(total) {
-			return total
-		}
-	}
-	return total
-}
-
-// extreme returns the smallest (sign -1) or largest (sign 1) item. An empty list has none.
-func extreme(sign types.Int) func(traits.Lister) celref.Val {
-	return func(list traits.Lister) celref.Val {
-		var best celref.Val
-		for it := list.Iterator(); it.HasNext() == types.True; {
-			item := it.Next()
-			comparer, ok := item.(traits.Comparer)
-			if !ok {
-				return types.NewErr("min() or max() of a list with a %s, which has no order", item.Type().TypeName())
-			}
-			if best == nil {
-				best = item
-				continue
-			}
-			switch order := comparer.Compare(best); {
-			case types.IsError(order):
-				return order
-			case order == sign:
-				best = item
-			}
-		}
-		if best == nil {
-			return types.NewErr("min() or max() of an empty list: test its size first")
-		}
-		return best
-	}
+		return sorted{types.DefaultTypeAdapter}.NativeToValue(value)
+	})))
 }
 
 // sorted adapts parsed JSON so that maps iterate in the order of their keys: equal inputs give equal outputs.

@@ -111,10 +111,8 @@ func compile(doc *Document, env *Environment) (*Policy, error) {
 		return nil, err
 	}
 	p.compileLists(s.Keys)
-	p.StatusTimes = p.Strategy == Latest || p.Strategy == Union || usesTimes(p.Default)
-	for _, f := range p.Fields {
-		p.StatusTimes = p.StatusTimes || usesTimes(f.Rule)
-	}
+	p.StatusTimes = p.Strategy == Latest || p.Strategy == Union || p.Default == RuleUnion ||
+		slices.ContainsFunc(p.Fields, func(f Field) bool { return f.Rule == RuleUnion })
 	return p, nil
 }
 
@@ -175,5 +173,3 @@ func (p *Policy) compileLists(given map[string][]string) {
 		}
 	}
 }
-
-func usesTimes(r Rule) bool { return r == RuleUnion }

@@ -81,16 +81,7 @@ func (s *Set) For(r ref.Resource) *Policy {
 
 // All returns the policies in force, by name.
 func (s *Set) All() []*Policy {
-	seen := map[*Policy]bool{}
-	var all []*Policy
-	for _, p := range s.policies {
-		if !seen[p] {
-			seen[p] = true
-			all = append(all, p)
-		}
-	}
-	slices.SortFunc(all, func(a, b *Policy) int { return strings.Compare(a.Name, b.Name) })
-	return all
+	return slices.Compact(slices.SortedFunc(maps.Values(s.policies), func(a, b *Policy) int { return strings.Compare(a.Name, b.Name) }))
 }
 
 func (d *Document) place() string {

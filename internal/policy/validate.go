@@ -25,8 +25,8 @@ var (
 // Validate returns every mistake in a document except in its CEL expressions: those are checked when it is compiled.
 func (d *Document) Validate() error {
 	v := &validator{}
-	v.oneOf(field.NewPath("apiVersion"), d.APIVersion, []string{APIVersion})
-	v.oneOf(field.NewPath("kind"), d.Kind, []string{Kind})
+	enum(v, field.NewPath("apiVersion"), d.APIVersion, true, APIVersion)
+	enum(v, field.NewPath("kind"), d.Kind, true, Kind)
 	name := field.NewPath("metadata", "name")
 	for _, problem := range validation.IsDNS1123Subdomain(d.Metadata.Name) {
 		v.invalid(name, d.Metadata.Name, problem)
@@ -43,33 +43,27 @@ func (v *validator) invalid(p *field.Path, value any, mend string) {
 	v.add(field.Invalid(p, value, mend))
 }
 
-func (v *validator) oneOf(p *field.Path, value string, allowed []string) {
+// enum checks a value; one that has a default may be left out.
+func enum[T ~string](v *validator, p *field.Path, value T, required bool, allowed ...T) {
 	switch {
-	case slices.Contains(allowed, value):
+	case slices.Contains(allowed, value) || value == "" && !required:
 	case value == "":
-		v.add(field.Required(p, "one of "+strings.Join(allowed, ", ")))
+		v.add(field.Required(p, "one of "+strings.Join(names(allowed), ", ")))
 	default:
-		v.add(field.NotSupported(p, value, allowed))
-	}
-}
-
-// enum checks a value that has a default, and so may be left out.
-func enum[T ~string](v *validator, p *field.Path, value T, allowed []T) {
-	if value != "" && !slices.Contains(allowed, value) {
 		v.add(field.NotSupported(p, value, allowed))
 	}
 }
 
 func (v *validator) spec(p *field.Path, s *Spec) {
 	v.resources(p.Child("resources"), s.Resources)
-	enum(v, p.Child("strategy"), s.Strategy, strategies)
-	enum(v, p.Child("default"), s.Default, defaults)
+	enum(v, p.Child("strategy"), s.Strategy, false, strategies...)
+	enum(v, p.Child("default"), s.Default, false, defaults...)
 	if s.Default != "" && s.Strategy != "" && s.Strategy != Merge {
 		v.invalid(p.Child("default"), s.Default, "only the strategy Merge has a default rule: remove it, or use Merge")
 	}
 	v.fields(p.Child("fields"), s.Fields)
 	if s.Conditions != nil {
-		enum(v, p.Child("conditions", "mode"), s.Conditions.Mode, modes)
+		enum(v, p.Child("conditions", "mode"), s.Conditions.Mode, false, modes...)
 	}
 	for _, path := range slices.Sorted(maps.Keys(s.Keys)) {
 		v.path(p.Child("keys").Key(path), path, true)
@@ -78,9 +72,9 @@ func (v *validator) spec(p *field.Path, s *Spec) {
 		}
 	}
 	v.finished(p.Child("finished"), s)
-	enum(v, p.Child("summary"), s.Summary, summaries)
-	enum(v, p.Child("stale"), s.Stale, stales)
-	enum(v, p.Child("onEmpty"), s.OnEmpty, empties)
+	enum(v, p.Child("summary"), s.Summary, false, summaries...)
+	enum(v, p.Child("stale"), s.Stale, false, stales...)
+	enum(v, p.Child("onEmpty"), s.OnEmpty, false, empties...)
 	if d, err := time.ParseDuration(s.SpecSyncGrace); s.SpecSyncGrace != "" && (err != nil || d < 0) {
 		v.invalid(p.Child("specSyncGrace"), s.SpecSyncGrace, `must be a duration that is not negative, such as "10s"`)
 	}
@@ -116,7 +110,7 @@ func (v *validator) fields(p *field.Path, fields map[string]FieldRule) {
 		if f.problem != nil {
 			continue
 		}
-		v.oneOf(at.Child("rule"), string(f.Rule), names(rules))
+		enum(v, at.Child("rule"), f.Rule, true, rules...)
 		v.argument(at.Child("keys"), f.Rule, len(f.Keys) > 0, false, RuleUnion)
 		v.argument(at.Child("order"), f.Rule, len(f.Order) > 0, true, RuleRank)
 		v.argument(at.Child("absent"), f.Rule, f.Absent != "", false, RuleRank)
