@@ -60,7 +60,7 @@ func reasonOf(deciding []vote) string {
 func (c *conditionList) messageOf(deciding []vote) string {
 	switch v := &deciding[0]; {
 	case len(deciding) > 1:
-		return cut(fmt.Sprintf("%d/%d SyncTargets: %s", len(deciding), c.counted, together(deciding)))
+		return together(fmt.Sprintf("%d/%d SyncTargets: ", len(deciding), c.counted), deciding)
 	case v.reason != "":
 		return fmt.Sprintf("SyncTarget %s: %s", v.source.Target, v.message())
 	default:
@@ -68,23 +68,33 @@ func (c *conditionList) messageOf(deciding []vote) string {
 	}
 }
 
-// together joins messages, each once: "a, b: message; c: other message".
-func together(votes []vote) string {
-	names := map[string]string{}
-	var messages []string
-	for i := range votes {
-		message := votes[i].message()
-		if others, known := names[message]; known {
-			names[message] = others + ", " + string(votes[i].source.Target)
+// together joins messages, each once: "a, b: message; c: other message". It ends where a message would be cut.
+func together(prefix string, votes []vote) string {
+	var b strings.Builder
+	b.Grow(maxMessage / 4)
+	b.WriteString(prefix)
+	for i := 0; i < len(votes) && b.Len() <= maxMessage; i++ {
+		message, separator := votes[i].message(), "; "
+		same := func(v vote) bool { return v.message() == message }
+		switch {
+		case slices.ContainsFunc(votes[:i], same):
 			continue
+		case i == 0:
+			separator = ""
 		}
-		names[message] = string(votes[i].source.Target)
-		messages = append(messages, message)
+		for _, v := range votes[i:] {
+			if same(v) {
+				b.WriteString(separator)
+				b.WriteString(string(v.source.Target))
+				separator = ", "
+			}
+		}
+		if message != "" {
+			b.WriteString(": ")
+			b.WriteString(message)
+		}
 	}
-	for i, message := range messages {
-		messages[i] = strings.TrimSuffix(names[message]+": "+message, ": ")
-	}
-	return strings.Join(messages, "; ")
+	return cut(b.String())
 }
 
 func (v *vote) reasonText() string {

@@ -107,7 +107,7 @@ func (c *conditionList) votes() ([]vote, error) {
 	add := func(list []any, from *Source) {
 		for _, item := range list {
 			v := vote{kind: text(item, "type"), status: text(item, "status"), entry: item.(map[string]any), source: from}
-			if c.top && (v.kind == SummaryType || c.isTerminal(v.kind)) || from == nil && !c.ours(c.path, item) {
+			if c.top && (v.kind == SummaryType || c.isTerminal(v.kind)) || from == nil && !c.in.Owned.Item(c.path, item) {
 				continue
 			}
 			if from != nil && from.Stale {
@@ -220,12 +220,8 @@ func (c *conditionList) count(votes []vote) (status string, decided bool) {
 func (d *decider) foreign(path policy.Path, decided []any) []any {
 	published, _ := conditionsIn(d.in.Published, path)
 	return slices.DeleteFunc(slices.Clone(published), func(item any) bool {
-		return d.out.Whole || d.ours(path, item) || slices.ContainsFunc(decided, func(e any) bool { return text(e, "type") == text(item, "type") })
+		return d.out.Whole || d.in.Owned.Item(path, item) || slices.ContainsFunc(decided, func(e any) bool { return text(e, "type") == text(item, "type") })
 	})
-}
-
-func (d *decider) ours(path policy.Path, entry any) bool {
-	return d.in.Owned.Item(path, map[string]any{"type": text(entry, "type")})
 }
 
 // conditionsIn returns the list of conditions at a path of a status; nil if there is none.

@@ -119,7 +119,7 @@ func (c *conditionList) ending(kind string, end ending) map[string]any {
 	}
 	entry := c.entry(kind, "True", votes, votes, nil)
 	if failed {
-		entry["message"] = cut(fmt.Sprintf("%d/%d SyncTargets failed: %s", len(votes), len(c.in.Sources), together(votes)))
+		entry["message"] = together(fmt.Sprintf("%d/%d SyncTargets failed: ", len(votes), len(c.in.Sources)), votes)
 	}
 	return entry
 }

@@ -36,6 +36,11 @@ func TestExpressions(t *testing.T) {
 		"[1, 2.5].sum()":                               3.5,
 		"[1.5, 2, 3].sum()":                            6.5,
 		"[].sum()":                                     int64(0),
+		"[1, null, 2.5].sum()":                         3.5,
+		"['1Gi', '512Mi'].sum()":                       "1536Mi",
+		"['9m', '600s'].max()":                         "600s",
+		"['9m', '600s'].sum()":                         "19m0s",
+		"[{'a': 1}, {'a': 2, 'b': 1}].sum()":           map[string]any{"a": int64(3), "b": int64(1)},
 		"[3, 1, 2].min()":                              int64(1),
 		"[3, 1.5, 2].max()":                            int64(3),
 		"['b', 'a'].max()":                             "b",
@@ -61,11 +66,10 @@ func TestExpressions(t *testing.T) {
 		}
 	}
 	for expr, want := range map[string]string{
-		"['a'].sum()":                    "it adds numbers",
-		"[9223372036854775807, 1].sum()": "overflow",
+		"['a'].sum()":                    "not all numbers",
+		"[9223372036854775807, 1].sum()": "too large",
 		"[].min()":                       "empty list",
-		"[{}].max()":                     "no order",
-		"[1, 'a'].max()":                 "no such overload",
+		"[1, 'a'].max()":                 "not all numbers",
 		"targets[0].status.missing":      "no such key",
 		"targets[5].name":                "index out of bounds",
 		"{1: 2}":                         "JSON has only strings as keys",
@@ -74,7 +78,7 @@ func TestExpressions(t *testing.T) {
 		"uint(18446744073709551615u)":    "overflow",
 		"targets.map(t, targets[0].status.items.map(i, b'x'))": "no JSON",
 		"0.0 / 0.0":            "gives NaN, which is no JSON",
-		"[1e308, 1e308].sum()": "gives +Inf, which is no JSON",
+		"[1e308, 1e308].sum()": "too large",
 		"{'a': -1.0 / 0.0}":    "gives -Inf, which is no JSON",
 	} {
 		if got, err := eval(t, expr, targets); err == nil || !strings.Contains(err.Error(), want) {
