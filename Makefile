@@ -175,6 +175,10 @@ $(SBOM):
 	@mkdir -p $(CACHE)
 	@go -C tools build -o $@.$$$$ github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod && mv $@.$$$$ $@
 
+.PHONY: sizes
+sizes: ## Lines of code between a copy's status and its patch; fails above their bounds
+	@tools/sizes.sh
+
 .PHONY: fmt
 fmt: ## Format Go sources
 	gofmt -s -w $$(git ls-files --cached --others --exclude-standard '*.go')

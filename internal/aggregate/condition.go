@@ -6,152 +6,144 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/upstreamd/upstreamd/internal/patch"
 )
 
 // maxMessage bounds the message of a merged condition, in bytes.
 const maxMessage = 1024
 
-// heartbeats are fields of a condition that say no more than that somebody looked.
+// heartbeats are fields of a condition that tell only that its writer is alive.
 var heartbeats = [...]string{"lastUpdateTime", "lastHeartbeatTime", "lastProbeTime"}
 
-// entry is the condition that the deciding SyncTargets make. It is the published one if nothing changed that counts.
-func (c *conditionList) entry(status string, deciding, said []voice, published map[string]any) map[string]any {
-	i := max(0, slices.IndexFunc(deciding, func(v voice) bool { return v.entry != nil }))
+// entry makes the condition of the deciding votes. It is the published one if nothing that counts changed.
+func (c *conditionList) entry(kind, status string, deciding, votes []vote, published map[string]any) map[string]any {
 	if c.scratch == nil {
 		c.scratch = make(map[string]any, 8)
 	}
 	clear(c.scratch)
 	entry := c.scratch
-	maps.Copy(entry, deciding[i].entry)
-	setText(entry, "type", said[0].kind)
+	if i := slices.IndexFunc(deciding, func(v vote) bool { return v.entry != nil }); i >= 0 {
+		maps.Copy(entry, deciding[i].entry)
+	} else if c.held { // an unknown SyncTarget decides: only the published entry tells anything of its condition
+		maps.Copy(entry, published)
+	}
+	setText(entry, "type", kind)
 	setText(entry, "status", status)
-	setText(entry, "reason", c.reasonOf(deciding))
-	setText(entry, "message", c.messageOf(deciding, text(published, "message")))
-	c.times(entry, status, deciding, said, published)
-	if _, ok := entry["observedGeneration"]; ok {
-		entry["observedGeneration"] = c.conditionGeneration(deciding, published)
-		if entry["observedGeneration"] == nil {
-			delete(entry, "observedGeneration")
+	setText(entry, "reason", reasonOf(deciding))
+	setText(entry, "message", c.messageOf(deciding))
+	for _, name := range heartbeats {
+		if entry[name] != nil {
+			entry[name] = newestOf(deciding, name, false)
 		}
 	}
-	if sameCondition(entry, published) {
+	setTransition(entry, deciding, votes, published)
+	if entry["observedGeneration"] != nil {
+		entry["observedGeneration"] = c.conditionGeneration(deciding, published)
+	}
+	maps.DeleteFunc(entry, func(_ string, v any) bool { return v == nil })
+	if published != nil && sameCondition(entry, published) && sameCondition(published, entry) {
 		return published
 	}
 	return maps.Clone(entry)
 }
 
-func (c *conditionList) reasonOf(deciding []voice) string {
-	reason := deciding[0].saysReason()
-	for _, v := range deciding[1:] {
-		if v.saysReason() != reason {
-			return reasonMultiple
-		}
+func reasonOf(deciding []vote) string {
+	reason := deciding[0].reasonText()
+	if slices.ContainsFunc(deciding, func(v vote) bool { return v.reasonText() != reason }) {
+		return reasonMultiple
 	}
 	return reason
 }
 
-// messageOf is the message of the only deciding SyncTarget, else all messages, each once, with the names of those who say so. It is the
-// published string if it is the same.
-func (c *conditionList) messageOf(deciding []voice, published string) string {
+// messageOf is the message of the only deciding SyncTarget, else all messages with the names of their SyncTargets.
+func (c *conditionList) messageOf(deciding []vote) string {
 	switch v := &deciding[0]; {
-	case len(deciding) == 1 && v.reason != "":
-		return fmt.Sprintf("SyncTarget %s: %s", v.source.Target, v.saysMessage())
-	case len(deciding) == 1:
-		return cut(v.saysMessage())
+	case len(deciding) > 1:
+		return together(fmt.Sprintf("%d/%d SyncTargets: ", len(deciding), c.counted), deciding)
+	case v.reason != "":
+		return fmt.Sprintf("SyncTarget %s: %s", v.source.Target, v.message())
+	default:
+		return cut(v.message())
 	}
-	c.buffer = fmt.Appendf(c.buffer[:0], "%d/%d SyncTargets: ", len(deciding), c.counted)
-	c.buffer = together(c.buffer, deciding)
-	if string(c.buffer) == published {
-		return published
-	}
-	return cut(string(c.buffer))
 }
 
-// together appends "a, b: message; c: other message".
-func together(b []byte, voices []voice) []byte {
-	for i := range voices {
-		voices[i].message = voices[i].saysMessage()
-	}
-	for i := range voices {
-		v, message := &voices[i], voices[i].message
-		says := func(other voice) bool { return other.message == message }
-		if slices.ContainsFunc(voices[:i], says) {
+// together joins messages, each once: "a, b: message; c: other message". It ends where a message would be cut.
+func together(prefix string, votes []vote) string {
+	var b strings.Builder
+	b.Grow(maxMessage / 4)
+	b.WriteString(prefix)
+	for i := 0; i < len(votes) && b.Len() <= maxMessage; i++ {
+		message, separator := votes[i].message(), "; "
+		same := func(v vote) bool { return v.message() == message }
+		switch {
+		case slices.ContainsFunc(votes[:i], same):
 			continue
+		case i == 0:
+			separator = ""
 		}
-		if i > 0 {
-			b = append(b, "; "...)
-		}
-		b = append(b, v.source.Target...)
-		for _, other := range voices[i+1:] {
-			if says(other) {
-				b = append(append(b, ", "...), other.source.Target...)
+		for _, v := range votes[i:] {
+			if same(v) {
+				b.WriteString(separator)
+				b.WriteString(string(v.source.Target))
+				separator = ", "
 			}
 		}
 		if message != "" {
-			b = append(append(b, ": "...), message...)
+			b.WriteString(": ")
+			b.WriteString(message)
 		}
 	}
-	return b
+	return cut(b.String())
 }
 
-func (v *voice) saysReason() string {
+func (v *vote) reasonText() string {
 	if v.reason != "" {
 		return v.reason
 	}
 	return text(v.entry, "reason")
 }
 
-func (v *voice) saysMessage() string {
+func (v *vote) message() string {
 	switch v.reason {
 	case reasonStale:
-		return "not heard of"
+		return "unreachable since its watch broke"
 	case reasonNotReported:
 		return "not reported"
 	}
 	return text(v.entry, "message")
 }
 
-// times sets lastTransitionTime: as published while the status is, else the newest of those who decide, never earlier than published.
-// Heartbeats are the newest.
-func (c *conditionList) times(entry map[string]any, status string, deciding, said []voice, published map[string]any) {
-	for _, name := range heartbeats {
-		if entry[name] != nil {
-			entry[name] = newestOf(deciding, name, false)
-		}
-	}
+// setTransition sets lastTransitionTime: as published while the status is, else the newest of the deciding votes, never earlier than published.
+func setTransition(entry map[string]any, deciding, votes []vote, published map[string]any) {
 	const name = "lastTransitionTime"
-	before := published[name]
-	if before != nil && text(published, "status") == status {
+	before, newest := published[name], newestOf(votes, name, false)
+	switch {
+	case before != nil && text(published, "status") == text(entry, "status"):
 		entry[name] = before
-		return
+	case before != nil || newest != nil: // else this kind's conditions have no times
+		if decided := newestOf(deciding, name, true); decided != nil {
+			newest = decided
+		}
+		entry[name] = later(before, newest)
 	}
-	if newestOf(said, name, false) == nil && before == nil {
-		return // this kind's conditions have no times
-	}
-	newest := newestOf(deciding, name, true)
-	if newest == nil {
-		newest = newestOf(said, name, false)
-	}
-	entry[name] = later(before, newest)
 }
 
-// newestOf is the newest time that voices give under a name. since takes the stale ones as of when they became so.
-func newestOf(voices []voice, name string, since bool) any {
+// newestOf is the newest time that votes have under a name. since takes stale ones as of when they became stale.
+func newestOf(votes []vote, name string, since bool) any {
 	var newest any
-	for _, v := range voices {
+	for _, v := range votes {
 		if since && v.reason == reasonStale && !v.source.Since.IsZero() {
 			newest = later(newest, v.source.Since.UTC().Format(time.RFC3339))
-			continue
-		}
-		if v.entry != nil && v.entry[name] != nil {
-			newest = later(newest, v.entry[name])
+		} else if t := v.entry[name]; t != nil && t != newest {
+			newest = later(newest, t)
 		}
 	}
 	return newest
 }
 
 // conditionGeneration translates a condition's own observedGeneration.
-func (c *conditionList) conditionGeneration(deciding []voice, published map[string]any) any {
+func (c *conditionList) conditionGeneration(deciding []vote, published map[string]any) any {
 	for _, v := range deciding {
 		observed, ok := integer(v.entry["observedGeneration"])
 		if !ok || v.source.Contribution == nil || !v.source.CaughtUp || observed < v.source.Contribution.Generation || c.in.Generation == 0 {
@@ -161,22 +153,17 @@ func (c *conditionList) conditionGeneration(deciding []voice, published map[stri
 	return c.in.Generation
 }
 
-// sameCondition compares all but heartbeats. null is absent.
+// sameCondition reports whether b has all fields of a but heartbeats.
 func sameCondition(a, b map[string]any) bool {
-	if b == nil {
-		return false
-	}
-	covers := func(a, b map[string]any) bool {
-		for name, value := range a {
-			if !slices.Contains(heartbeats[:], name) && !equal(value, b[name]) {
-				return false
-			}
+	for name, value := range a {
+		if !slices.Contains(heartbeats[:], name) && !patch.Equal(value, b[name]) {
+			return false
 		}
-		return true
 	}
-	return covers(a, b) && covers(b, a)
+	return true
 }
 
+// cut bounds a message.
 func cut(message string) string {
 	if len(message) <= maxMessage {
 		return message

@@ -1,6 +1,6 @@
-// Package aggregate decides what the status of an upstream object is to be, from what the SyncTargets say of their copies, from what
-// is published, and from a policy. It is a pure function: the same input gives the same decision, and what must outlive the process is
-// read back from what is published.
+// Package aggregate decides the status of an upstream object from the contributions of the SyncTargets, the published status and a policy.
+// Decide is a pure function: equal inputs give equal decisions, and everything that must outlive the process is read back from the
+// published status.
 package aggregate
 
 import (
@@ -8,7 +8,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/upstreamd/upstreamd/internal/policy"
 	"github.com/upstreamd/upstreamd/internal/ref"
@@ -17,8 +16,8 @@ import (
 // PrimaryAnnotation names the primary SyncTarget on an upstream object.
 const PrimaryAnnotation = "upstreamd.dev/primary"
 
-// Decide says what is to be published for one upstream object, and why. It modifies nothing of its input; the decision shares values
-// with it.
+// Decide returns the status to publish for one upstream object, and the reason for it. It modifies nothing of its input; the decision shares
+// values with it.
 func Decide(p *policy.Policy, in Input) Decision {
 	if byName := func(a, b Source) int { return strings.Compare(string(a.Target), string(b.Target)) }; !slices.IsSortedFunc(in.Sources, byName) {
 		in.Sources = slices.Clone(in.Sources)
@@ -35,11 +34,11 @@ func Decide(p *policy.Policy, in Input) Decision {
 	case len(in.Sources) == 0:
 		return stay(ReasonNotPlaced, "no SyncTarget is placed")
 	}
-	if waiting := d.count(); len(waiting) > 0 {
+	if waiting := d.admit(); len(waiting) > 0 {
 		return stay(ReasonWaiting, fmt.Sprintf("%d/%d SyncTargets listed: not yet %s", len(in.Sources)-len(waiting), len(in.Sources), join(waiting)))
 	}
-	d.reported = d.report()
-	d.out = Decision{Publish: true, Message: d.reported}
+	d.report = d.reporters()
+	d.out = Decision{Publish: true, Message: d.report}
 	switch {
 	case d.heldBack() && !d.primaryKnown():
 		d.hold(ReasonHeld)
@@ -56,59 +55,60 @@ type decider struct {
 	p  *policy.Policy
 	in *Input
 
-	views     []view // the SyncTargets that have a say, in the order of their names
-	counted   int    // the placed SyncTargets that count: all but those that the policy excludes
-	reporting int    // the views with a status
-	blind     int    // the views without: what they would say is not known
+	views     []*Source // the SyncTargets whose copies are merged, in the order of their names
+	counted   int       // the placed SyncTargets that count: all but those that the policy excludes
+	reporting int       // the views with a status
+	blind     int       // the views without one: their SyncTargets are unknown
 
-	base     *view    // where fields without a rule are taken from, if from one SyncTarget
-	reported string   // who reports, and who does not
-	vals     []any    // scratch: what each view says of the field that is decided
+	base     *Source  // the SyncTarget that fields without a rule are copied from, if there is one
+	holding  bool     // the published status stays, but for conditions and the summary
+	problems int      // the placed SyncTargets that do not report
+	report   string   // the SyncTargets that report, and those that do not
+	vals     []any    // scratch: the value of each view for the field that is decided
 	kept     []string // fields that stay as published because the SyncTargets do not agree
 	out      Decision
 }
 
-// view is what one SyncTarget has to say, as the policy lets it count.
-type view struct {
-	*Source
-	status map[string]any // nil: not known
-	time   time.Time      // when it changed last; zero for one that only counts as zero
-}
-
-// stay leaves everything as it is published.
+// stay leaves the published status untouched.
 func stay(r Reason, message string) Decision { return Decision{Reason: r, Message: message} }
 
-// count finds out who has a say. It gives the SyncTargets that have to be waited for.
-func (d *decider) count() (waiting []ref.SyncTarget) {
-	d.views = make([]view, 0, len(d.in.Sources))
+// status is nil if there is none, or it is not known.
+func (s *Source) status() map[string]any {
+	if s.Contribution == nil {
+		return nil
+	}
+	return s.Contribution.Status
+}
+
+// counts reports whether a placed SyncTarget counts under the policy.
+func (d *decider) counts(s *Source) bool {
+	return d.p.Stale != policy.Exclude || !s.Stale && s.State != Unknown
+}
+
+// admit finds the SyncTargets whose copies are merged. It returns those that have to be waited for.
+func (d *decider) admit() (waiting []ref.SyncTarget) {
+	d.views = make([]*Source, 0, len(d.in.Sources))
 	for i := range d.in.Sources {
 		s := &d.in.Sources[i]
-		unknown := s.State == Unknown
 		switch {
-		case unknown && d.p.Stale == policy.Hold && !s.Stale, unknown && d.p.Stale != policy.Hold && !d.in.Overdue:
+		case s.State == Unknown && (d.p.Stale == policy.Hold && !s.Stale || d.p.Stale != policy.Hold && !d.in.Overdue):
 			waiting = append(waiting, s.Target)
 			continue
-		case d.p.Stale == policy.Exclude && (s.Stale || unknown):
+		case !d.counts(s):
 			continue
-		}
-		d.counted++
-		switch {
-		case unknown:
+		case s.State == Unknown:
 			d.blind++
-			d.views = append(d.views, view{Source: s})
+			d.views = append(d.views, s)
 		case s.State == Reporting:
 			d.reporting++
-			v := view{Source: s, status: s.Contribution.Status, time: s.Contribution.Time}
-			if s.Stale && d.p.Stale == policy.Zero {
-				v.status, v.time = zeroed(v.status), time.Time{}
-			}
-			d.views = append(d.views, v)
+			d.views = append(d.views, s)
 		}
+		d.counted++
 	}
 	return waiting
 }
 
-// heldBack says whether what is published stays for SyncTargets that have not listed: nothing is made of what the others say alone.
+// heldBack reports whether fields stay as published because a SyncTarget has not listed: nothing is made of the others alone.
 func (d *decider) heldBack() bool { return d.blind > 0 && d.p.Stale == policy.Hold }
 
 // empty decides when no SyncTarget has a copy any more.
@@ -121,36 +121,32 @@ func (d *decider) empty() Decision {
 		status["conditions"] = foreign
 	}
 	for i := range d.p.Fields {
-		if f := &d.p.Fields[i]; f.Immutable || f.Monotonic { // API servers refuse that it goes
+		if f := &d.p.Fields[i]; f.Immutable || f.Monotonic { // API servers refuse their removal
 			set(status, f.Path, d.published(f.Path))
 		}
 	}
 	return Decision{Reason: ReasonCleared, Message: "no SyncTarget has a copy any more", Publish: true, Status: status}
 }
 
-// hold leaves what is published, but for conditions and the summary: those say what is not known.
+// hold leaves the published status, but for conditions and the summary: those name the unknown.
 func (d *decider) hold(r Reason) {
-	d.out.Reason = r
+	d.out.Reason, d.holding = r, true
 	d.out.Status = make(map[string]any, len(d.in.Published)+1)
 	maps.Copy(d.out.Status, d.in.Published)
-	if r == ReasonNoStatus && len(d.in.Owned.Fields()) == 0 {
-		d.out.Publish = false // nothing was said yet, and nothing is now
+	if r == ReasonNoStatus && !d.in.Owned.Field() {
+		d.out.Publish = false // nothing was published yet, and nothing is now
 		return
 	}
-	for i := range d.p.Fields {
-		if f := &d.p.Fields[i]; f.Rule == policy.RuleConditions {
-			set(d.out.Status, f.Path, d.heldConditions(f))
-		}
-	}
+	d.conditionLists(ending{})
 }
 
-// decide makes the status of what the SyncTargets report.
+// decide makes the status of the contributions.
 func (d *decider) decide() {
 	d.vals = make([]any, len(d.views))
 	d.out.Status = make(map[string]any, len(d.p.Fields)+2)
 	switch {
 	case len(d.in.Sources) == 1:
-		d.copyFrom(ReasonCopied, &d.views[0], d.p.Strategy != policy.Merge)
+		d.copyFrom(ReasonCopied, d.views[0], d.p.Strategy != policy.Merge)
 	case d.p.Strategy == policy.Latest:
 		d.copyFrom(ReasonLatest, d.latest(), true)
 	case d.p.Strategy == policy.Primary:
@@ -161,51 +157,48 @@ func (d *decider) decide() {
 		d.copyFrom(ReasonPrimary, d.base, true)
 	default:
 		d.out.Reason = ReasonMerged
-		d.byDefault()
+		d.byDefault(d.defaultRule())
 	}
-	d.byRule()
+	for i := range d.p.Fields {
+		if f := &d.p.Fields[i]; f.Rule != policy.RuleConditions && d.applies(f) {
+			d.field(f)
+		}
+	}
+	d.conditionLists(d.end()) // last: the end depends on the other fields
 	d.explain()
 }
 
-// copyFrom takes the whole status of one SyncTarget; rules of fields still hold.
-func (d *decider) copyFrom(r Reason, from *view, whole bool) {
+// copyFrom takes the whole status of one SyncTarget; rules of fields still apply.
+func (d *decider) copyFrom(r Reason, from *Source, whole bool) {
 	d.base, d.out.Reason, d.out.Whole = from, r, whole
-	maps.Copy(d.out.Status, from.status)
+	maps.Copy(d.out.Status, from.status())
 	if r != ReasonCopied {
 		d.out.Message += ", taken from " + string(from.Target)
 	}
 }
 
 // byDefault decides the fields directly below status that have no rule.
-func (d *decider) byDefault() {
-	rule := d.defaultRule()
+func (d *decider) byDefault(rule policy.Rule) {
 	if rule == policy.RuleDrop {
 		return
 	}
-	seen := map[string]bool{}
-	for _, v := range d.views {
-		for name := range v.status {
-			seen[name] = true
-		}
+	statuses := make([]any, len(d.views), len(d.views)+1)
+	for i, v := range d.views {
+		statuses[i] = v.status()
 	}
-	if rule == policy.RuleQuorum || rule == policy.RuleUnanimous {
-		for name := range d.in.Published { // what nobody says any more may have to be held
-			if d.in.Owned.Field(name) {
-				seen[name] = true
-			}
-		}
+	voting := rule == policy.RuleQuorum || rule == policy.RuleUnanimous
+	if voting { // a field that no SyncTarget has any more may have to be held
+		statuses = append(statuses, d.in.Published)
 	}
-	for _, name := range slices.Sorted(maps.Keys(seen)) {
-		if !d.ruled(name) {
-			d.field(&policy.Field{Path: policy.Path{name}, Rule: rule, Keys: d.p.Keys([]string{name})})
+	for _, name := range policy.FieldNames(statuses) {
+		reported := slices.ContainsFunc(d.views, func(v *Source) bool { _, ok := v.status()[name]; return ok })
+		if !d.ruled(name) && (reported || d.in.Owned.Field(name)) {
+			d.field(&policy.Field{Path: policy.Path{name}, FieldRule: policy.FieldRule{Rule: rule, Keys: d.p.Keys([]string{name})}})
 		}
-	}
-	for _, group := range d.p.Groups {
-		d.group(group, rule)
 	}
 }
 
-// defaultRule is the rule of fields without one, where no SyncTarget speaks for all.
+// defaultRule is the rule of fields without one, where no single SyncTarget is copied.
 func (d *decider) defaultRule() policy.Rule {
 	switch d.p.Strategy {
 	case policy.Union:
@@ -219,32 +212,35 @@ func (d *decider) defaultRule() policy.Rule {
 }
 
 func (d *decider) ruled(name string) bool {
-	return slices.ContainsFunc(d.p.Fields, func(f policy.Field) bool { return len(f.Path) == 1 && f.Path[0] == name })
+	return slices.ContainsFunc(d.p.Fields, func(f policy.Field) bool { return len(f.Path) == 1 && f.Path[0] == name && d.applies(&f) })
 }
 
-// byRule decides the fields that have a rule. Conditions come last: whether all has ended depends on the others.
-func (d *decider) byRule() {
-	for i := range d.p.Fields {
-		f := &d.p.Fields[i]
-		if f.Rule == policy.RuleConditions || f.Implied && !d.takenOver() {
-			continue
-		}
-		d.field(f)
+// applies reports whether a rule decides its field. An implied one does if fields without a rule are published, unless a SyncTarget has
+// anything but conditions where they are expected.
+func (d *decider) applies(f *policy.Field) bool {
+	views := d.views
+	if d.base != nil {
+		views = []*Source{d.base}
 	}
-	end := d.end()
-	for i := range d.p.Fields {
-		f := &d.p.Fields[i]
-		if f.Rule != policy.RuleConditions {
-			continue
-		}
-		value, err := d.conditions(f, end)
-		d.put(f, value, err)
-	}
+	return !f.Implied || d.publishesAll() && (f.Rule != policy.RuleConditions || !slices.ContainsFunc(views, func(v *Source) bool {
+		_, err := conditionsIn(v.status(), f.Path)
+		return err != nil
+	}))
 }
 
-// takenOver says whether fields without a rule are published.
-func (d *decider) takenOver() bool {
+// publishesAll reports whether fields without a rule are published.
+func (d *decider) publishesAll() bool {
 	return d.base != nil || d.p.Strategy != policy.Merge || d.p.Default != policy.RuleDrop
+}
+
+// conditionLists decides the lists of conditions.
+func (d *decider) conditionLists(end ending) {
+	for i := range d.p.Fields {
+		if f := &d.p.Fields[i]; f.Rule == policy.RuleConditions && (d.holding || d.applies(f)) {
+			value, err := d.conditions(f, end)
+			d.put(f, value, err)
+		}
+	}
 }
 
 // field decides one field.
@@ -253,7 +249,7 @@ func (d *decider) field(f *policy.Field) {
 	d.put(f, value, err)
 }
 
-// put publishes a value. A rule that failed leaves what is published.
+// put sets the value of a field. A rule that failed keeps the published one.
 func (d *decider) put(f *policy.Field, value any, err error) {
 	if err != nil {
 		d.out.Errors = append(d.out.Errors, fmt.Errorf("%s: %w", f.Path, err))
@@ -262,7 +258,7 @@ func (d *decider) put(f *policy.Field, value any, err error) {
 	set(d.out.Status, f.Path, value)
 }
 
-// explain says in the reason and the message what did not come from a plain merge.
+// explain sets the reason and the message of everything that did not come from a plain merge.
 func (d *decider) explain() {
 	strategy := d.p.Strategy
 	switch voting := d.out.Reason == ReasonMerged && (strategy == policy.Quorum || strategy == policy.All); {
@@ -272,7 +268,7 @@ func (d *decider) explain() {
 		d.out.Reason = ReasonNoQuorum
 	case voting:
 		d.out.Reason = ReasonDisagreed
-	case d.p.Stale == policy.Hold && slices.ContainsFunc(d.views, func(v view) bool { return v.Stale }):
+	case d.p.Stale == policy.Hold && slices.ContainsFunc(d.views, func(v *Source) bool { return v.Stale }):
 		d.out.Reason = ReasonHeld
 	}
 	for _, err := range d.out.Errors {
@@ -287,12 +283,9 @@ func (d *decider) explain() {
 func (d *decider) published(path []string) any { return lookup(d.in.Published, path) }
 
 func join(targets []ref.SyncTarget) string {
-	var b strings.Builder
+	names := make([]string, len(targets))
 	for i, t := range targets {
-		if i > 0 {
-			b.WriteString(", ")
-		}
-		b.WriteString(string(t))
+		names[i] = string(t)
 	}
-	return b.String()
+	return strings.Join(names, ", ")
 }

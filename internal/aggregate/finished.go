@@ -7,44 +7,44 @@ import (
 	"github.com/upstreamd/upstreamd/internal/policy"
 )
 
-// ending is how it ends, for kinds that do: the conditions that say so; none while it goes on.
+// ending holds the conditions of the end; none while it goes on.
 type ending struct {
 	conditions []string
 	failed     bool
 }
 
-// ended says whether the last of these conditions is published as True.
+// ended reports whether the last of these conditions is published as True.
 func (d *decider) ended(conditions []string) bool {
-	return isTrue(d.in.Published, conditions[len(conditions)-1])
+	return isTrue(d.in.Published, last(conditions))
 }
 
 func isTrue(status map[string]any, condition string) bool {
 	return text(find(status, policy.Path{"conditions"}, condition), "status") == "True"
 }
 
-// end finds out whether all has ended, now that the other fields are decided, and drops what is published with success only.
+// end finds out whether all has ended, now that the other fields are decided, and drops the fields that are published with success only.
 func (d *decider) end() ending {
 	f := d.p.Finished
 	if f == nil {
 		return ending{}
 	}
-	end := d.howItEnds()
+	end := d.outcome(f)
 	for _, path := range f.OnSuccess {
 		value := lookup(d.out.Status, path)
-		if end.conditions == nil || end.failed || value == nil {
-			set(d.out.Status, path, nil)
-			continue
+		if end.conditions == nil || end.failed {
+			value = nil
 		}
 		for _, needed := range f.Needs { // clocks of clusters differ: no end before its beginning
-			value = later(value, lookup(d.out.Status, needed))
+			if value != nil {
+				value = later(value, lookup(d.out.Status, needed))
+			}
 		}
 		set(d.out.Status, path, value)
 	}
 	return end
 }
 
-func (d *decider) howItEnds() ending {
-	f := d.p.Finished
+func (d *decider) outcome(f *policy.Finished) ending {
 	goesOn := ending{}
 	if len(d.views) < len(d.in.Sources) {
 		return goesOn
@@ -52,23 +52,18 @@ func (d *decider) howItEnds() ending {
 	failed := false
 	for _, v := range d.views {
 		switch {
-		case isTrue(v.status, last(f.Failure)):
+		case isTrue(v.status(), last(f.Failure)):
 			failed = true
-		case !isTrue(v.status, last(f.Success)):
+		case !isTrue(v.status(), last(f.Success)):
 			return goesOn
 		}
 	}
-	for _, path := range f.Needs {
-		if lookup(d.out.Status, path) == nil {
-			return goesOn
-		}
+	absent := func(path policy.Path) bool { return lookup(d.out.Status, path) == nil }
+	busy := func(path policy.Path) bool { n, ok := lookup(d.out.Status, path).(int64); return ok && n != 0 }
+	if slices.ContainsFunc(f.Needs, absent) || slices.ContainsFunc(f.Idle, busy) {
+		return goesOn
 	}
-	for _, path := range f.Idle {
-		if n, _ := integer(lookup(d.out.Status, path)); n != 0 {
-			return goesOn
-		}
-	}
-	// What is published of either way can't be taken back.
+	// Conditions of either end that are published can't be taken back.
 	bound := func(conditions []string) bool {
 		return slices.ContainsFunc(conditions, func(c string) bool { return isTrue(d.in.Published, c) })
 	}
@@ -77,11 +72,8 @@ func (d *decider) howItEnds() ending {
 		return goesOn
 	case failed || bound(f.Failure):
 		return ending{conditions: f.Failure, failed: true}
-	}
-	for _, path := range f.OnSuccess {
-		if lookup(d.out.Status, path) == nil {
-			return goesOn
-		}
+	case slices.ContainsFunc(f.OnSuccess, absent):
+		return goesOn
 	}
 	return ending{conditions: f.Success}
 }
@@ -91,7 +83,7 @@ func (d *decider) isTerminal(condition string) bool {
 	return f != nil && (slices.Contains(f.Success, condition) || slices.Contains(f.Failure, condition))
 }
 
-// terminal adds the conditions of the end, and those of them that are published already: they can't be taken back.
+// terminal adds the conditions of the end, and those of them that are published: they can't be taken back.
 func (c *conditionList) terminal(end ending) {
 	f := c.p.Finished
 	if f == nil {
@@ -108,27 +100,26 @@ func (c *conditionList) terminal(end ending) {
 	}
 }
 
-// ending is one condition of the end, made of what the SyncTargets say that ended so. A failure names them.
+// ending is one condition of the end, made from the SyncTargets that ended so. A failure names them.
 func (c *conditionList) ending(kind string, end ending) map[string]any {
-	var said []voice
-	for i := range c.views {
-		v := &c.views[i]
-		entry := find(v.status, c.path, kind)
-		if text(entry, "status") != "True" { // clusters of older versions give the last one only
-			entry = find(v.status, c.path, last(end.conditions))
+	var votes []vote
+	for _, v := range c.views {
+		entry := find(v.status(), c.path, kind)
+		if text(entry, "status") != "True" { // clusters of older versions have the last one only
+			entry = find(v.status(), c.path, last(end.conditions))
 		}
 		if text(entry, "status") == "True" {
-			said = append(said, voice{kind: kind, status: "True", entry: entry, source: v.Source})
+			votes = append(votes, vote{entry: entry, source: v})
 		}
 	}
-	failed := end.failed && len(said) > 0
-	if len(said) == 0 { // no SyncTarget ended so, but what is published binds: its words are taken
+	failed := end.failed && len(votes) > 0
+	if len(votes) == 0 { // no SyncTarget ended so, but the published condition binds
 		i := slices.IndexFunc(end.conditions, func(kind string) bool { return isTrue(c.in.Published, kind) })
-		said = []voice{{kind: kind, status: "True", entry: find(c.in.Published, c.path, end.conditions[i]), source: &Source{}}}
+		votes = []vote{{entry: find(c.in.Published, c.path, end.conditions[i]), source: &Source{}}}
 	}
-	entry := c.entry("True", said, said, nil)
+	entry := c.entry(kind, "True", votes, votes, nil)
 	if failed {
-		entry["message"] = cut(fmt.Sprintf("%d/%d SyncTargets failed: %s", len(said), len(c.in.Sources), together(nil, said)))
+		entry["message"] = together(fmt.Sprintf("%d/%d SyncTargets failed: ", len(votes), len(c.in.Sources)), votes)
 	}
 	return entry
 }

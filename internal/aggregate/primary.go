@@ -11,36 +11,34 @@ import (
 )
 
 // latest is the view whose status changed last; ties go to the name.
-func (d *decider) latest() *view {
-	var latest *view
-	for i := range d.views {
-		if v := &d.views[i]; v.status != nil && (latest == nil || v.time.After(latest.time)) {
+func (d *decider) latest() *Source {
+	var latest *Source
+	for _, v := range d.views {
+		if v.Contribution != nil && (latest == nil || v.Contribution.Time.After(latest.Contribution.Time)) {
 			latest = v
 		}
 	}
 	return latest
 }
 
-// primary is the view that speaks for all: the one that is named; else the healthy one whose status is what is published; else the
+// primary is the view whose status is published: the one that the annotation names; else the published one while it is healthy; else the
 // first fresh one that takes workloads, else the first fresh one, else the first, in the order of the policy and then of names. It is
 // nil if the one that is named has no status.
-func (d *decider) primary() *view {
+func (d *decider) primary() *Source {
 	if named := d.named(); named != nil {
-		for i := range d.views {
-			if d.views[i].Source == named && d.views[i].status != nil {
-				return &d.views[i]
-			}
+		if named.Contribution == nil {
+			return nil
 		}
-		return nil
+		return named
 	}
 	candidates := d.candidates()
-	fresh := slices.ContainsFunc(candidates, func(v *view) bool { return !v.Stale })
+	fresh := slices.ContainsFunc(candidates, func(v *Source) bool { return !v.Stale })
 	if published := d.publishedFrom(candidates); published != nil && (!published.Stale || !fresh) {
 		return published
 	}
-	for _, eligible := range []func(*view) bool{
-		func(v *view) bool { return !v.Stale && !v.Unschedulable },
-		func(v *view) bool { return !v.Stale || !fresh },
+	for _, eligible := range []func(*Source) bool{
+		func(v *Source) bool { return !v.Stale && !v.Unschedulable },
+		func(v *Source) bool { return !v.Stale || !fresh },
 	} {
 		if i := slices.IndexFunc(candidates, eligible); i >= 0 {
 			return candidates[i]
@@ -58,7 +56,7 @@ func (d *decider) named() *Source {
 	return nil
 }
 
-// primaryKnown says whether it is settled which SyncTarget speaks for all, whatever those that have not listed would say.
+// primaryKnown reports whether the primary is settled, regardless of the SyncTargets that have not listed.
 func (d *decider) primaryKnown() bool {
 	if d.p.Strategy != policy.Primary {
 		return false
@@ -67,51 +65,43 @@ func (d *decider) primaryKnown() bool {
 		return named.State != Unknown
 	}
 	name, _ := d.publishedPrimary()
-	return slices.ContainsFunc(d.views, func(v view) bool { return v.Target == name && v.status != nil && !v.Stale })
+	return slices.ContainsFunc(d.views, func(v *Source) bool { return v.Target == name && v.Contribution != nil && !v.Stale })
 }
 
-// publishedPrimary is who the published summary says the primary is.
+// publishedPrimary is the primary that the published summary names.
 func (d *decider) publishedPrimary() (ref.SyncTarget, bool) {
 	_, name, named := strings.Cut(text(find(d.in.Published, policy.Path{"conditions"}, SummaryType), "message"), primaryNamed)
 	return ref.SyncTarget(name), named
 }
 
 // candidates are the views with a status in the order in which they are preferred.
-func (d *decider) candidates() []*view {
-	candidates := make([]*view, 0, len(d.views))
-	for i := range d.views {
-		if d.views[i].status != nil {
-			candidates = append(candidates, &d.views[i])
-		}
-	}
-	place := func(v *view) int {
+func (d *decider) candidates() []*Source {
+	candidates := slices.DeleteFunc(slices.Clone(d.views), func(v *Source) bool { return v.Contribution == nil })
+	place := func(v *Source) int {
 		if i := slices.Index(d.p.Primary, string(v.Target)); i >= 0 {
 			return i
 		}
 		return len(d.p.Primary)
 	}
-	slices.SortStableFunc(candidates, func(a, b *view) int { return cmp.Compare(place(a), place(b)) })
+	slices.SortStableFunc(candidates, func(a, b *Source) int { return cmp.Compare(place(a), place(b)) })
 	return candidates
 }
 
-// publishedFrom is the candidate whose status is what is published: the one that the summary names, else the first whose values are
-// those that are published.
-func (d *decider) publishedFrom(candidates []*view) *view {
+// publishedFrom is the candidate whose status is published: the one that the summary names, else the first with the published values.
+func (d *decider) publishedFrom(candidates []*Source) *Source {
 	name, named := d.publishedPrimary()
-	for _, v := range candidates {
-		if named && v.Target == name {
-			return v
-		}
+	if i := slices.IndexFunc(candidates, func(v *Source) bool { return named && v.Target == name }); i >= 0 {
+		return candidates[i]
 	}
-	if d.p.Strategy != policy.Primary && d.defaultRule() != policy.RulePrimary || len(d.in.Owned.Fields()) == 0 {
-		return nil // what is published are not one SyncTarget's values, or what an API server says of a new object
+	if d.p.Strategy != policy.Primary && d.defaultRule() != policy.RulePrimary || !d.in.Owned.Field() {
+		return nil // the published values are not one SyncTarget's, or an API server's own for a new object
 	}
-	ignore := d.p.Ignore
-	for _, f := range d.p.Fields { // these may be published otherwise than they were said
-		ignore = append(ignore[:len(ignore):len(ignore)], f.Path)
+	ignore := slices.Clip(d.p.Ignore)
+	for _, f := range d.p.Fields { // these may be published with other values
+		ignore = append(ignore, f.Path)
 	}
 	for _, v := range candidates {
-		if patch.Diff(d.in.Published, v.status, nil, patch.Options{Whole: true, Typed: true, Ignore: ignore}) == nil {
+		if patch.Diff(d.in.Published, v.status(), nil, patch.Options{Whole: true, Typed: true, Ignore: ignore}) == nil {
 			return v
 		}
 	}

@@ -103,14 +103,11 @@ func drawPolicy(t *rapid.T, builtin *policy.Set) *policy.Policy {
 	s.Resources = []policy.Resource{{Group: "*", Resource: "*"}}
 	s.Strategy = rapid.SampledFrom([]policy.Strategy{policy.Merge, policy.Union, policy.Latest, policy.Quorum, policy.All, policy.Primary}).Draw(t, "strategy")
 	if s.Strategy == policy.Merge {
-		s.Default = rapid.SampledFrom([]policy.Rule{policy.RuleDrop, policy.RuleLatest, policy.RuleUnanimous, policy.RuleUnion, policy.RulePrimary}).Draw(t, "default")
-	}
-	if s.Strategy == policy.Quorum && rapid.Bool().Draw(t, "grouped") {
-		s.Groups = [][]string{{"a", "b"}, {"nested.a", "nested.b"}}
+		s.Default = rapid.SampledFrom([]policy.Rule{policy.RuleDrop, policy.RuleUnanimous, policy.RuleUnion, policy.RulePrimary}).Draw(t, "default")
 	}
 	s.Fields = map[string]policy.FieldRule{}
-	for _, rule := range []policy.Rule{policy.RuleSum, policy.RuleMin, policy.RuleMax, policy.RuleAnyTrue, policy.RuleAllTrue, policy.RuleUnion, policy.RuleConcat, policy.RuleFirst,
-		policy.RuleLatest, policy.RuleUnanimous, policy.RuleQuorum, policy.RulePrimary, policy.RuleDrop} {
+	for _, rule := range []policy.Rule{policy.RuleSum, policy.RuleMin, policy.RuleMax, policy.RuleUnion, policy.RuleUnanimous, policy.RuleQuorum,
+		policy.RulePrimary, policy.RuleDrop} {
 		if rapid.IntRange(0, 4).Draw(t, string(rule)) > 0 {
 			continue
 		}
@@ -120,7 +117,7 @@ func drawPolicy(t *rapid.T, builtin *policy.Set) *policy.Policy {
 		if rule == policy.RuleSum || rule == policy.RuleMax {
 			f.Monotonic = rapid.Bool().Draw(t, "monotonic")
 		}
-		if rule == policy.RuleUnion || rule == policy.RuleConcat {
+		if rule == policy.RuleUnion {
 			f.Keys = []string{"name"}
 		}
 		s.Fields[name] = f
@@ -131,7 +128,7 @@ func drawPolicy(t *rapid.T, builtin *policy.Set) *policy.Policy {
 	}
 	s.Keys = map[string][]string{"list": {"name"}}
 	s.Summary = rapid.SampledFrom([]policy.SummaryMode{policy.SummaryAlways, policy.SummaryNever, policy.SummaryAuto}).Draw(t, "summary")
-	s.Stale = rapid.SampledFrom([]policy.StaleMode{policy.Hold, policy.Exclude, policy.Zero}).Draw(t, "stale")
+	s.Stale = rapid.SampledFrom([]policy.StaleMode{policy.Hold, policy.Exclude}).Draw(t, "stale")
 	s.OnEmpty = rapid.SampledFrom([]policy.EmptyMode{policy.Clear, policy.Keep}).Draw(t, "onEmpty")
 	set, err := policy.Compile(doc)
 	if err != nil {

@@ -2,24 +2,25 @@ package aggregate
 
 import (
 	"slices"
+	"strconv"
 
 	"github.com/upstreamd/upstreamd/internal/policy"
 )
 
-// rule is the value of one field; nil: none.
+// rule returns the value of one field; nil: none.
 func (d *decider) rule(f *policy.Field) (any, error) {
 	published := d.published(f.Path)
 	if f.Immutable && published != nil || d.heldBack() && f.Rule != policy.RulePrimary && f.Rule != policy.RuleDrop {
 		return published, nil
 	}
-	said := 0
-	for i := range d.views {
-		d.vals[i] = lookup(d.views[i].status, f.Path)
+	reported := 0
+	for i, v := range d.views {
+		d.vals[i] = lookup(v.status(), f.Path)
 		if d.vals[i] != nil {
-			said++
+			reported++
 		}
 	}
-	if f.RequireAll && said < d.counted {
+	if f.RequireAll && reported < d.counted {
 		return published, nil
 	}
 	value, err := d.apply(f, published)
@@ -29,10 +30,10 @@ func (d *decider) rule(f *policy.Field) (any, error) {
 	case value == nil:
 		return published, nil
 	}
-	if larger, err := extreme(1)(published, value); err == nil {
+	if larger, err := policy.Largest.Of([]any{published, value}); err == nil {
 		return larger, nil
 	}
-	return value, nil // what is published is of another type: there is nothing to compare with
+	return value, nil // the published value is of another type: there is nothing to compare with
 }
 
 func (d *decider) apply(f *policy.Field, published any) (any, error) {
@@ -49,35 +50,18 @@ func (d *decider) apply(f *policy.Field, published any) (any, error) {
 	}
 	switch f.Rule {
 	case policy.RuleSum:
-		return d.fold(add)
+		return policy.Sum.Of(d.vals)
 	case policy.RuleMin:
-		return d.fold(extreme(-1))
+		return policy.Smallest.Of(d.vals)
 	case policy.RuleMax:
-		return d.fold(extreme(1))
-	case policy.RuleAnyTrue, policy.RuleAllTrue:
-		return d.truth(f.Rule == policy.RuleAllTrue), nil
+		return policy.Largest.Of(d.vals)
 	case policy.RuleUnion:
-		if f.Prefixed {
-			return d.prefixed()
-		}
 		return d.union(f.Path, f.Keys, d.vals), nil
-	case policy.RuleConcat:
-		return d.concat(f.Keys)
-	case policy.RuleFirst:
-		i := slices.IndexFunc(d.vals, func(v any) bool { return v != nil })
-		if i < 0 {
-			return nil, nil
-		}
-		return d.vals[i], nil
-	case policy.RuleLatest:
-		return d.newestOf(d.vals), nil
-	case policy.RuleUnanimous:
-		return d.agree(f.Path, published, d.vals, len(d.in.Sources)), nil
-	case policy.RuleQuorum:
-		return d.agree(f.Path, published, d.vals, len(d.in.Sources)/2+1), nil
+	case policy.RuleUnanimous, policy.RuleQuorum:
+		return d.agree(f.Path, published, d.vals, d.need(f.Rule)), nil
 	case policy.RulePrimary:
 		if v := d.primary(); v != nil {
-			return lookup(v.status, f.Path), nil
+			return lookup(v.status(), f.Path), nil
 		}
 		return published, nil
 	default: // Rank
@@ -85,46 +69,19 @@ func (d *decider) apply(f *policy.Field, published any) (any, error) {
 	}
 }
 
-// fold combines the values that there are, in the order of the SyncTargets' names, beginning with nil.
-func (d *decider) fold(combine func(a, b any) (any, error)) (any, error) {
-	var total any
-	var err error
-	for _, v := range d.vals {
-		if v == nil {
-			continue
-		}
-		if total, err = combine(total, v); err != nil {
-			return nil, err
-		}
+// need is the number of placed SyncTargets that must agree.
+func (d *decider) need(rule policy.Rule) int {
+	if rule == policy.RuleQuorum {
+		return len(d.in.Sources)/2 + 1
 	}
-	return total, nil
+	return len(d.in.Sources)
 }
 
-// truth is true if any, or all, of the SyncTargets that report say so. Nothing is said where nobody says true or false.
-func (d *decider) truth(all bool) any {
-	said, yes := 0, 0
-	for _, v := range d.vals {
-		if b, ok := v.(bool); ok {
-			said++
-			if b {
-				yes++
-			}
-		}
-	}
-	if said == 0 {
-		return nil
-	}
-	if all {
-		return yes == d.reporting
-	}
-	return yes > 0
-}
-
-// newestOf is the value of the SyncTarget whose status changed last, of those who have one.
-func (d *decider) newestOf(vals []any) any {
+// latestOf is the value of the SyncTarget whose status changed last, of those that have one.
+func (d *decider) latestOf(vals []any) any {
 	latest := -1
 	for i, v := range vals {
-		if v != nil && (latest < 0 || d.views[i].time.After(d.views[latest].time)) {
+		if v != nil && (latest < 0 || d.views[i].Contribution.Time.After(d.views[latest].Contribution.Time)) {
 			latest = i
 		}
 	}
@@ -134,9 +91,15 @@ func (d *decider) newestOf(vals []any) any {
 	return vals[latest]
 }
 
-// rank is the value that comes first in the order; those that the order does not name come last.
+// rank is the value that comes first in the order; values that the order does not name come last.
 func (d *decider) rank(f *policy.Field) any {
-	var best any
+	reported := slices.DeleteFunc(slices.Clone(d.vals), func(v any) bool { return v == nil })
+	if len(reported) < d.counted && f.Absent != "" {
+		reported = append(reported, f.Absent)
+	}
+	if len(reported) == 0 {
+		return nil
+	}
 	place := func(v any) int {
 		s, _ := v.(string)
 		if i := slices.Index(f.Order, s); i >= 0 {
@@ -144,40 +107,31 @@ func (d *decider) rank(f *policy.Field) any {
 		}
 		return len(f.Order)
 	}
-	consider := func(v any) {
-		if v != nil && (best == nil || place(v) < place(best)) {
-			best = v
-		}
-	}
-	silent := d.counted
-	for _, v := range d.vals {
-		if v != nil {
-			silent--
-		}
-		consider(v)
-	}
-	if silent > 0 && f.Absent != "" {
-		consider(f.Absent)
-	}
-	return best
+	return slices.MinFunc(reported, func(a, b any) int { return place(a) - place(b) })
 }
 
-// generation is the upstream object's generation once every SyncTarget that counts has acted on it; else what is published stays.
-func (d *decider) generation(path policy.Path, published any) any {
+// generation is the upstream object's generation once every SyncTarget that counts has acted on it; else the published value stays.
+func (d *decider) generation(path []string, published any) any {
+	observed := any(nil)
 	for i := range d.in.Sources {
 		s := &d.in.Sources[i]
 		if !d.counts(s) {
 			continue
 		}
-		if s.State != Reporting || !s.CaughtUp || s.Stale && d.p.Stale == policy.Zero {
+		if !s.CaughtUp || s.Contribution == nil {
 			return published
 		}
-		if observed, ok := integer(lookup(s.Contribution.Status, path)); !ok || observed < s.Contribution.Generation {
+		value := lookup(s.Contribution.Status, path)
+		if n, ok := integer(value); !ok || n < s.Contribution.Generation {
 			return published
 		}
+		observed = value
 	}
-	if d.in.Generation == 0 {
+	if observed == nil || d.in.Generation == 0 {
 		return published
+	}
+	if _, text := observed.(string); text {
+		return strconv.FormatInt(d.in.Generation, 10)
 	}
 	return d.in.Generation
 }
@@ -186,16 +140,15 @@ func (d *decider) generation(path policy.Path, published any) any {
 func (d *decider) evaluate(program *policy.Program) (any, error) {
 	targets := make([]any, 0, len(d.views))
 	for _, v := range d.views {
-		if v.status == nil {
-			continue
+		if v.Contribution != nil {
+			targets = append(targets, map[string]any{"name": string(v.Target), "status": v.Contribution.Status, "generation": v.Contribution.Generation, "stale": v.Stale})
 		}
-		targets = append(targets, map[string]any{"name": string(v.Target), "status": v.status, "generation": v.Contribution.Generation, "stale": v.Stale})
 	}
 	status := d.in.Published
 	if status == nil {
 		status = map[string]any{}
 	}
-	return program.Eval(targets, map[string]any{"status": status, "metadata": map[string]any{
+	return program.Eval(targets, map[string]any{"status": status, "placed": len(d.in.Sources), "metadata": map[string]any{
 		"workspace": d.in.Workspace.String(), "namespace": d.in.Namespace, "name": d.in.Name, "generation": d.in.Generation,
 		"labels": plain(d.in.Labels), "annotations": plain(d.in.Annotations),
 	}})
@@ -207,4 +160,16 @@ func plain(m map[string]string) map[string]any {
 		out[k] = v
 	}
 	return out
+}
+
+// integer reads a generation: an integer, or one in text form.
+func integer(v any) (int64, bool) {
+	switch v := v.(type) {
+	case int64:
+		return v, true
+	case string:
+		n, err := strconv.ParseInt(v, 10, 64)
+		return n, err == nil
+	}
+	return 0, false
 }

@@ -2,42 +2,35 @@ package aggregate
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/upstreamd/upstreamd/internal/policy"
 )
 
-// primaryNamed stands before the primary's name at the end of the summary's message. It is read back from there.
+// primaryNamed precedes the primary's name at the end of the summary's message. The name is read back from there.
 const primaryNamed = "; primary: "
 
-// SummaryType is the condition that says who reports and who does not.
+// SummaryType is the condition that names the SyncTargets that do not report.
 const SummaryType = "upstreamd.dev/Aggregated"
 
-// report is who reports, in one line: "2/3 SyncTargets reporting: eu-west1 stale".
-func (d *decider) report() string {
-	reporting := 0
-	var not strings.Builder
+// reporters is one line on all placed SyncTargets: "2/3 SyncTargets reporting: eu-west1 stale".
+func (d *decider) reporters() string {
+	var problems []string
 	for i := range d.in.Sources {
-		s := &d.in.Sources[i]
-		problem := s.problem()
-		if problem == "" {
-			reporting++
-			continue
+		if problem := d.in.Sources[i].problem(); problem != "" {
+			problems = append(problems, string(d.in.Sources[i].Target)+" "+problem)
 		}
-		if not.Len() > 0 {
-			not.WriteString(", ")
-		}
-		not.WriteString(string(s.Target) + " " + problem)
 	}
-	if not.Len() == 0 {
-		return fmt.Sprintf("%d/%d SyncTargets reporting", reporting, len(d.in.Sources))
+	d.problems = len(problems)
+	line := fmt.Sprintf("%d/%d SyncTargets reporting", len(d.in.Sources)-len(problems), len(d.in.Sources))
+	if len(problems) == 0 {
+		return line
 	}
-	return cut(fmt.Sprintf("%d/%d SyncTargets reporting: %s", reporting, len(d.in.Sources), &not))
+	return cut(line + ": " + strings.Join(problems, ", "))
 }
 
-// problem says why a SyncTarget does not report; "" if it does.
+// problem is the reason why a SyncTarget does not report; "" if it does.
 func (s *Source) problem() string {
 	switch {
 	case s.State == Unknown:
@@ -60,9 +53,8 @@ func (c *conditionList) summary() map[string]any {
 	if !c.p.Summary && (!c.p.SummaryAuto || len(c.result) == 0) {
 		return nil
 	}
-	message := c.reported
-	status, reason := "True", "AllReporting"
-	if slices.ContainsFunc(c.in.Sources, func(s Source) bool { return s.problem() != "" }) {
+	message, status, reason := c.report, "True", "AllReporting"
+	if c.problems > 0 {
 		status, reason = "False", "NotAllReporting"
 	}
 	if c.p.Strategy == policy.Primary && len(c.in.Sources) > 1 {
@@ -70,7 +62,7 @@ func (c *conditionList) summary() map[string]any {
 		if c.base != nil {
 			name, named = c.base.Target, true
 		}
-		if named { // held: it stays who it was
+		if named { // while held, the published one stays
 			message += primaryNamed + string(name)
 		}
 	}
@@ -79,7 +71,7 @@ func (c *conditionList) summary() map[string]any {
 		moved = later(moved, c.newest())
 	}
 	if moved == nil {
-		return nil // no SyncTarget was ever heard of
+		return nil // no SyncTarget was ever in contact
 	}
 	if text(published, "status") == status && text(published, "message") == message && text(published, "reason") == reason {
 		return published
@@ -87,7 +79,7 @@ func (c *conditionList) summary() map[string]any {
 	return map[string]any{"type": SummaryType, "status": status, "reason": reason, "message": message, "lastTransitionTime": moved}
 }
 
-// newest is the newest time that the SyncTargets know of; nil: none.
+// newest is the newest time of any contribution or staleness; nil: none.
 func (d *decider) newest() any {
 	var newest time.Time
 	for _, s := range d.in.Sources {

@@ -12,11 +12,11 @@ import (
 type Contribution struct {
 	Status             map[string]any // parsed JSON (int64, float64, string, bool, []any, map[string]any); never nil
 	Generation         int64          // metadata.generation of the downstream copy
-	UpstreamGeneration int64          // the upstream generation that the copy says it stems from; 0: it does not say
+	UpstreamGeneration int64          // the upstream generation that the copy names as its source; 0: none
 	Time               time.Time      // when the status changed last: its managedFields entry, else newest condition transition, else first seen
 }
 
-// State says what is known of one SyncTarget's copy of one upstream object.
+// State is the state of one SyncTarget's copy of one upstream object.
 type State int
 
 const (
@@ -34,10 +34,10 @@ const (
 type Source struct {
 	Target        ref.SyncTarget
 	State         State
-	Stale         bool          // not heard of for the grace period
-	Unschedulable bool          // takes no new workloads: chosen as a primary only where no other fresh one can be
-	Since         time.Time     // when it was heard of last, if it is stale
-	Over          ref.Limit     // the limit that it went over, if it is stale for that; else empty
+	Stale         bool          // its watch has been broken for the grace period
+	Unschedulable bool          // takes no new workloads: chosen as a primary only if no other fresh one can be
+	Since         time.Time     // its last contact, if it is stale
+	Over          ref.Limit     // the limit that it exceeded, if it is stale for that; else empty
 	Contribution  *Contribution // set if and only if State is Reporting
 	CaughtUp      bool          // the copy stems from the upstream object's current generation
 }
@@ -50,20 +50,20 @@ type Input struct {
 	Workspace   ref.Workspace
 	Namespace   string
 	Name        string
-	Published   map[string]any   // the upstream object's status as it is now; nil: none. Never modified.
-	Owned       *patch.Owned     // what of Published is ours; nil: nothing
+	Published   map[string]any   // the upstream object's present status; nil: none. Never modified.
+	Owned       *patch.Owned     // the part of Published that is ours; nil: nothing
 	Sources     []Source         // the placed SyncTargets in the order of their names
 	Ambiguous   []ref.SyncTarget // SyncTargets on which two objects claim this upstream object
-	Overdue     bool             // the deadline for unknown SyncTargets has passed: Exclude and Zero go on without them
+	Overdue     bool             // the deadline for unknown SyncTargets has passed: Exclude goes on without them
 	Withdrawn   bool             // no SyncTarget holds a copy any more, though one did: onEmpty applies
 }
 
-// Decision is what is to be published, and why.
+// Decision is the status to publish, and the reason for it.
 type Decision struct {
 	Reason  Reason
 	Message string         // for people: which SyncTargets, which field; no clock value
-	Publish bool           // false: whatever is published stays untouched
-	Status  map[string]any // what the policy decides, whole; never shares memory that anybody modifies
+	Publish bool           // false: the published status stays untouched
+	Status  map[string]any // all that the policy decides; never modified
 	Whole   bool           // the policy owns the whole status, not only the fields in Status
 	Errors  []error        // field rules that failed (CEL); their published values were kept
 }
@@ -71,7 +71,7 @@ type Decision struct {
 // Reason names a decision in logs, metrics, explain and console.
 type Reason string
 
-// The reasons of Decide. Those with "published" leave what is published untouched, or a part of it.
+// The reasons of Decide.
 const (
 	ReasonMerged    Reason = "Merged"    // by the rules of the policy
 	ReasonCopied    Reason = "Copied"    // there is only one SyncTarget
@@ -80,13 +80,13 @@ const (
 	ReasonAgreed    Reason = "Agreed"    // Quorum or All, on every field
 	ReasonNoQuorum  Reason = "NoQuorum"  // no majority on some field: its published value stays
 	ReasonDisagreed Reason = "Disagreed" // All do not agree on some field: its published value stays
-	ReasonHeld      Reason = "Held"      // a SyncTarget is stale: what it said last counts, or what is published stays
-	ReasonWaiting   Reason = "Waiting"   // a placed SyncTarget has not listed yet: what is published stays
-	ReasonNoStatus  Reason = "NoStatus"  // no placed SyncTarget has a status: what is published stays
-	ReasonNotPlaced Reason = "NotPlaced" // no SyncTarget is placed: what is published stays
-	ReasonAmbiguous Reason = "Ambiguous" // two objects of one SyncTarget claim to be the copy: what is published stays
-	ReasonFinished  Reason = "Finished"  // it has ended: what is published stays for ever
-	ReasonCleared   Reason = "Cleared"   // no SyncTarget has a copy any more: what is ours goes
-	ReasonKept      Reason = "Kept"      // no SyncTarget has a copy any more: what is published stays
-	ReasonUnchanged Reason = "Unchanged" // said by callers: the decision is what is published already
+	ReasonHeld      Reason = "Held"      // a SyncTarget is stale: its last contribution counts, or the published status stays
+	ReasonWaiting   Reason = "Waiting"   // a placed SyncTarget has not listed yet: the published status stays
+	ReasonNoStatus  Reason = "NoStatus"  // no placed SyncTarget has a status: the published one stays
+	ReasonNotPlaced Reason = "NotPlaced" // no SyncTarget is placed: the published status stays
+	ReasonAmbiguous Reason = "Ambiguous" // two objects of one SyncTarget claim to be the copy: the published status stays
+	ReasonFinished  Reason = "Finished"  // it has ended: the published status stays for ever
+	ReasonCleared   Reason = "Cleared"   // no SyncTarget has a copy any more: our fields go
+	ReasonKept      Reason = "Kept"      // no SyncTarget has a copy any more: the published status stays
+	ReasonUnchanged Reason = "Unchanged" // set by callers: the decision equals the published status
 )

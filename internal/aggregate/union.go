@@ -1,46 +1,43 @@
 package aggregate
 
 import (
-	"encoding/json"
-	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
+
+	"github.com/upstreamd/upstreamd/internal/patch"
+	"github.com/upstreamd/upstreamd/internal/policy"
 )
 
 // union merges objects by key and joins lists without repeats, keyed ones by their key. Where the kinds of values differ, and
 // for scalars, the latest is taken. vals has one value, or nil, for each view.
 func (d *decider) union(path, keys []string, vals []any) any {
-	switch latest := d.newestOf(vals).(type) {
-	case map[string]any:
-		merged := make(map[string]any, len(latest))
-		for _, name := range d.namesIn(vals) {
+	if policy.Objects(vals) {
+		merged, _ := policy.PerField(policy.FieldNames(vals), vals, func(name string, vals []any) (any, error) {
 			below := append(slices.Clip(path), name)
-			if value := d.union(below, d.p.Keys(below), fieldOf(vals, name)); value != nil {
-				merged[name] = value
-			}
-		}
+			return d.union(below, d.p.Keys(below), vals), nil
+		})
 		return merged
-	case []any:
-		return d.join(path, keys, vals)
-	default:
-		return latest
 	}
+	latest := d.latestOf(vals)
+	if _, isList := latest.([]any); isList {
+		return d.join(path, keys, vals)
+	}
+	return latest
 }
 
-// join is the union of lists. A keyed one is sorted by its keys; another keeps the order of the SyncTargets' names.
+// join is the union of lists. Keyed entries are sorted by their keys; others keep the order of the SyncTargets' names.
 func (d *decider) join(path, keys []string, vals []any) any {
-	joined := []any{}
+	others := []any{}
 	seen := map[string]bool{}
-	same := map[string][]any{} // by key: what each view says of the entry
+	same := map[string][]any{} // by key: the entry of each view
 	for i, v := range vals {
 		list, _ := v.([]any)
 		for _, item := range list {
-			key, keyed := keyOf(item, keys)
+			key, keyed := patch.EntryKey(item, keys)
 			if !keyed {
 				if key = canonical(item); !seen[key] {
-					joined = append(joined, item)
+					others = append(others, item)
 				}
 				seen[key] = true
 				continue
@@ -53,124 +50,95 @@ func (d *decider) join(path, keys []string, vals []any) any {
 			}
 		}
 	}
-	entries := make([]any, 0, len(same)+len(joined))
-	item := append(slices.Clip(path), "*")
+	entries := make([]any, 0, len(same)+len(others))
 	for _, key := range slices.Sorted(maps.Keys(same)) {
-		entries = append(entries, d.union(item, nil, same[key]))
+		entries = append(entries, d.union(append(slices.Clip(path), "*"), nil, same[key]))
 	}
-	return append(entries, joined...)
+	return append(entries, others...)
 }
 
-// concat joins lists in the order of the SyncTargets' names; of entries with the same key the first stays.
-func (d *decider) concat(keys []string) (any, error) {
-	var joined []any
-	said := false
-	seen := map[string]bool{}
-	for i, v := range d.vals {
-		list, ok := v.([]any)
-		if v != nil && !ok {
-			return nil, fmt.Errorf("%s has no list", d.views[i].Target)
-		}
-		said = said || ok
-		for _, item := range list {
-			key, keyed := keyOf(item, keys)
-			if keyed && seen[key] {
-				continue
+// agree returns the value that at least need placed SyncTargets have, the published one if there is none. To have no value is a
+// value too. Objects are decided by field.
+func (d *decider) agree(path []string, published any, vals []any, need int) any {
+	if policy.Objects(vals) {
+		names, before := policy.FieldNames(vals), object(published)
+		for name := range before {
+			if !slices.Contains(names, name) && d.in.Owned.Field(append(slices.Clip(path), name)...) {
+				names = append(names, name)
 			}
-			seen[key] = true
-			joined = append(joined, item)
 		}
+		merged, _ := policy.PerField(names, vals, func(name string, vals []any) (any, error) {
+			return d.agree(append(slices.Clip(path), name), before[name], vals, need), nil
+		})
+		return merged
 	}
-	if !said {
-		return nil, nil
-	}
-	return slices.Clip(append([]any{}, joined...)), nil
-}
-
-// prefixed joins objects; each key gets the name of its SyncTarget before it.
-func (d *decider) prefixed() (any, error) {
-	var joined map[string]any
-	for i, v := range d.vals {
-		m, ok := v.(map[string]any)
-		if v != nil && !ok {
-			return nil, fmt.Errorf("%s has no object", d.views[i].Target)
-		}
-		for name, value := range m {
-			if joined == nil {
-				joined = map[string]any{}
-			}
-			joined[string(d.views[i].Target)+"/"+name] = value
-		}
-	}
-	if joined == nil {
-		return nil, nil
-	}
-	return joined, nil
-}
-
-// namesIn are the field names of the objects among vals, sorted.
-func (d *decider) namesIn(vals []any) []string {
-	var names []string
-	for _, v := range vals {
-		m, _ := v.(map[string]any)
-		for name := range m {
-			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
-	return slices.Compact(names)
-}
-
-// fieldOf is one field of each of the objects among vals.
-func fieldOf(vals []any, name string) []any {
-	fields := make([]any, len(vals))
 	for i, v := range vals {
-		m, _ := v.(map[string]any)
-		fields[i] = m[name]
+		vals[i] = byKey(v, d.p.Keys(path))
 	}
-	return fields
+	if value, agreed := d.majority(vals, need); agreed {
+		return value
+	}
+	if published != nil || slices.ContainsFunc(vals, func(v any) bool { return v != nil }) {
+		d.kept = append(d.kept, policy.Path(path).String())
+	}
+	return published
 }
 
-// canonical is the same text for equal values.
-func canonical(v any) string {
-	if s, ok := v.(string); ok {
-		return strconv.Quote(s)
+// majority returns the value that need views have. Timestamps are not compared: of the values that agree, the one with the newest is taken.
+func (d *decider) majority(vals []any, need int) (value any, agreed bool) {
+	votes := map[string]int{}
+	newest := map[string]int{} // the view whose value is taken
+	for i, v := range vals {
+		if d.views[i].Contribution == nil {
+			continue
+		}
+		vote := canonical(timeless(v))
+		if j, known := newest[vote]; !known || canonical(v) > canonical(vals[j]) {
+			newest[vote] = i
+		}
+		if votes[vote]++; votes[vote] >= need {
+			value, agreed = vals[newest[vote]], true
+		}
 	}
-	data, _ := json.Marshal(v) // parsed JSON can always be encoded
-	return string(data)
+	return value, agreed
 }
 
-// byKey is a list in the order of its keys; anything else, or a list without keys, as it is.
+// timeless is a value without timestamps and nulls.
+func timeless(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		kept := make(map[string]any, len(v))
+		for name, value := range v {
+			if value != nil {
+				kept[name] = timeless(value)
+			}
+		}
+		return kept
+	case []any:
+		kept := make([]any, len(v))
+		for i, item := range v {
+			kept[i] = timeless(item)
+		}
+		return kept
+	case string:
+		if isTime(v) {
+			return ""
+		}
+	}
+	return v
+}
+
+// byKey is a list in the order of its keys; other values, and lists without keys, as they are.
 func byKey(v any, keys []string) any {
 	list, _ := v.([]any)
 	if len(keys) == 0 || len(list) < 2 {
 		return v
 	}
-	type entry struct {
-		key  string
-		item any
-	}
-	entries := make([]entry, len(list))
-	for i, item := range list {
-		key, _ := keyOf(item, keys)
-		entries[i] = entry{key, item}
-	}
-	slices.SortStableFunc(entries, func(a, b entry) int { return strings.Compare(a.key, b.key) })
-	sorted := make([]any, len(list))
-	for i, e := range entries {
-		sorted[i] = e.item
-	}
+	sorted := slices.Clone(list)
+	slices.SortStableFunc(sorted, func(a, b any) int {
+		keyA, _ := patch.EntryKey(a, keys)
+		keyB, _ := patch.EntryKey(b, keys)
+		return strings.Compare(keyA, keyB)
+	})
 	return sorted
-}
-
-// keyOf tells an entry of a keyed list from others. An entry without any of the keys has none.
-func keyOf(item any, keys []string) (key string, ok bool) {
-	m, _ := item.(map[string]any)
-	var b strings.Builder
-	for _, name := range keys {
-		value, there := m[name]
-		ok = ok || there
-		fmt.Fprintf(&b, "%v\x00", value)
-	}
-	return b.String(), ok
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,6 +21,7 @@ import (
 	"github.com/upstreamd/upstreamd/internal/kube/lean"
 	"github.com/upstreamd/upstreamd/internal/kube/lease"
 	"github.com/upstreamd/upstreamd/internal/kube/upstream"
+	"github.com/upstreamd/upstreamd/internal/locator"
 	"github.com/upstreamd/upstreamd/internal/metrics"
 	"github.com/upstreamd/upstreamd/supervisor"
 )
@@ -32,9 +34,11 @@ type App struct {
 	registry *prometheus.Registry
 	metrics  *metrics.Metrics
 	policies *policyFolder
+	locators []string // the styles, as the locator package takes them
 	upstream *upstream.Client
 	election *lease.Election         // nil: there is none, and this daemon always writes
 	gates    featuregate.FeatureGate // asked by what is not stable yet
+	lists    *lean.Lists             // bounds the lists of all SyncTargets
 	pace     pace
 	gate     gate // before what is served
 	own      []*ownAccess
@@ -51,6 +55,13 @@ type App struct {
 	address   net.Addr
 	system    atomic.Pointer[supervisor.System] // nil: not started, or stopping
 }
+
+// The lists under way at a time, of all SyncTargets together. One that lasts longer than listTurn makes room for others, so that
+// SyncTargets that send slowly do not hold up the rest.
+const (
+	listsAtATime = 32
+	listTurn     = 30 * time.Second
+)
 
 // pace is how often what may have changed is looked at again.
 type pace struct {
@@ -71,13 +82,14 @@ func New(c *config.Configuration, log zerolog.Logger) (*App, error) {
 		log:      log,
 		agent:    "upstreamd/" + BuildVersion().Version,
 		registry: prometheus.NewRegistry(),
+		lists:    lean.NewLists(listsAtATime, listTurn),
 		pace: pace{resolveEvery: time.Minute, resolveSoon: time.Second, resolveLate: 15 * time.Second, policies: 2 * time.Second,
 			configuration: 2 * time.Second, mend: 30 * time.Second, survey: 30 * time.Second, again: 5 * time.Second, warm: 100 * time.Millisecond},
 		reloaded:  make(chan struct{}, 1),
 		rebound:   make(chan struct{}, 1),
 		listening: make(chan struct{}),
 	}
-	err := errors.Join(a.makeMetrics(), a.readPolicies(), a.makeUpstream(), a.makeElection(), a.readTargets(), a.makeGate(), a.setGates())
+	err := errors.Join(a.makeMetrics(), a.readPolicies(), a.makeLocators(), a.makeUpstream(), a.makeElection(), a.readTargets(), a.makeGate(), a.setGates())
 	if err != nil {
 		return nil, err
 	}
@@ -105,6 +117,19 @@ func (a *App) makeMetrics() error {
 		if err := a.registry.Register(c); err != nil {
 			return fmt.Errorf("registering the metrics of the process: %w", err)
 		}
+	}
+	return nil
+}
+
+// makeLocators checks the locator styles and completes them with their settings.
+func (a *App) makeLocators() error {
+	a.locators = slices.Clone(a.config.Locators)
+	if agent := a.config.Agent; agent != nil {
+		i := slices.Index(a.locators, locator.SyncAgent)
+		a.locators[i] = locator.SyncAgentIn(agent.Namespace)
+	}
+	if _, err := locator.New(a.locators, locator.Target{}); err != nil {
+		return fmt.Errorf("syncAgent.namespace: %w", err)
 	}
 	return nil
 }
@@ -141,6 +166,7 @@ func (a *App) downstreamOptions(target string) downstream.Options {
 		UserAgent:  a.agent,
 		Logger:     a.component("downstream").With().Str("sync_target", target).Logger(),
 		Limits:     lean.Limits{Objects: int64(l.Objects), Kept: int64(l.Mebibytes) << 20},
+		Lists:      a.lists,
 		Quarantine: lean.Backoff{Initial: l.Quarantine.Duration, Max: 10 * l.Quarantine.Duration, Jitter: .1},
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/upstreamd/upstreamd/internal/config"
+	"github.com/upstreamd/upstreamd/internal/kube/client"
 	"github.com/upstreamd/upstreamd/internal/kube/discovery"
 	"github.com/upstreamd/upstreamd/internal/kube/downstream"
 	"github.com/upstreamd/upstreamd/internal/ref"
@@ -25,8 +26,9 @@ type keeper struct {
 
 	found      map[string]discovery.SyncTarget // nil: not known yet
 	brought    map[ref.Resource]bool
-	surveyed   bool // upstream has said which kinds there are, or nobody has to know
-	complained string
+	surveyed   bool // upstream has answered which kinds it serves
+	unsurveyed *client.Outage
+	unapplied  *client.Outage
 
 	news    chan map[string]discovery.SyncTarget // capacity 1: the newest
 	surveys chan survey
@@ -47,8 +49,12 @@ func (a *App) keep(ctx context.Context, system *supervisor.System) (stop func())
 		app: a, system: system, brought: map[ref.Resource]bool{},
 		targets: newTargetKeeper(system, a.downstreamOptions, a.metrics, log),
 		kinds:   newKindKeeper(a.component("kinds")),
-		news:    make(chan map[string]discovery.SyncTarget, 1),
-		surveys: make(chan survey, 1),
+
+		unsurveyed: client.NewOutage(a.component("kinds"), "not every server answers which kinds it serves; those that it served before stay",
+			"every server answers which kinds it serves"),
+		unapplied: client.NewOutage(log, "SyncTargets or resources could not be changed; retried", "all SyncTargets and resources are as configured"),
+		news:      make(chan map[string]discovery.SyncTarget, 1),
+		surveys:   make(chan survey, 1),
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	var running sync.WaitGroup
@@ -122,7 +128,7 @@ func (k *keeper) clients() map[string]*downstream.Client {
 }
 
 func (k *keeper) take(s survey) {
-	k.complain(s.err, "not every server says which kinds it serves; what they served before stays")
+	note(k.unsurveyed, s.err)
 	k.kinds.take(s, slices.Collect(maps.Keys(k.clients())))
 	k.surveyed = k.surveyed || len(s.upstream) > 0
 }
@@ -147,8 +153,10 @@ func (k *keeper) apply(ctx context.Context) time.Duration {
 	if !until.IsZero() {
 		again = min(again, until.Sub(now)+time.Millisecond)
 	}
-	if ctx.Err() == nil && err != nil {
-		k.complain(err, "SyncTargets or resources could not be changed; tried again")
+	if ctx.Err() == nil {
+		note(k.unapplied, err)
+	}
+	if err != nil {
 		again = min(again, k.app.pace.again)
 	}
 	return again
@@ -182,10 +190,11 @@ func (k *keeper) bring(wanted map[ref.Resource]bool) error {
 	return errors.Join(failed...)
 }
 
-func (k *keeper) complain(err error, what string) {
-	if err == nil || said(err) == k.complained {
+// note logs an error, or that there is none any more.
+func note(o *client.Outage, err error) {
+	if err == nil {
+		o.Over()
 		return
 	}
-	k.complained = said(err)
-	k.app.log.Warn().Err(err).Msg(what)
+	o.Failed(err)
 }

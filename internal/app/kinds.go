@@ -172,8 +172,6 @@ func meant(w config.Resource, n kindName) bool {
 
 // survey asks upstream and the SyncTargets which kinds they serve.
 func (a *App) survey(ctx context.Context, clients map[string]*downstream.Client) survey {
-	ctx, cancel := context.WithTimeout(ctx, surveyTimeout)
-	defer cancel()
 	out := survey{targets: map[string][]discovery.Kind{}}
 	var mu sync.Mutex
 	var asked sync.WaitGroup
@@ -182,7 +180,9 @@ func (a *App) survey(ctx context.Context, clients map[string]*downstream.Client)
 		asked.Go(func() {
 			turns <- struct{}{}
 			defer func() { <-turns }()
-			kinds, err := c.Kinds(ctx)
+			limited, cancel := context.WithTimeout(ctx, surveyTimeout) // from its turn on: servers that hang use up no time of the others
+			defer cancel()
+			kinds, err := c.Kinds(limited)
 			mu.Lock()
 			defer mu.Unlock()
 			if err == nil {
@@ -192,7 +192,9 @@ func (a *App) survey(ctx context.Context, clients map[string]*downstream.Client)
 			}
 		})
 	}
-	kinds, err := a.upstream.Kinds(ctx)
+	limited, cancel := context.WithTimeout(ctx, surveyTimeout)
+	defer cancel()
+	kinds, err := a.upstream.Kinds(limited)
 	asked.Wait()
 	out.upstream = kinds
 	if err != nil {

@@ -146,7 +146,7 @@ func (f *configurationFile) complain(before *string, err error, told bool, what 
 
 // whole are the fields without whose changes those of syncTargets and resources would be half of what is meant: a SyncTarget that moves
 // from the file to syncTargetDiscovery would be gone, and what it contributed withdrawn.
-var whole = []string{"upstream", "syncTargetDiscovery", "locators"}
+var whole = []string{"upstream", "syncTargetDiscovery", "locators", "syncAgent"}
 
 // take puts in force what the file and the kubeconfigs of the SyncTargets hold, if that is something else than before. Credentials are
 // renewed even if the file is wrong, or has to wait for the next start.

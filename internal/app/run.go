@@ -160,7 +160,7 @@ func (a *App) startSystem(ctx context.Context, policies *policy.Set) (*superviso
 	system, err := supervisor.New(supervisor.Options{
 		Upstream:  a.upstream,
 		Policies:  policies,
-		Locators:  c.Locators,
+		Locators:  a.locators,
 		Debounce:  debounce.Window{Quiet: c.Debounce.Quiet.Duration, MaxWait: c.Debounce.MaxWait.Duration},
 		Writer:    actors.WriterOptions{QPS: c.Writer.QPS, Burst: c.Writer.Burst, Concurrency: c.Writer.Concurrency},
 		Staleness: supervisor.Staleness{Grace: c.Staleness.Grace.Duration, Probe: c.Staleness.Probe.Duration, Deadline: c.Staleness.Deadline.Duration},

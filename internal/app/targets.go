@@ -15,6 +15,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/upstreamd/upstreamd/internal/config"
+	"github.com/upstreamd/upstreamd/internal/kube/client"
 	"github.com/upstreamd/upstreamd/internal/kube/discovery"
 	"github.com/upstreamd/upstreamd/internal/kube/downstream"
 	"github.com/upstreamd/upstreamd/internal/metrics"
@@ -254,17 +255,10 @@ func (a *App) sayOnce(what string) *zerolog.Event {
 // followSyncTargets watches the SyncTarget objects until ctx ends.
 func (a *App) followSyncTargets(ctx context.Context, emit func(map[string]discovery.SyncTarget)) {
 	d := a.config.Discovery
-	failing := ""
+	outage := client.NewOutage(a.component("targets"), "SyncTarget objects or their Secrets cannot be listed or watched; retried, those that are known stay",
+		"SyncTarget objects and their Secrets are watched again")
 	discovery.SyncTargets{
 		Server:          a.upstream.At(strings.TrimSpace(d.Workspace)),
 		SecretNamespace: d.SecretNamespace,
-	}.Watch(ctx, func(found map[string]discovery.SyncTarget) {
-		failing = ""
-		emit(found)
-	}, func(err error) {
-		if failing != err.Error() {
-			failing = err.Error()
-			a.log.Warn().Err(err).Msg("SyncTarget objects or their Secrets cannot be listed or watched; tried again, those that are known stay")
-		}
-	})
+	}.Watch(ctx, emit, func(err error) { note(outage, err) })
 }

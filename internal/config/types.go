@@ -30,6 +30,7 @@ type Configuration struct {
 	Discovery      *Discovery      `json:"syncTargetDiscovery,omitempty"` // SyncTargets beside those
 	Resources      []Resource      `json:"resources"`
 	Locators       []string        `json:"locators"` // tried in this order
+	Agent          *Agent          `json:"syncAgent,omitempty"`
 	Debounce       Debounce        `json:"debounce"`
 	Writer         Writer          `json:"writer"`
 	Staleness      Staleness       `json:"staleness"`

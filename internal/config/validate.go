@@ -21,6 +21,7 @@ func (c *Configuration) Validate() field.ErrorList {
 	errs = append(errs, c.validateDiscovery(field.NewPath("syncTargetDiscovery"))...)
 	errs = append(errs, c.validateResources(field.NewPath("resources"))...)
 	errs = append(errs, c.validateLocators(field.NewPath("locators"))...)
+	errs = append(errs, c.validateAgent(field.NewPath("syncAgent"))...)
 	errs = append(errs, c.Debounce.validate(field.NewPath("debounce"))...)
 	errs = append(errs, c.Writer.validate(field.NewPath("writer"))...)
 	errs = append(errs, c.Staleness.validate(field.NewPath("staleness"))...)
@@ -86,6 +87,7 @@ func (c *Configuration) validateSyncTarget(path *field.Path, t SyncTarget) field
 	case t.Cluster != "" && !logicalcluster.NewPath(t.Cluster).IsValid():
 		errs = append(errs, field.Invalid(path.Child("cluster"), t.Cluster, "must be the name of a logical cluster or a path (root:infra)"))
 	}
+	errs = append(errs, c.validatePrefixes(path.Child("workspaces"), t.Workspaces)...)
 	return append(errs, c.validateBinding(path.Child("workspaces"), t.Workspaces)...)
 }
 
@@ -136,23 +138,6 @@ func (r Resource) validate(path *field.Path) field.ErrorList {
 		errs = append(errs, field.Invalid(path.Child("resource"), r.Resource, "leave the subresource out: status is what is read and written"))
 	case len(validation.IsDNS1123Label(r.Resource)) > 0:
 		errs = append(errs, field.Invalid(path.Child("resource"), r.Resource, "must be the plural in lower case, such as deployments"))
-	}
-	return errs
-}
-
-func (c *Configuration) validateLocators(path *field.Path) field.ErrorList {
-	known := []string{NamespaceLocator, Prefix, SyncAgent}
-	if len(c.Locators) == 0 {
-		return field.ErrorList{field.Required(path, "name at least one of "+strings.Join(known, ", ")+", or leave the field out for both")}
-	}
-	var errs field.ErrorList
-	for i, l := range c.Locators {
-		switch {
-		case !slices.Contains(known, l):
-			errs = append(errs, field.NotSupported(path.Index(i), l, known))
-		case slices.Contains(c.Locators[:i], l):
-			errs = append(errs, field.Duplicate(path.Index(i), l))
-		}
 	}
 	return errs
 }

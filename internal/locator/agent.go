@@ -3,6 +3,8 @@ package locator
 import (
 	"crypto/sha1" //nolint:gosec // the hash that api-syncagent's labels hold; nothing rests on its strength
 	"encoding/hex"
+	"fmt"
+	"slices"
 
 	"github.com/upstreamd/upstreamd/internal/ref"
 )
@@ -16,13 +18,34 @@ const (
 	agentNameAnnotation      = agentPrefix + "remote-object-name"
 )
 
+// SyncAgentIn is the style SyncAgent with a template for the names of the downstream Namespaces: text with the fields {cluster}, once,
+// and {namespace} or {namespaceHash}.
+func SyncAgentIn(template string) string { return SyncAgent + "=" + template }
+
+// useAgent prepares the style SyncAgent. Everybody with write access to a Namespace can set labels and annotations there, so a claim needs
+// a proof: the Namespace's name follows from it, or the SyncTarget is bound to one workspace only.
+func (r *Resolver) useAgent(text string, given bool) (err error) {
+	w := r.target.Workspaces
+	if !given {
+		if several := len(w) > 1 || slices.Contains(w, All); several {
+			return fmt.Errorf("a SyncTarget that is bound to several workspaces needs the template of the Namespaces' names: name it, such as %s, or bind one workspace",
+				SyncAgentIn(defaultTemplate))
+		}
+		r.anywhere, text = len(w) == 1, defaultTemplate
+	}
+	if r.agent, err = parseTemplate(text); err != nil {
+		return fmt.Errorf("locator style %s: %w", SyncAgent, err)
+	}
+	return nil
+}
+
 func (r *Resolver) isAgents(o *ref.Object) bool {
 	_, ok := o.Labels[agentClusterLabel]
 	return ok
 }
 
-// fromAgent reads what api-syncagent noted on the object. Names go by templates there and can't be mapped back; the labels hold hashes of
-// what the annotations hold in full.
+// fromAgent reads the labels and annotations of api-syncagent. Names go by templates there and cannot be mapped back; the labels hold
+// hashes of the values that the annotations hold in full.
 func (r *Resolver) fromAgent(o *ref.Object) (ref.Upstream, error) {
 	u := ref.Upstream{
 		Workspace: ref.Workspace(o.Labels[agentClusterLabel]),
@@ -36,7 +59,30 @@ func (r *Resolver) fromAgent(o *ref.Object) (ref.Upstream, error) {
 	if namespaced != (u.Namespace != "") || namespaced && namespaceHash != agentHash(u.Namespace) || o.Labels[agentNameHashLabel] != agentHash(u.Name) {
 		return ref.Upstream{}, lie(NameMismatch, "the object's labels %s* are not the hashes of its annotations", agentPrefix)
 	}
+	if err := r.agentProof(u, o.Namespace); err != nil {
+		return ref.Upstream{}, err
+	}
 	return u, nil
+}
+
+// agentProof checks that a downstream Namespace (empty: the object is cluster-scoped) may claim an upstream object.
+func (r *Resolver) agentProof(u ref.Upstream, in string) error {
+	w := r.target.Workspaces
+	sole := len(w) == 1 && w[0] == u.Workspace
+	switch {
+	case sole && (r.anywhere || in == ""):
+		return nil
+	case in == "":
+		return lie(NameMismatch, "the object is cluster-scoped: only in a SyncTarget that is bound to one workspace can it claim that one, not %.100q", u.Workspace)
+	}
+	want, err := r.agent.expand(u)
+	if err != nil {
+		return lie(NameMismatch, "the Namespace %.100q cannot claim %.100q: %v", in, u.Workspace, err)
+	}
+	if in != want {
+		return lie(NameMismatch, "the object is in the Namespace %.100q; copies of its claim are in %.100q", in, want)
+	}
+	return nil
 }
 
 func agentHash(s string) string {

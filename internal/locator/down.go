@@ -33,10 +33,7 @@ func (r *Resolver) DownNamespace(w ref.Workspace, namespace string) (Namespace, 
 			ns.Name = namespace
 		}
 	case SyncAgent:
-		ns.Name = string(w)
-		if !validNamespace(namespace) {
-			ns.Name = ""
-		}
+		ns.Name = r.agentNamespace(ref.Upstream{Workspace: w, Namespace: namespace})
 	}
 	if !validNamespace(ns.Name) {
 		return Namespace{}, fmt.Errorf("namespace %q of workspace %q: %q is no name for a Namespace", namespace, w, ns.Name)
@@ -48,6 +45,18 @@ func (r *Resolver) DownNamespace(w ref.Workspace, namespace string) (Namespace, 
 		return Namespace{}, fmt.Errorf("namespace %q of workspace %q: the name %q would not lead back to it", namespace, w, ns.Name)
 	}
 	return ns, nil
+}
+
+// agentNamespace is empty if the style SyncAgent has no name for the Namespace.
+func (r *Resolver) agentNamespace(u ref.Upstream) string {
+	if !validNamespace(u.Namespace) {
+		return ""
+	}
+	name, err := r.agent.expand(u)
+	if err != nil {
+		return ""
+	}
+	return name
 }
 
 // DownObject is the downstream object for an upstream one.

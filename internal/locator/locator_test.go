@@ -90,6 +90,23 @@ func TestNew(t *testing.T) {
 		{styles: []string{"Prefix"}, target: Target{Workspaces: []ref.Workspace{"syncer"}}, want: "kcp's own"},
 		{styles: []string{"Prefix"}, target: Target{Workspaces: []ref.Workspace{"syncer-a"}}, want: "kcp's own"},
 		{styles: []string{"NamespaceLocator"}, target: Target{Workspaces: []ref.Workspace{"syncer"}}},
+		{styles: []string{SyncAgent}, target: Target{Workspaces: []ref.Workspace{"a"}}},
+		{styles: []string{SyncAgent}, target: Target{Workspaces: []ref.Workspace{"a", "b"}}, want: "SyncAgent={cluster}"},
+		{styles: []string{NamespaceLocator, SyncAgent}, target: Target{Workspaces: []ref.Workspace{All}}, want: "several workspaces"},
+		{styles: []string{SyncAgentIn("{cluster}")}, target: Target{Workspaces: []ref.Workspace{"a", "b"}}},
+		{styles: []string{SyncAgentIn("x-{cluster}-{namespace}")}, target: Target{Workspaces: []ref.Workspace{All}}},
+		{styles: []string{SyncAgentIn("{namespaceHash}{cluster}")}},
+		{styles: []string{SyncAgentIn("{namespace}-{cluster}")}},
+		{styles: []string{SyncAgentIn("all")}, want: "once"},
+		{styles: []string{SyncAgentIn("")}, want: "once"},
+		{styles: []string{SyncAgentIn("{cluster}-{cluster}")}, want: "once"},
+		{styles: []string{SyncAgentIn("{cluster}{namespace}")}, want: "dash"},
+		{styles: []string{SyncAgentIn("{cluster}x-{namespace}")}, want: "dash"},
+		{styles: []string{SyncAgentIn("{namespace}-x{cluster}")}, want: "dash"},
+		{styles: []string{SyncAgentIn("{cluster}-{namespace}-{namespace}")}, want: "at most once"},
+		{styles: []string{SyncAgentIn("{cluster}-{name}")}, want: "unknown field"},
+		{styles: []string{SyncAgentIn("{cluster}/x")}, want: "names of Namespaces"},
+		{styles: []string{SyncAgent, SyncAgentIn("{cluster}")}, want: "twice"},
 	} {
 		_, err := New(c.styles, c.target)
 		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
@@ -237,7 +254,7 @@ func TestPrefix(t *testing.T) {
 		want       string // workspace|namespace, or the reason
 	}{
 		{two, "kcp-a-web", "a|web"},
-		{two, "kcp-a-b-web", "a-b|web"},
+		{two, "kcp-a-b-web", Ambiguous},
 		{two, "kcp-a-b", "a|b"},
 		{two, "kcp-root-x-web", "root:x|web"},
 		{two, "kcp-root-web", "foreign"},
@@ -247,7 +264,10 @@ func TestPrefix(t *testing.T) {
 		{two, "web", "foreign"},
 		{two, "kcp-syncer-a-1", "foreign"},
 		{[]ref.Workspace{"root:x", "root-x"}, "kcp-root-x-web", Ambiguous},
-		{[]ref.Workspace{"root:x", "root-x", "root:x-web"}, "kcp-root-x-web-1", "root:x-web|1"},
+		{[]ref.Workspace{"root:x", "root-x", "root:x-web"}, "kcp-root-x-web-1", Ambiguous},
+		{[]ref.Workspace{"a-b", "a"}, "kcp-a-b-c", Ambiguous},
+		{[]ref.Workspace{"a-b", "a", "a-b"}, "kcp-a-c", "a|c"},
+		{[]ref.Workspace{"a", "ab"}, "kcp-ab-c", "ab|c"},
 		{one, "web", "a|web"},
 		{one, "default", "a|default"},
 		{one, "kcp-a-web", "a|web"},
@@ -314,6 +334,8 @@ func TestPassThrough(t *testing.T) {
 func TestSyncAgent(t *testing.T) {
 	labels := map[string]string{agentClusterLabel: "10r1v0sg7mfe0frx", agentNamespaceHashLabel: agentHash("team"), agentNameHashLabel: agentHash("web")}
 	annotations := map[string]string{agentNamespaceAnnotation: "team", agentNameAnnotation: "web"}
+	target := usWest
+	target.Workspaces = []ref.Workspace{"10r1v0sg7mfe0frx"}
 	change := func(m map[string]string, key, value string) map[string]string {
 		changed := map[string]string{}
 		for k, v := range m {
@@ -346,7 +368,7 @@ func TestSyncAgent(t *testing.T) {
 		"all workspaces": {labels: change(labels, agentClusterLabel, "*"), annotations: annotations, reason: BadName},
 	} {
 		for _, styles := range [][]string{{SyncAgent}, {NamespaceLocator, SyncAgent}, {SyncAgent, NamespaceLocator}} {
-			r := resolver(t, usWest, styles...)
+			r := resolver(t, target, styles...)
 			o := &ref.Object{Namespace: "anything", Name: "by-template", Labels: c.labels, Annotations: c.annotations}
 			got, err := r.Object(r.Namespace(Namespace{Name: "anything"}), deployments, o)
 			if got != c.want || reasonOf(err) != c.reason {
@@ -357,10 +379,52 @@ func TestSyncAgent(t *testing.T) {
 	// In a Namespace with a locator, the first style with evidence decides.
 	o := &ref.Object{Namespace: vectorNamespace, Name: "n", Labels: labels, Annotations: annotations}
 	for want, styles := range map[string][]string{"root:org:ws|test/n": {NamespaceLocator, SyncAgent}, "10r1v0sg7mfe0frx|team/web": {SyncAgent, NamespaceLocator}} {
-		r := resolver(t, usWest, styles...)
+		r := resolver(t, target, styles...)
 		if got, err := r.Object(r.Namespace(located(vectorNamespace, vectorLocator)), deployments, o); err != nil || got.String() != want {
 			t.Errorf("%v: %v, %v; want %s", styles, got, err, want)
 		}
+	}
+}
+
+// TestSyncAgentClaimsAreProved: an object speaks for a workspace only from the Namespace that follows from its claim.
+func TestSyncAgentClaimsAreProved(t *testing.T) {
+	claim := func(w, namespace, in string) *ref.Object {
+		o := &ref.Object{Namespace: in, Name: "n", Labels: map[string]string{agentClusterLabel: w, agentNameHashLabel: agentHash("web")},
+			Annotations: map[string]string{agentNameAnnotation: "web"}}
+		if namespace != "" {
+			o.Labels[agentNamespaceHashLabel], o.Annotations[agentNamespaceAnnotation] = agentHash(namespace), namespace
+		}
+		return o
+	}
+	both := []ref.Workspace{"mallory", "ann", "a", "a-b"}
+	for name, c := range map[string]struct {
+		style      string
+		workspaces []ref.Workspace
+		o          *ref.Object
+		reason     string
+	}{
+		"by the template":                    {SyncAgentIn("{cluster}"), both, claim("ann", "team", "ann"), ""},
+		"from another Namespace":             {SyncAgentIn("{cluster}"), both, claim("ann", "team", "mallory"), NameMismatch},
+		"from a Namespace of no workspace":   {SyncAgentIn("{cluster}"), both, claim("ann", "team", "default"), NameMismatch},
+		"with the namespace":                 {SyncAgentIn("{cluster}-{namespace}"), both, claim("ann", "team", "ann-team"), ""},
+		"with another namespace":             {SyncAgentIn("{cluster}-{namespace}"), both, claim("ann", "other", "ann-team"), NameMismatch},
+		"a name that two could share":        {SyncAgentIn("{cluster}-{namespace}"), both, claim("a-b", "c", "a-b-c"), NameMismatch},
+		"the other of the two":               {SyncAgentIn("{cluster}-{namespace}"), both, claim("a", "b-c", "a-b-c"), ""},
+		"without a namespace":                {SyncAgentIn("{cluster}-{namespace}"), both, claim("ann", "", "ann-"), NameMismatch},
+		"with the hash":                      {SyncAgentIn("{cluster}-{namespaceHash}"), both, claim("a-b", "c", "a-b-"+agentHash("c")), ""},
+		"cluster-scoped, several workspaces": {SyncAgentIn("{cluster}"), both, claim("ann", "", ""), NameMismatch},
+		"cluster-scoped, one workspace":      {SyncAgentIn("{cluster}"), both[1:2], claim("ann", "", ""), ""},
+		"no template, the one workspace":     {SyncAgent, both[1:2], claim("ann", "team", "any"), ""},
+		"no template, another workspace":     {SyncAgent, both[1:2], claim("mallory", "team", "any"), NameMismatch},
+		"no workspace: the default naming":   {SyncAgent, nil, claim("ann", "team", "ann"), ""},
+		"no workspace: another Namespace":    {SyncAgent, nil, claim("ann", "team", "any"), NameMismatch},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := resolver(t, Target{Name: "t", Workspaces: c.workspaces}, c.style)
+			if got, err := r.Object(r.Namespace(Namespace{Name: c.o.Namespace}), deployments, c.o); reasonOf(err) != c.reason {
+				t.Errorf("%v, %v; want %q", got, err, c.reason)
+			}
+		})
 	}
 }
 
@@ -428,6 +492,7 @@ func TestDownRefuses(t *testing.T) {
 		"a workspace that is not bound":   {[]string{Prefix}, Target{Workspaces: workspaces}, ref.Upstream{Workspace: "c", Namespace: "d", Name: "n"}},
 		"a name too long":                 {[]string{Prefix}, Target{Workspaces: workspaces}, ref.Upstream{Workspace: "a", Namespace: strings.Repeat("x", 60), Name: "n"}},
 		"cluster-scoped, two workspaces":  {[]string{Prefix}, Target{Workspaces: workspaces}, ref.Upstream{Workspace: "a", Name: "n"}},
+		"a name that may be another's":    {[]string{Prefix}, Target{Workspaces: workspaces}, ref.Upstream{Workspace: "a-b", Namespace: "c", Name: "n"}},
 		"a path, by api-syncagent":        {[]string{SyncAgent}, usWest, ref.Upstream{Workspace: "root:a", Namespace: "b", Name: "n"}},
 		"a bad namespace, to the agent":   {[]string{SyncAgent}, usWest, ref.Upstream{Workspace: "a", Namespace: "B", Name: "n"}},
 		"a bad namespace":                 {[]string{NamespaceLocator}, usWest, ref.Upstream{Workspace: "a", Namespace: "../b", Name: "n"}},

@@ -95,7 +95,7 @@ func TestOneNamePerNamespace(t *testing.T) {
 // TestForgeries: three tenants share a SyncTarget. One of them writes what he likes on his own Namespaces and objects, and makes Namespaces of
 // any name that is not taken. 10,000 attempts, none of which resolves to an object of a neighbour; as many honest objects all do to their own.
 func TestForgeries(t *testing.T) {
-	target := Target{Name: "us-east1", Cluster: "root:infra", UID: "9b1d", Workspaces: []ref.Workspace{"root:mallory", "root:ann", "root:bob", "root:bob-b"}}
+	target := Target{Name: "us-east1", Cluster: "root:infra", UID: "9b1d", Workspaces: []ref.Workspace{"root:mallory", "root:ann", "root:bob", "root:bobby"}}
 	for _, styles := range [][]string{{NamespaceLocator}, {Prefix}, {NamespaceLocator, Prefix}, {Prefix, NamespaceLocator}} {
 		t.Run(fmt.Sprint(styles), func(t *testing.T) {
 			rnd := rand.New(rand.NewPCG(1, 2))

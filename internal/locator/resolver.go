@@ -78,10 +78,21 @@ type Resolver struct {
 	target Target
 	key    string
 	only   *ref.Workspace // pass-through goes there; nil: there is none
+	agent  template       // of the style SyncAgent
+
+	anywhere bool // the one workspace may be claimed from any Namespace
 }
 
-// New makes a Resolver with the given styles, tried in order: the first with evidence decides, pass-through comes last.
-func New(styles []string, t Target) (*Resolver, error) {
+// New makes a Resolver with the given styles, tried in order: the first with evidence decides, pass-through comes last. A style is one of
+// Styles or the result of SyncAgentIn.
+func New(given []string, t Target) (*Resolver, error) {
+	styles := slices.Clone(given)
+	namespaces, templated := "", false
+	for i, s := range styles {
+		if name, text, ok := strings.Cut(s, "="); ok && name == SyncAgent {
+			styles[i], namespaces, templated = name, text, true
+		}
+	}
 	for i, s := range styles {
 		if !slices.Contains(Styles(), s) {
 			return nil, fmt.Errorf("unknown locator style %q: use %s", s, strings.Join(Styles(), ", "))
@@ -91,7 +102,12 @@ func New(styles []string, t Target) (*Resolver, error) {
 		}
 	}
 	t.Workspaces = slices.Clone(t.Workspaces)
-	r := &Resolver{styles: slices.Clone(styles), target: t, key: t.Key()}
+	r := &Resolver{styles: styles, target: t, key: t.Key()}
+	if slices.Contains(styles, SyncAgent) {
+		if err := r.useAgent(namespaces, templated); err != nil {
+			return nil, err
+		}
+	}
 	if slices.Contains(styles, Prefix) {
 		for _, w := range t.Workspaces {
 			if strings.HasPrefix(prefixOf(w), syncerPrefix) {

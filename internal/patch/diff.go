@@ -2,27 +2,27 @@ package patch
 
 import "slices"
 
-// Options say what counts as a difference. The zero value compares strictly (null is absent, 1 is 1.0, nothing else is lenient).
+// Options define which differences count. The zero value compares strictly (null is absent, 1 is 1.0, nothing else is lenient).
 type Options struct {
 	Whole bool // the policy owns the whole status: everything that is not desired goes
 	Typed bool // the API server's own types hold it: zero, false, "", [] and {} are the same as absent
 
 	// Ignore holds paths below status whose differences alone are no reason to write; "*" matches a list item or any map key.
 	Ignore [][]string
-	// Learned says whether the API server is known to change or drop what is sent at this path ("*" stands for a list item).
+	// Learned reports whether the API server is known to change or drop the value at this path ("*" stands for a list item).
 	// Such differences alone are no reason to write. It must not keep path. Nil: nothing is learned.
 	Learned func(path []string) bool
-	// Keys gives the key fields of the list at this path ("*" stands for a list item), or none if its order is what counts.
+	// Keys returns the key fields of the list at this path ("*" stands for a list item), or none if its order counts.
 	// It must not keep path. Nil: no list is keyed.
 	Keys func(path []string) []string
 }
 
-// Diff is the status part of a JSON merge patch (RFC 7386) that brings published to desired, or nil if applying it would change
+// Diff returns the status part of a JSON merge patch (RFC 7386) that brings published to desired, or nil if applying it would change
 // nothing that counts. Once a patch is due it carries every difference, those that would not have counted alone included:
 // objects by difference, lists whole, zeros as they are.
 //
 // Fields that are ours and not desired are removed by null; those of other writers stay, also below a field of ours, and as entries
-// of keyed lists. What desired holds is ours to decide, whoever owns it now.
+// of keyed lists. Every field of desired is ours to decide, even if another writer owns it now.
 //
 // The result shares memory with its inputs; none of them is modified.
 func Diff(published, desired map[string]any, owned *Owned, o Options) map[string]any {
@@ -36,35 +36,72 @@ func Diff(published, desired map[string]any, owned *Owned, o Options) map[string
 	return patch
 }
 
-// differ compares status values. path names the value below status, with "*" for list items; inList says that the value lies within a
+// Differences returns the paths below status of the values that were sent (a patch that Diff made) and came back (the status in the API
+// server's answer) different or not at all, and of values that were added to list items, as these lists would differ for ever. List items
+// are "*". The paths are sorted, each once. typed is as in Options.
+func Differences(sent, got map[string]any, typed bool) [][]string {
+	d := differ{Options: Options{Typed: typed}, record: true}
+	d.sameObject(got, sent, nil, false)
+	slices.SortFunc(d.paths, slices.Compare)
+	return slices.CompactFunc(d.paths, slices.Equal)
+}
+
+// Equal compares two values: 1 and 1.0 are equal, and so are null and an absent field. Heartbeats of conditions are not compared.
+func Equal(a, b any) bool {
+	switch b.(type) {
+	case map[string]any, []any:
+		d := differ{}
+		return d.same(a, b, make([]string, 0, 16), true)
+	}
+	return equalScalars(a, b)
+}
+
+// differ compares status values. path names the value below status, with "*" for list items; inList means that the value lies within a
 // list, where a merge patch replaces all and no other writer's part is kept.
 type differ struct {
 	Options
 	owned *Owned
-	exact bool // see all differences, not only those that count
+	exact bool // all differences, not only those that count
+
+	record bool // collect the paths of all differences
+	paths  [][]string
 }
 
-// same says whether patching have to want would change nothing that counts.
+// differs is the result of same for a difference: false ends the walk, unless all differences are recorded.
+func (d *differ) differs(path []string) bool {
+	if d.record {
+		d.paths = append(d.paths, slices.Clone(path))
+	}
+	return d.record
+}
+
+// same reports whether patching have to want would change nothing that counts.
 func (d *differ) same(have, want any, path []string, inList bool) bool {
 	if d.skip(path) || d.empty(have) && d.empty(want) {
 		return true
 	}
 	switch want := want.(type) {
 	case nil:
-		if inList {
-			return false
+		if inList || d.record {
+			return d.differs(path)
 		}
 		_, changed := d.removal(have, path)
 		return !changed
 	case map[string]any:
 		h, ok := have.(map[string]any)
-		return (ok || have == nil && d.Typed) && d.sameObject(h, want, path, inList)
+		if ok || have == nil && (d.Typed && !d.record || d.record && onlyRemovals(want)) {
+			return d.sameObject(h, want, path, inList)
+		}
 	case []any:
-		h, ok := have.([]any)
-		return ok && d.sameList(h, want, path, inList)
+		if h, ok := have.([]any); ok {
+			return d.sameList(h, want, path, inList)
+		}
 	default:
-		return equalScalars(have, want)
+		if equalScalars(have, want) {
+			return true
+		}
 	}
+	return d.differs(path)
 }
 
 func (d *differ) sameObject(have, want map[string]any, path []string, inList bool) bool {
@@ -72,6 +109,9 @@ func (d *differ) sameObject(have, want map[string]any, path []string, inList boo
 		if !d.same(have[name], w, append(path, name), inList) {
 			return false
 		}
+	}
+	if d.record && !inList { // other fields of an object may be another writer's
+		return true
 	}
 	for name, h := range have {
 		if _, both := want[name]; !both && !d.same(h, nil, append(path, name), inList) {
@@ -90,7 +130,7 @@ func (d *differ) sameList(have, want []any, path []string, inList bool) bool {
 	haveAt, ok1 := index(have, keys)
 	wantAt, ok2 := index(want, keys)
 	if !ok1 || !ok2 {
-		return false
+		return d.differs(path)
 	}
 	for key, i := range wantAt {
 		if j, ok := haveAt[key]; !ok || !d.same(have[j], want[i], append(path, "*"), true) {
@@ -105,7 +145,7 @@ func (d *differ) sameList(have, want []any, path []string, inList bool) bool {
 	return true
 }
 
-// object is the merge patch from have to want, and whether it changes anything.
+// object returns the merge patch from have to want, and whether it changes anything.
 func (d *differ) object(have, want map[string]any, path []string) (map[string]any, bool) {
 	patch := map[string]any{}
 	for name, w := range want {
@@ -132,7 +172,7 @@ func (d *differ) value(have, want any, path []string) (patch any, changed bool) 
 		if h, ok := have.(map[string]any); ok {
 			return d.object(h, want, path)
 		}
-		return merge(nil, want), true
+		return Apply(nil, want), true
 	case []any:
 		h, ok := have.([]any)
 		if ok && d.sameList(h, want, path, false) {
@@ -144,7 +184,7 @@ func (d *differ) value(have, want any, path []string) (patch any, changed bool) 
 	}
 }
 
-// removal is the patch that takes from have, which is not desired, what is ours: null if that is all of it.
+// removal returns the patch that takes our parts from have, which is not desired: null if all of it is ours.
 func (d *differ) removal(have any, path []string) (patch any, changed bool) {
 	if d.skip(path) || d.empty(have) {
 		return nil, false
@@ -154,9 +194,6 @@ func (d *differ) removal(have any, path []string) (patch any, changed bool) {
 	}
 	switch have := have.(type) {
 	case map[string]any:
-		if len(have) == 0 {
-			break
-		}
 		rest, left := map[string]any{}, false
 		for name, h := range have {
 			p, changed := d.removal(h, append(path, name))
@@ -169,27 +206,24 @@ func (d *differ) removal(have any, path []string) (patch any, changed bool) {
 			return rest, len(rest) > 0
 		}
 	case []any:
-		others := d.others(path, have)
-		if len(others) == len(have) && len(have) > 0 {
-			return nil, false
-		}
-		if len(others) > 0 {
-			return others, true
+		if others := d.withOthers(have, nil, path); len(others) > 0 {
+			return others, len(others) < len(have)
 		}
 	}
 	return nil, d.owned.Field(path...)
 }
 
-// withOthers is the list want, followed by the entries of the keyed list have that are neither in want nor ours.
+// withOthers returns the list want, followed by the entries of have that are neither in want nor ours. Only a keyed list has such entries,
+// or one that is not wanted at all.
 func (d *differ) withOthers(have, want []any, path []string) []any {
 	keys := d.keys(path)
 	wantAt, ok1 := index(want, keys)
-	if _, ok2 := index(have, keys); !ok1 || !ok2 {
+	if _, ok2 := index(have, keys); want != nil && (!ok1 || !ok2) {
 		return want
 	}
 	list := slices.Clip(want)
 	for _, h := range have {
-		key, _ := keyOf(h, keys)
+		key, _ := EntryKey(h, keys)
 		if _, both := wantAt[key]; !both && !d.ours(path, h) {
 			list = append(list, h)
 		}
@@ -197,19 +231,7 @@ func (d *differ) withOthers(have, want []any, path []string) []any {
 	return list
 }
 
-func (d *differ) others(path []string, list []any) []any {
-	var others []any
-	for _, item := range list {
-		if !d.ours(path, item) {
-			others = append(others, item)
-		}
-	}
-	return others
-}
-
-func (d *differ) ours(list []string, item any) bool {
-	return d.Whole || d.owned.entry(list, item)
-}
+func (d *differ) ours(list []string, item any) bool { return d.Whole || d.owned.Item(list, item) }
 
 func (d *differ) keys(path []string) []string {
 	if d.Keys == nil {
@@ -218,9 +240,9 @@ func (d *differ) keys(path []string) []string {
 	return d.Keys(path)
 }
 
-// skip says whether the value at path is left out of the comparison.
+// skip reports whether the value at path is left out of the comparison.
 func (d *differ) skip(path []string) bool {
-	if heartbeat(path) {
+	if !d.record && heartbeat(path) {
 		return true
 	}
 	if d.exact {
@@ -236,7 +258,7 @@ func (d *differ) skip(path []string) bool {
 
 func (d *differ) empty(v any) bool { return v == nil || d.Typed && zero(v) }
 
-// heartbeat says whether path is a time in a condition that only says that somebody looked.
+// heartbeat reports whether path is a time in a condition that tells only that its writer is alive.
 func heartbeat(path []string) bool {
 	n := len(path)
 	if n < 3 || path[n-2] != "*" || path[n-3] != "conditions" {
@@ -247,4 +269,14 @@ func heartbeat(path []string) bool {
 
 func matches(pattern, path []string) bool {
 	return len(pattern) > 0 && slices.EqualFunc(pattern, path, func(p, name string) bool { return p == "*" || p == name })
+}
+
+// onlyRemovals reports whether a patch value does nothing but remove, so that nothing need be there afterwards.
+func onlyRemovals(sent map[string]any) bool {
+	for _, v := range sent {
+		if below, ok := v.(map[string]any); v != nil && (!ok || !onlyRemovals(below)) {
+			return false
+		}
+	}
+	return len(sent) > 0
 }

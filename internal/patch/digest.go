@@ -6,15 +6,15 @@ import (
 	"github.com/cespare/xxhash/v2"
 )
 
-// Digest stands for a whole status, where it would cost too much to keep it: statuses between which a [Diff] with these options and Whole
-// is nil have the same Digest, others practically never. Digests outlive no process.
+// Digest identifies a whole status where keeping it would cost too much memory: two statuses have the same Digest if a [Diff] between them with
+// these options and Whole is nil, else practically never. Digests are not stable across processes.
 func Digest(status map[string]any, o Options) uint64 {
 	o.Whole = true
 	d := differ{Options: o}
 	return d.digest(status, make([]string, 0, 16))
 }
 
-// digest is 0 for what counts as absent.
+// digest is 0 for a value that counts as absent.
 func (d *differ) digest(v any, path []string) uint64 {
 	if d.skip(path) || d.empty(v) {
 		return 0
@@ -48,10 +48,7 @@ func (d *differ) digest(v any, path []string) uint64 {
 	case string:
 		return mixed('"', xxhash.Sum64String(v))
 	case bool:
-		if v {
-			return mixed('t', 1)
-		}
-		return mixed('f', 1)
+		return mixed('b', map[bool]uint64{true: 1}[v])
 	}
 	if i, ok := integer(v); ok {
 		return mixed('1', uint64(i)) //nolint:gosec // bits, not a number

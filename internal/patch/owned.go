@@ -3,13 +3,12 @@ package patch
 import (
 	"bytes"
 	"fmt"
-	"slices"
 
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 	"sigs.k8s.io/structured-merge-diff/v6/value"
 )
 
-// Owned is what of a published status is ours, by our own entry in the object's managedFields. The nil Owned owns nothing.
+// Owned is the part of a published status that is ours, by our own entry in the object's managedFields. The nil Owned owns nothing.
 // It is immutable.
 type Owned struct {
 	status *fieldpath.Set // below "status"; nil: nothing
@@ -18,8 +17,8 @@ type Owned struct {
 // ParseOwned reads the raw fieldsV1 of our managedFields entry, a set rooted at the object: {"f:status":{"f:replicas":{}}}.
 // No bytes, null, and a set without status fields give nil.
 //
-// A status that is owned as one leaf ({"f:status":{}}) counts as nothing: an API server writes the same for "we set it to {}", and
-// whoever removed other writers' fields on that evidence would take what is not his.
+// A status that is owned as one leaf ({"f:status":{}}) counts as nothing: an API server writes the same for "set to {}", so it is no
+// evidence that the fields of other writers are ours.
 func ParseOwned(fieldsV1 []byte) (*Owned, error) {
 	if trimmed := bytes.TrimSpace(fieldsV1); len(trimmed) == 0 || bytes.Equal(trimmed, []byte("null")) {
 		return nil, nil
@@ -35,7 +34,7 @@ func ParseOwned(fieldsV1 []byte) (*Owned, error) {
 	return &Owned{status: status}, nil
 }
 
-// Field says whether the field at this path below status, or anything below it, is ours. The empty path is status itself.
+// Field reports whether the field at this path below status, or anything below it, is ours. The empty path is status itself.
 func (o *Owned) Field(path ...string) bool {
 	if o == nil {
 		return false
@@ -44,46 +43,27 @@ func (o *Owned) Field(path ...string) bool {
 	return whole || set != nil
 }
 
-// Item says whether the entry with this key, of the keyed list at this path, is ours. A list that is owned as a whole (an atomic
-// list: a leaf without members) means that every entry is.
-func (o *Owned) Item(list []string, key map[string]any) bool {
+// Item reports whether the item of the list at this path is ours, by the key fields that the API server keys the list by. The item may hold
+// nothing else. A list that is owned as a whole (an atomic list: a leaf without members) means that every item is.
+func (o *Owned) Item(list []string, item any) bool {
 	if o == nil {
 		return false
 	}
 	set, whole := o.descend(list)
-	if whole {
-		return true
+	if whole || set == nil {
+		return whole
 	}
-	if set == nil {
-		return false
-	}
-	nameValues := make([]any, 0, 2*len(key))
-	for name, v := range key {
-		nameValues = append(nameValues, name, v)
-	}
-	element := fieldpath.KeyElementByFields(nameValues...)
-	_, below := set.Children.Get(element)
-	return below || set.Members.Has(element)
-}
-
-// Fields are the names of the fields directly below status that are ours, sorted.
-func (o *Owned) Fields() []string {
-	if o == nil {
-		return nil
-	}
-	var names []string
-	for e := range o.status.Members.All() {
-		if e.FieldName != nil {
-			names = append(names, *e.FieldName)
+	for e := range set.Members.All() {
+		if names(e, item) {
+			return true
 		}
 	}
-	for e := range o.status.Children.All() {
-		if e.FieldName != nil {
-			names = append(names, *e.FieldName)
+	for e := range set.Children.All() {
+		if names(e, item) {
+			return true
 		}
 	}
-	slices.Sort(names)
-	return slices.Compact(names)
+	return false
 }
 
 // descend follows path. It returns the set below it (nil: nothing there is ours), or whole if the path or one of its ancestors is
@@ -102,32 +82,7 @@ func (o *Owned) descend(path []string) (set *fieldpath.Set, whole bool) {
 
 func field(name string) fieldpath.PathElement { return fieldpath.FieldNameElement(name) }
 
-// entry says whether the item of the list at this path is ours, whatever fields the API server keys that list by.
-func (o *Owned) entry(list []string, item any) bool {
-	if o == nil {
-		return false
-	}
-	set, whole := o.descend(list)
-	if whole {
-		return true
-	}
-	if set == nil {
-		return false
-	}
-	for e := range set.Members.All() {
-		if names(e, item) {
-			return true
-		}
-	}
-	for e := range set.Children.All() {
-		if names(e, item) {
-			return true
-		}
-	}
-	return false
-}
-
-// names says whether a path element stands for this list item: by its key fields, or by its value in a list that is a set.
+// names reports whether a path element stands for this list item: by its key fields, or by its value in a list that is a set.
 func names(e fieldpath.PathElement, item any) bool {
 	if e.Value != nil {
 		return value.Equals(*e.Value, value.NewValueInterface(item))

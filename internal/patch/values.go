@@ -1,23 +1,14 @@
 package patch
 
 import (
+	"fmt"
 	"math"
 	"strconv"
 )
 
-// zero says whether v is what a typed API server leaves out: zero, false, "", an empty list, an object of nothing else.
+// zero reports whether a typed API server leaves v out: zero, false, "", an empty list, an object of nothing else.
 func zero(v any) bool {
 	switch v := v.(type) {
-	case nil:
-		return true
-	case bool:
-		return !v
-	case string:
-		return v == ""
-	case int64:
-		return v == 0
-	case float64:
-		return v == 0
 	case []any:
 		return len(v) == 0
 	case map[string]any:
@@ -28,33 +19,21 @@ func zero(v any) bool {
 		}
 		return true
 	}
-	return false
+	return v == nil || v == false || v == "" || v == int64(0) || v == 0.0
 }
 
-// equalScalars compares what is neither a list nor an object. Numbers are compared by value: 1 is 1.0, and no integer loses digits.
+// equalScalars compares two values of which b is neither a list nor an object. Numbers are compared by value: 1 is 1.0, and no integer
+// loses digits.
 func equalScalars(a, b any) bool {
-	switch a := a.(type) {
-	case string:
-		b, ok := b.(string)
-		return ok && a == b
-	case bool:
-		b, ok := b.(bool)
-		return ok && a == b
-	case int64:
-		b, ok := integer(b)
-		return ok && a == b
-	case float64:
-		if i, ok := integer(a); ok {
-			b, ok := integer(b)
-			return ok && i == b
-		}
-		b, ok := b.(float64)
-		return ok && a == b
+	x, wholeA := integer(a)
+	y, wholeB := integer(b)
+	if wholeA || wholeB {
+		return wholeA && wholeB && x == y
 	}
-	return a == nil && b == nil
+	return a == b
 }
 
-// integer is v as an integer, if it is one and fits.
+// integer returns v as an integer, if it is one and fits.
 func integer(v any) (int64, bool) {
 	switch v := v.(type) {
 	case int64:
@@ -75,7 +54,7 @@ func index(list []any, keys []string) (map[string]int, bool) {
 	}
 	at := make(map[string]int, len(list))
 	for i, item := range list {
-		key, ok := keyOf(item, keys)
+		key, ok := EntryKey(item, keys)
 		if _, twice := at[key]; !ok || twice {
 			return nil, false
 		}
@@ -84,39 +63,31 @@ func index(list []any, keys []string) (map[string]int, bool) {
 	return at, true
 }
 
-// keyOf joins an item's key fields. An absent field is the same as "" (a load balancer has an ip or a hostname), but one must be there.
-func keyOf(item any, keys []string) (string, bool) {
-	m, ok := item.(map[string]any)
-	if !ok {
-		return "", false
-	}
+// EntryKey joins the values of an item's key fields; ok is false if the item has none of them. An absent field is the same as null and "":
+// a load balancer has an ip or a hostname.
+func EntryKey(item any, keys []string) (key string, ok bool) {
+	m, _ := item.(map[string]any)
 	if len(keys) == 1 {
-		s, ok := m[keys[0]].(string)
-		if ok && s != "" {
+		if s, _ := m[keys[0]].(string); s != "" {
 			return s, true
 		}
 	}
-	var key []byte
-	found := false
+	var b []byte
 	for _, name := range keys {
 		switch v := m[name].(type) {
 		case nil:
-			key = append(key, `""`...)
+			b = append(b, `""`...)
 		case string:
-			key = strconv.AppendQuote(key, v)
-			found = found || v != ""
-		case bool:
-			key, found = strconv.AppendBool(key, v), true
-		case int64, float64:
-			if i, ok := integer(v); ok {
-				key, found = strconv.AppendInt(key, i, 10), true
-				break
-			}
-			key, found = strconv.AppendFloat(key, v.(float64), 'g', -1, 64), true
-		default:
+			b, ok = strconv.AppendQuote(b, v), ok || v != ""
+		case []any, map[string]any:
 			return "", false
+		default:
+			if i, whole := integer(v); whole {
+				v = i
+			}
+			b, ok = fmt.Append(b, v), true
 		}
-		key = append(key, ',')
+		b = append(b, ',')
 	}
-	return string(key), found
+	return string(b), ok
 }

@@ -16,13 +16,15 @@ import (
 // celCostLimit bounds one evaluation. A step over one list item costs about 1 to 10; a million of them take some tens of milliseconds.
 const celCostLimit = 1_000_000
 
+var errEmpty = types.NewErr("min() or max() of an empty list: test its size first")
+
 // Environment compiles CEL rules. Expressions see
 //
 //	targets   list of {name, status, generation, stale}, in the order of the names
-//	upstream  {metadata: {name, namespace, generation, labels, annotations}, status}
+//	upstream  {metadata: {workspace, namespace, name, generation, labels, annotations}, status, placed}; placed is the number of SyncTargets
 //
-// and CEL's standard library, optional values (status.?field.orValue(0)), lists (distinct, sort, flatten, …), strings, sets, and
-// sum(), min(), max() and distinct(key) of lists.
+// and CEL's standard library, optional values (status.?field.orValue(0)), lists (distinct, sort, flatten, …), strings, sets, math,
+// cel.bind, comprehensions with two variables (transformMap, transformMapEntry, …), and sum(), min() and max() of lists.
 type Environment struct{ env *cel.Env }
 
 // NewEnvironment makes the environment of all CEL rules.
@@ -31,10 +33,8 @@ func NewEnvironment() (*Environment, error) {
 		cel.Variable("targets", cel.ListType(cel.MapType(cel.StringType, cel.DynType))),
 		cel.Variable("upstream", cel.MapType(cel.StringType, cel.DynType)),
 		cel.CustomTypeAdapter(sorted{types.DefaultTypeAdapter}),
-		cel.OptionalTypes(), ext.Lists(), ext.Strings(), ext.Sets(), ext.Math(),
-		listFunction("sum", sum), listFunction("min", extreme(types.IntNegOne)), listFunction("max", extreme(types.IntOne)),
-		cel.Function("distinct", cel.MemberOverload("list_distinct_by_key", []*cel.Type{cel.ListType(cel.DynType), cel.StringType}, cel.ListType(cel.DynType),
-			cel.BinaryBinding(distinctBy))),
+		cel.OptionalTypes(), ext.Lists(), ext.Strings(), ext.Sets(), ext.Math(), ext.Bindings(), ext.TwoVarComprehensions(),
+		listFunction("sum", Sum, types.IntZero), listFunction("min", Smallest, errEmpty), listFunction("max", Largest, errEmpty),
 	)
 	if err != nil {
 		return nil, fmt.Errorf("prepare CEL: %w", err)
@@ -45,7 +45,7 @@ func NewEnvironment() (*Environment, error) {
 // Program is a compiled CEL rule. It may be used by many goroutines.
 type Program struct{ program cel.Program }
 
-// Compile parses, type-checks and compiles an expression. Its result must be something that JSON can hold.
+// Compile parses, type-checks and compiles an expression. JSON must have a form for its result.
 func (e *Environment) Compile(expr string) (*Program, error) {
 	ast, issues := e.env.Compile(expr)
 	if err := issues.Err(); err != nil {
@@ -63,7 +63,7 @@ func (e *Environment) Compile(expr string) (*Program, error) {
 	return &Program{program: program}, nil
 }
 
-// Eval is the value of the rule as JSON (nil: none). It fails where the expression does, and where it costs too much.
+// Eval returns the value of the rule as JSON (nil: none). It fails if the expression does, or if it costs too much.
 func (p *Program) Eval(targets []any, upstream map[string]any) (any, error) {
 	out, _, err := p.program.Eval(map[string]any{"targets": targets, "upstream": upstream})
 	if err != nil {
@@ -72,7 +72,7 @@ func (p *Program) Eval(targets []any, upstream map[string]any) (any, error) {
 	return fromCEL(out)
 }
 
-// fromCEL is a CEL value as parsed JSON.
+// fromCEL converts a CEL value to parsed JSON.
 func fromCEL(v celref.Val) (any, error) {
 	switch v := v.(type) {
 	case types.Null:
@@ -138,88 +138,25 @@ func mapFromCEL(m traits.Mapper) (any, error) {
 	return out, nil
 }
 
-// listFunction declares list.name().
-func listFunction(name string, over func(traits.Lister) celref.Val) cel.EnvOption {
-	return cel.Function(name, cel.MemberOverload("list_"+name, []*cel.Type{cel.ListType(cel.DynType)}, cel.DynType,
-		cel.UnaryBinding(func(v celref.Val) celref.Val { return over(v.(traits.Lister)) })))
-}
-
-// sum adds up numbers; the sum of nothing is 0.
-func sum(list traits.Lister) celref.Val {
-	var total celref.Val = types.IntZero
-	for it, first := list.Iterator(), true; it.HasNext() == types.True; first = false {
-		item := it.Next()
-		adder, ok := total.(traits.Adder)
+// listFunction declares list.name(), which folds the items as the rule of a field does; of an empty list it is empty.
+func listFunction(name string, op Fold, empty celref.Val) cel.EnvOption {
+	return cel.Function(name, cel.MemberOverload("list_"+name, []*cel.Type{cel.ListType(cel.DynType)}, cel.DynType, cel.UnaryBinding(func(v celref.Val) celref.Val {
+		list, err := fromCEL(v)
+		if err != nil {
+			return types.WrapErr(err)
+		}
+		value, err := op.Of(list.([]any))
 		switch {
-		case item.Type() != types.IntType && item.Type() != types.DoubleType:
-			return types.NewErr("sum() of a list with a %s: it adds numbers", item.Type().TypeName())
-		case first || !ok:
-			total = item
-		case total.Type() != item.Type():
-			total = total.ConvertToType(types.DoubleType).(types.Double).Add(item.ConvertToType(types.DoubleType))
-		default:
-			total = adder.Add(item)
+		case err != nil:
+			return types.WrapErr(err)
+		case value == nil:
+			return empty
 		}
-		if types.IsError(total) {
-			return total
-		}
-	}
-	return total
+		return sorted{types.DefaultTypeAdapter}.NativeToValue(value)
+	})))
 }
 
-// extreme is the item that compares to all others as sign says. An empty list has none.
-func extreme(sign types.Int) func(traits.Lister) celref.Val {
-	return func(list traits.Lister) celref.Val {
-		var best celref.Val
-		for it := list.Iterator(); it.HasNext() == types.True; {
-			item := it.Next()
-			comparer, ok := item.(traits.Comparer)
-			if !ok {
-				return types.NewErr("min() or max() of a list with a %s, which has no order", item.Type().TypeName())
-			}
-			if best == nil {
-				best = item
-				continue
-			}
-			switch order := comparer.Compare(best); {
-			case types.IsError(order):
-				return order
-			case order == sign:
-				best = item
-			}
-		}
-		if best == nil {
-			return types.NewErr("min() or max() of an empty list: test its size first")
-		}
-		return best
-	}
-}
-
-// distinctBy keeps the first item of each value of a key.
-func distinctBy(list, key celref.Val) celref.Val {
-	var kept, seen []celref.Val
-next:
-	for it := list.(traits.Lister).Iterator(); it.HasNext() == types.True; {
-		item := it.Next()
-		m, ok := item.(traits.Mapper)
-		if !ok {
-			return types.NewErr("distinct(key) of a list with a %s: its items must be maps", item.Type().TypeName())
-		}
-		value, found := m.Find(key)
-		if !found {
-			value = types.NullValue
-		}
-		for _, other := range seen {
-			if other.Equal(value) == types.True {
-				continue next
-			}
-		}
-		seen, kept = append(seen, value), append(kept, item)
-	}
-	return types.NewRefValList(types.DefaultTypeAdapter, kept)
-}
-
-// sorted adapts parsed JSON so that maps are walked in the order of their keys: the same input gives the same output.
+// sorted adapts parsed JSON so that maps iterate in the order of their keys: equal inputs give equal outputs.
 type sorted struct{ types.Adapter }
 
 func (s sorted) NativeToValue(v any) celref.Val {
@@ -238,7 +175,5 @@ type sortedMap struct {
 }
 
 func (m sortedMap) Iterator() traits.Iterator {
-	return types.NewStringList(types.DefaultTypeAdapter, sortedKeys(m.keys)).Iterator()
+	return types.NewStringList(types.DefaultTypeAdapter, slices.Sorted(maps.Keys(m.keys))).Iterator()
 }
-
-func sortedKeys(m map[string]any) []string { return slices.Sorted(maps.Keys(m)) }

@@ -1,6 +1,8 @@
 package policy
 
 import (
+	"cmp"
+	"errors"
 	"maps"
 	"slices"
 	"time"
@@ -11,56 +13,41 @@ import (
 // Policy is a document in the form that a decision uses. It is immutable, and may be used by many goroutines.
 type Policy struct {
 	Name     string
-	Document *Document // what it was compiled from
+	Document *Document // its source
 
 	Strategy   Strategy
 	Default    Rule    // of fields without a rule of their own, under Merge
 	Fields     []Field // sorted by path
-	Conditions Conditions
-	Groups     [][]Path // fields that are decided together, under Quorum and All
+	Conditions ConditionsSpec
 	Lists      []List   // keyed lists
 	Primary    []string // SyncTargets in the order in which they are preferred
 	Finished   *Finished
 
 	Summary       bool          // publish the summary condition
 	SummaryAuto   bool          // publish it where a status has conditions
-	Stale         StaleMode     // how a stale SyncTarget counts
-	OnEmpty       EmptyMode     // what becomes of what is published when no SyncTarget has a copy any more
-	SpecSyncGrace time.Duration // how long the way down may take, where it does not say which generation it took
+	Stale         StaleMode     // the part of a stale SyncTarget
+	OnEmpty       EmptyMode     // the fate of the published status when no SyncTarget has a copy any more
+	SpecSyncGrace time.Duration // how long the way down may take if the copy does not name its upstream generation
 	StatusTimes   bool          // a rule asks for the times of statuses
 
-	Extract  Extraction // what is taken of the object
+	Extract  Extraction // the parts of the object that are extracted
 	Whole    bool       // Extract needs the whole object
 	Withhold [][]string // paths below status that tenants do not see; "*" is every item of a list
-	Ignore   [][]string // paths below status whose change alone is no reason to write; "*" is every item of a list
+	Ignore   [][]string // paths below status whose change alone causes no write; "*" is every item of a list
 }
 
 // Field is the rule of one field.
 type Field struct {
-	Path       Path
-	Rule       Rule
-	Implied    bool // not written in the policy: it holds wherever the field would be taken over otherwise
-	Keys       []string
-	Prefixed   bool
-	Order      []string
-	Absent     string
-	RequireAll bool
-	Immutable  bool
-	Monotonic  bool
-	Program    *Program // of CEL
+	Path Path
+	FieldRule
+	Implied bool     // not in the document: it applies wherever the field would be published otherwise
+	Program *Program // of CEL
 }
 
-// List is a list whose entries are told apart by key fields.
+// List is a list whose entries are identified by key fields.
 type List struct {
 	Path Path
 	Keys []string
-}
-
-// Conditions says how conditions of one type become one.
-type Conditions struct {
-	Mode              ConditionMode
-	Negative          []string // sorted
-	UnknownWhenAbsent []string // sorted
 }
 
 // Finished is FinishedSpec in compiled form.
@@ -69,13 +56,13 @@ type Finished struct {
 	OnSuccess, Needs, Idle []Path
 }
 
-// Extraction says what is taken of an object, as status.Options has it.
+// Extraction selects the parts of an object that are extracted, as status.Options has it.
 type Extraction struct {
 	Fields [][]string          // paths below status that are kept; none: all
-	Paths  map[string][]string // fields that are put into status, each with its path from the object's root
+	Paths  map[string][]string // name of a field of status → path from the object's root
 }
 
-// Keys gives the key fields of the list at a path below status ("*" stands for a list item), or none if its order is what counts.
+// Keys returns the key fields of the list at a path below status ("*" stands for a list item), or none if its order counts.
 // It is made for patch.Options.
 func (p *Policy) Keys(path []string) []string {
 	for i := range p.Lists {
@@ -95,28 +82,25 @@ func compile(doc *Document, env *Environment) (*Policy, error) {
 	p := &Policy{
 		Name:          doc.Metadata.Name,
 		Document:      doc,
-		Strategy:      or(s.Strategy, Merge),
-		Default:       or(s.Default, RuleDrop),
+		Strategy:      cmp.Or(s.Strategy, Merge),
+		Default:       cmp.Or(s.Default, RuleDrop),
 		Primary:       s.Primary,
 		Summary:       s.Summary == SummaryAlways,
-		SummaryAuto:   or(s.Summary, SummaryAuto) == SummaryAuto,
-		Stale:         or(s.Stale, Hold),
-		OnEmpty:       or(s.OnEmpty, Clear),
+		SummaryAuto:   cmp.Or(s.Summary, SummaryAuto) == SummaryAuto,
+		Stale:         cmp.Or(s.Stale, Hold),
+		OnEmpty:       cmp.Or(s.OnEmpty, Clear),
 		SpecSyncGrace: 10 * time.Second,
-		Withhold:      parseRaw(s.Withhold),
-		Ignore:        parseRaw(s.Ignore),
+		Withhold:      parsePaths[[]string](s.Withhold),
+		Ignore:        parsePaths[[]string](s.Ignore),
 	}
 	if s.SpecSyncGrace != "" {
-		p.SpecSyncGrace, _ = time.ParseDuration(s.SpecSyncGrace) // Validate has read it
-	}
-	for _, group := range s.Groups {
-		p.Groups = append(p.Groups, parsePaths(group))
+		p.SpecSyncGrace, _ = time.ParseDuration(s.SpecSyncGrace) // Validate has parsed it
 	}
 	if f := s.Finished; f != nil {
-		p.Finished = &Finished{Success: f.Success, Failure: f.Failure, OnSuccess: parsePaths(f.OnSuccess), Needs: parsePaths(f.Needs), Idle: parsePaths(f.Idle)}
+		p.Finished = &Finished{Success: f.Success, Failure: f.Failure, OnSuccess: parsePaths[Path](f.OnSuccess), Needs: parsePaths[Path](f.Needs), Idle: parsePaths[Path](f.Idle)}
 	}
 	if e := s.Extract; e != nil {
-		p.Extract.Fields, p.Extract.Paths = parseRaw(e.Fields), map[string][]string{}
+		p.Extract.Fields, p.Extract.Paths = parsePaths[[]string](e.Fields), map[string][]string{}
 		for name, path := range e.Add {
 			p.Extract.Paths[ParsePath(name)[0]] = ParsePath(path)
 		}
@@ -127,36 +111,32 @@ func compile(doc *Document, env *Environment) (*Policy, error) {
 		return nil, err
 	}
 	p.compileLists(s.Keys)
-	p.StatusTimes = p.Strategy == Latest || p.Strategy == Union || usesTimes(p.Default)
-	for _, f := range p.Fields {
-		p.StatusTimes = p.StatusTimes || usesTimes(f.Rule)
-	}
+	p.StatusTimes = p.Strategy == Latest || p.Strategy == Union || p.Default == RuleUnion ||
+		slices.ContainsFunc(p.Fields, func(f Field) bool { return f.Rule == RuleUnion })
 	return p, nil
 }
 
-func compileConditions(s *ConditionsSpec, strategy Strategy) Conditions {
-	if s == nil {
-		s = &ConditionsSpec{}
+func compileConditions(given *ConditionsSpec, strategy Strategy) (s ConditionsSpec) {
+	if given != nil {
+		s = *given
 	}
-	mode := s.Mode
 	switch {
-	case mode != "":
+	case s.Mode != "":
 	case strategy == Quorum:
-		mode = QuorumWins
+		s.Mode = QuorumWins
 	case strategy == All:
-		mode = AllAgree
+		s.Mode = AllAgree
 	default:
-		mode = WorstWins
+		s.Mode = WorstWins
 	}
-	return Conditions{Mode: mode, Negative: slices.Sorted(slices.Values(s.Negative)), UnknownWhenAbsent: slices.Sorted(slices.Values(s.UnknownWhenAbsent))}
+	return s
 }
 
 func (p *Policy) compileFields(fields map[string]FieldRule, env *Environment) error {
 	var errs []error
 	for _, path := range slices.Sorted(maps.Keys(fields)) {
 		f := fields[path]
-		compiled := Field{Path: ParsePath(path), Rule: f.Rule, Keys: f.Keys, Prefixed: f.Prefixed, Order: f.Order, Absent: f.Absent,
-			RequireAll: f.RequireAll, Immutable: f.Immutable, Monotonic: f.Monotonic}
+		compiled := Field{Path: ParsePath(path), FieldRule: f}
 		if f.Rule == RuleCEL {
 			program, err := env.Compile(f.Expr)
 			if err != nil {
@@ -169,13 +149,13 @@ func (p *Policy) compileFields(fields map[string]FieldRule, env *Environment) er
 	p.imply("conditions", RuleConditions, fields)
 	p.imply("observedGeneration", RuleGeneration, fields)
 	slices.SortFunc(p.Fields, func(a, b Field) int { return slices.Compare(a.Path, b.Path) })
-	return listOf(errs)
+	return errors.Join(errs...)
 }
 
-// imply adds the rules that no copy goes without: generations of different clusters are never mixed, conditions are merged by type.
+// imply adds a rule that applies to every copy: generations of different clusters are never mixed, conditions are merged by type.
 func (p *Policy) imply(name string, rule Rule, given map[string]FieldRule) {
 	if _, ok := given[name]; !ok {
-		p.Fields = append(p.Fields, Field{Path: Path{name}, Rule: rule, Implied: true})
+		p.Fields = append(p.Fields, Field{Path: Path{name}, FieldRule: FieldRule{Rule: rule}, Implied: true})
 	}
 }
 
@@ -192,14 +172,4 @@ func (p *Policy) compileLists(given map[string][]string) {
 			p.Lists = append(p.Lists, List{Path: f.Path, Keys: keys})
 		}
 	}
-}
-
-func usesTimes(r Rule) bool { return r == RuleLatest || r == RuleUnion }
-
-func or[T comparable](value, otherwise T) T {
-	var zero T
-	if value == zero {
-		return otherwise
-	}
-	return value
 }

@@ -3,18 +3,19 @@ package policy
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	kjson "sigs.k8s.io/json"
 )
 
-// APIVersion and Kind are what every document says of itself.
+// APIVersion and Kind of every document.
 const (
 	APIVersion = "upstreamd.dev/v1alpha1"
 	Kind       = "StatusPolicy"
 )
 
-// Document is a StatusPolicy as it is written. It is not modified after Parse.
+// Document is a StatusPolicy as its author wrote it. It is not modified after Parse.
 type Document struct {
 	APIVersion string   `json:"apiVersion"`
 	Kind       string   `json:"kind"`
@@ -38,7 +39,6 @@ type Spec struct {
 	Default       Rule                 `json:"default,omitempty"`
 	Fields        map[string]FieldRule `json:"fields,omitempty"`
 	Conditions    *ConditionsSpec      `json:"conditions,omitempty"`
-	Groups        [][]string           `json:"groups,omitempty"`
 	Keys          map[string][]string  `json:"keys,omitempty"`
 	Primary       []string             `json:"primary,omitempty"`
 	Finished      *FinishedSpec        `json:"finished,omitempty"`
@@ -51,15 +51,15 @@ type Spec struct {
 	Ignore        []string             `json:"ignore,omitempty"`
 }
 
-// Resource says what a policy is for. Without a version it is for every version; group and resource "*" are for whatever
-// has no policy of its own.
+// Resource names a kind that a policy applies to, in every version if it names none. Group and resource "*" stand for all kinds without a
+// policy of their own.
 type Resource struct {
 	Group    string `json:"group"`
 	Version  string `json:"version,omitempty"`
 	Resource string `json:"resource"`
 }
 
-// Strategy says how a whole status is made of many.
+// Strategy is the way in which one status is made of many.
 type Strategy string
 
 // The strategies.
@@ -67,12 +67,12 @@ const (
 	Merge   Strategy = "Merge"   // by the rules of the fields
 	Union   Strategy = "Union"   // deep merge, conflicts to the latest
 	Latest  Strategy = "Latest"  // the status that changed last
-	Quorum  Strategy = "Quorum"  // per field, what more than half of the placed SyncTargets say
-	All     Strategy = "All"     // per field, what all placed SyncTargets say
+	Quorum  Strategy = "Quorum"  // per field, the value of more than half of the placed SyncTargets
+	All     Strategy = "All"     // per field, the value of all placed SyncTargets
 	Primary Strategy = "Primary" // the status of one SyncTarget
 )
 
-// Rule says how one field is made of many.
+// Rule is the way in which one field is made of many.
 type Rule string
 
 // The rules of fields. RuleDrop leaves a field out; the others are explained in docs/policies.md.
@@ -80,12 +80,7 @@ const (
 	RuleSum        Rule = "Sum"
 	RuleMin        Rule = "Min"
 	RuleMax        Rule = "Max"
-	RuleAnyTrue    Rule = "AnyTrue"
-	RuleAllTrue    Rule = "AllTrue"
 	RuleUnion      Rule = "Union"
-	RuleConcat     Rule = "Concat"
-	RuleFirst      Rule = "First"
-	RuleLatest     Rule = "Latest"
 	RuleUnanimous  Rule = "Unanimous"
 	RuleQuorum     Rule = "Quorum"
 	RulePrimary    Rule = "Primary"
@@ -99,10 +94,9 @@ const (
 // FieldRule is a rule with its arguments. It is written as the name of the rule alone where it has none.
 type FieldRule struct {
 	Rule       Rule     `json:"rule"`
-	Keys       []string `json:"keys,omitempty"`       // Union, Concat: fields that tell the entries of a list apart
-	Prefixed   bool     `json:"prefixed,omitempty"`   // Union: the keys of the object get the SyncTarget's name before them
+	Keys       []string `json:"keys,omitempty"`       // Union: the fields that identify the entries of a list
 	Order      []string `json:"order,omitempty"`      // Rank: the value that comes first wins
-	Absent     string   `json:"absent,omitempty"`     // Rank: what a placed SyncTarget counts as that says nothing
+	Absent     string   `json:"absent,omitempty"`     // Rank: the value of a placed SyncTarget without one
 	Expr       string   `json:"expr,omitempty"`       // CEL
 	RequireAll bool     `json:"requireAll,omitempty"` // as published until every placed SyncTarget has a value
 	Immutable  bool     `json:"immutable,omitempty"`  // as published once it is
@@ -111,7 +105,7 @@ type FieldRule struct {
 	problem error // why it could not be read
 }
 
-// UnmarshalJSON takes the short and the long form. What is wrong is kept for Validate, which knows the path.
+// UnmarshalJSON accepts the short and the long form. A mistake is kept for Validate, which knows the path.
 func (f *FieldRule) UnmarshalJSON(data []byte) error {
 	if bytes.HasPrefix(data, []byte(`"`)) {
 		return json.Unmarshal(data, &f.Rule)
@@ -120,7 +114,7 @@ func (f *FieldRule) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// MarshalJSON writes the short form where it says all.
+// MarshalJSON writes the short form if the rule has no arguments.
 func (f FieldRule) MarshalJSON() ([]byte, error) {
 	long, err := json.Marshal(fieldRule(f))
 	if err != nil {
@@ -135,20 +129,20 @@ func (f FieldRule) MarshalJSON() ([]byte, error) {
 
 type fieldRule FieldRule
 
-// ExtractSpec says what is taken of an object before anything else is done.
+// ExtractSpec selects the parts of an object that are extracted.
 type ExtractSpec struct {
 	Fields []string          `json:"fields,omitempty"` // paths below status that are kept; none: all
-	Add    map[string]string `json:"add,omitempty"`    // fields that are put into status, each with its path from the object's root
+	Add    map[string]string `json:"add,omitempty"`    // name of a field of status → path from the object's root
 }
 
-// ConditionsSpec says how conditions of one type become one.
+// ConditionsSpec is the way in which the conditions of one type become one.
 type ConditionsSpec struct {
 	Mode              ConditionMode `json:"mode,omitempty"`
-	Negative          []string      `json:"negative,omitempty"`          // types for which True is bad
+	Negative          []string      `json:"negative,omitempty"`          // types whose True is bad
 	UnknownWhenAbsent []string      `json:"unknownWhenAbsent,omitempty"` // types that every healthy object has
 }
 
-// ConditionMode says which status value wins.
+// ConditionMode decides which status value wins.
 type ConditionMode string
 
 // The condition modes. QuorumWins and AllAgree come with the strategies Quorum and All, unless the policy says otherwise.
@@ -170,7 +164,7 @@ type FinishedSpec struct {
 	Idle      []string `json:"idle,omitempty"`      // counters that must have come to zero first
 }
 
-// SummaryMode says whether the summary condition is published.
+// SummaryMode decides whether the summary condition is published.
 type SummaryMode string
 
 // The summary modes. SummaryAuto publishes it where a status has conditions.
@@ -180,30 +174,26 @@ const (
 	SummaryAuto   SummaryMode = "Auto"
 )
 
-// StaleMode says how a SyncTarget counts that was not heard of for the grace period.
+// StaleMode is the part of a stale SyncTarget in a decision.
 type StaleMode string
 
 // The stale modes.
 const (
-	Hold    StaleMode = "Hold"    // what it said last counts, its conditions are Unknown
+	Hold    StaleMode = "Hold"    // its last contribution counts, its conditions are Unknown
 	Exclude StaleMode = "Exclude" // as if it were not placed
-	Zero    StaleMode = "Zero"    // its counters are zero, its conditions Unknown
 )
 
-// EmptyMode says what becomes of a published status when no SyncTarget has a copy any more.
+// EmptyMode is the fate of a published status when no SyncTarget has a copy any more.
 type EmptyMode string
 
 // The empty modes.
 const (
-	Clear EmptyMode = "Clear" // what is ours goes
+	Clear EmptyMode = "Clear" // our fields go
 	Keep  EmptyMode = "Keep"  // it stays
 )
 
-// strict decodes JSON and tells every field that v does not have.
+// strict decodes JSON. The error names every field that v does not have.
 func strict(data []byte, v any) error {
 	unknown, err := kjson.UnmarshalStrict(data, v)
-	if err != nil {
-		return err
-	}
-	return listOf(unknown)
+	return errors.Join(append(unknown, err)...)
 }

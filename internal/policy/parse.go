@@ -11,8 +11,8 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// Parse reads the documents of a YAML or JSON file; empty ones are passed over. name is the file's, for errors. Unknown fields are refused. The error
-// tells all that is wrong in the file; the documents that could be read are returned beside it.
+// Parse reads the documents of a YAML or JSON file; empty ones are skipped. name is the file's, for errors. Unknown fields are refused. The
+// error lists every mistake in the file; the documents that could be read are returned beside it.
 func Parse(name string, data []byte) ([]*Document, error) {
 	var docs []*Document
 	var errs []error
@@ -51,32 +51,22 @@ func parseOne(text []byte) (*Document, error) {
 	return doc, nil
 }
 
-// located puts a place before each of the errors that err is made of.
+// located puts a place before each of the errors that err joins.
 func located(place string, err error) []error {
+	var located []error
+	for _, e := range joined(err) {
+		located = append(located, fmt.Errorf("%s: %w", place, e))
+	}
+	return located
+}
+
+// joined returns the errors that errors.Join made one of.
+func joined(err error) []error {
+	if many, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // a wrapped list is one error
+		return many.Unwrap()
+	}
 	if err == nil {
 		return nil
 	}
-	var list errorList
-	if !errors.As(err, &list) {
-		return []error{fmt.Errorf("%s: %w", place, err)}
-	}
-	errs := make([]error, len(list))
-	for i, e := range list {
-		errs[i] = fmt.Errorf("%s: %w", place, e)
-	}
-	return errs
-}
-
-// errorList is several errors, one a line. An empty list is no error: make it with listOf.
-type errorList []error
-
-func (l errorList) Error() string { return errors.Join(l...).Error() }
-
-func (l errorList) Unwrap() []error { return l }
-
-func listOf(errs []error) error {
-	if len(errs) == 0 {
-		return nil
-	}
-	return errorList(errs)
+	return []error{err}
 }

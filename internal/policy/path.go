@@ -33,18 +33,11 @@ func (p Path) String() string {
 	return strings.Join(escaped, ".")
 }
 
-func parsePaths(list []string) []Path {
-	paths := make([]Path, len(list))
-	for i, s := range list {
-		paths[i] = ParsePath(s)
-	}
-	return paths
-}
-
-func parseRaw(list []string) [][]string {
-	var paths [][]string
+// parsePaths parses each path of a list.
+func parsePaths[P ~[]string](list []string) []P {
+	var paths []P
 	for _, s := range list {
-		paths = append(paths, ParsePath(s))
+		paths = append(paths, P(ParsePath(s)))
 	}
 	return paths
 }

@@ -18,7 +18,7 @@ type Set struct {
 var anything = Resource{Group: "*", Resource: "*"}
 
 // Compile checks and compiles documents into a set. It must hold a policy for "anything else" (group and resource "*") if For is
-// asked for resources that no document names. The error tells all that is wrong in all documents.
+// called with resources that no document names. The error lists every mistake in all documents.
 func Compile(docs ...*Document) (*Set, error) {
 	set := &Set{policies: map[Resource]*Policy{}}
 	names := map[string]bool{}
@@ -51,7 +51,7 @@ func Compile(docs ...*Document) (*Set, error) {
 	return set, nil
 }
 
-// With is the set with documents added. They replace what is for the same resource; one without a version replaces all versions.
+// With returns the set with documents added. They replace the policies of the same resource; one without a version replaces all versions.
 func (s *Set) With(docs ...*Document) (*Set, error) {
 	added, err := Compile(docs...)
 	if err != nil {
@@ -67,8 +67,8 @@ func (s *Set) With(docs ...*Document) (*Set, error) {
 	return &Set{policies: policies}, nil
 }
 
-// For is the policy of a resource: that of its version, else of its kind, else the one for anything else. It is never nil for a set made from
-// Builtin.
+// For returns the policy of a resource: that of its version, else of its kind, else the one for anything else. It is never nil for a set
+// that Builtin made.
 func (s *Set) For(r ref.Resource) *Policy {
 	if p, ok := s.policies[Resource{Group: r.Group, Version: r.Version, Resource: r.Resource}]; ok {
 		return p
@@ -79,18 +79,9 @@ func (s *Set) For(r ref.Resource) *Policy {
 	return s.policies[anything]
 }
 
-// All are the policies in force, by name.
+// All returns the policies in force, by name.
 func (s *Set) All() []*Policy {
-	seen := map[*Policy]bool{}
-	var all []*Policy
-	for _, p := range s.policies {
-		if !seen[p] {
-			seen[p] = true
-			all = append(all, p)
-		}
-	}
-	slices.SortFunc(all, func(a, b *Policy) int { return strings.Compare(a.Name, b.Name) })
-	return all
+	return slices.Compact(slices.SortedFunc(maps.Values(s.policies), func(a, b *Policy) int { return strings.Compare(a.Name, b.Name) }))
 }
 
 func (d *Document) place() string {

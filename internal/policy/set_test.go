@@ -12,7 +12,7 @@ import (
 	"github.com/upstreamd/upstreamd/internal/ref"
 )
 
-func resource(group, version, name string) ref.Resource {
+func gvr(group, version, name string) ref.Resource {
 	return ref.Resource{Group: group, Version: version, Resource: name}
 }
 
@@ -37,23 +37,23 @@ func mustParse(t *testing.T, text string) []*Document {
 func TestBuiltin(t *testing.T) {
 	set := mustBuiltin(t)
 	for name, want := range map[ref.Resource]string{
-		resource("apps", "v1", "deployments"):                     "deployments.apps",
-		resource("apps", "v1", "replicasets"):                     "replicasets.apps",
-		resource("apps", "v1", "statefulsets"):                    "statefulsets.apps",
-		resource("apps", "v1", "daemonsets"):                      "daemonsets.apps",
-		resource("batch", "v1", "jobs"):                           "jobs.batch",
-		resource("batch", "v1", "cronjobs"):                       "cronjobs.batch",
-		resource("", "v1", "pods"):                                "pods",
-		resource("", "v1", "services"):                            "services",
-		resource("networking.k8s.io", "v1", "ingresses"):          "ingresses.networking.k8s.io",
-		resource("", "v1", "persistentvolumeclaims"):              "persistentvolumeclaims",
-		resource("", "v1", "persistentvolumes"):                   "persistentvolumes",
-		resource("policy", "v1", "poddisruptionbudgets"):          "poddisruptionbudgets.policy",
-		resource("autoscaling", "v2", "horizontalpodautoscalers"): "horizontalpodautoscalers.autoscaling",
-		resource("", "v1", "namespaces"):                          "namespaces",
-		resource("", "v1", "resourcequotas"):                      "resourcequotas",
-		resource("apps", "v1", "controllers"):                     "anything-else",
-		resource("example.com", "v1", "databases"):                "anything-else",
+		gvr("apps", "v1", "deployments"):                     "deployments.apps",
+		gvr("apps", "v1", "replicasets"):                     "replicasets.apps",
+		gvr("apps", "v1", "statefulsets"):                    "statefulsets.apps",
+		gvr("apps", "v1", "daemonsets"):                      "daemonsets.apps",
+		gvr("batch", "v1", "jobs"):                           "jobs.batch",
+		gvr("batch", "v1", "cronjobs"):                       "cronjobs.batch",
+		gvr("", "v1", "pods"):                                "pods",
+		gvr("", "v1", "services"):                            "services",
+		gvr("networking.k8s.io", "v1", "ingresses"):          "ingresses.networking.k8s.io",
+		gvr("", "v1", "persistentvolumeclaims"):              "persistentvolumeclaims",
+		gvr("", "v1", "persistentvolumes"):                   "persistentvolumes",
+		gvr("policy", "v1", "poddisruptionbudgets"):          "poddisruptionbudgets.policy",
+		gvr("autoscaling", "v2", "horizontalpodautoscalers"): "horizontalpodautoscalers.autoscaling",
+		gvr("", "v1", "namespaces"):                          "namespaces",
+		gvr("", "v1", "resourcequotas"):                      "resourcequotas",
+		gvr("apps", "v1", "controllers"):                     "anything-else",
+		gvr("example.com", "v1", "databases"):                "anything-else",
 	} {
 		if got := set.For(name).Name; got != want {
 			t.Errorf("policy of %v = %s, want %s", name, got, want)
@@ -73,7 +73,7 @@ func TestReplaced(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := set.For(resource("apps", "v1", "deployments")).Name; got != "mine" {
+	if got := set.For(gvr("apps", "v1", "deployments")).Name; got != "mine" {
 		t.Errorf("policy = %s, want mine", got)
 	}
 	set, err = set.With(mustParse(t, own("beta", ", version: v1beta1"))...)
@@ -81,7 +81,7 @@ func TestReplaced(t *testing.T) {
 		t.Fatal(err)
 	}
 	for version, want := range map[string]string{"v1": "mine", "v1beta1": "beta"} {
-		if got := set.For(resource("apps", version, "deployments")).Name; got != want {
+		if got := set.For(gvr("apps", version, "deployments")).Name; got != want {
 			t.Errorf("policy of %s = %s, want %s", version, got, want)
 		}
 	}
@@ -89,10 +89,10 @@ func TestReplaced(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := set.For(resource("apps", "v1beta1", "deployments")).Name; got != "last" {
+	if got := set.For(gvr("apps", "v1beta1", "deployments")).Name; got != "last" {
 		t.Errorf("policy = %s: one for all versions replaces those for one", got)
 	}
-	if got := set.For(resource("", "v1", "pods")).Name; got != "pods" {
+	if got := set.For(gvr("", "v1", "pods")).Name; got != "pods" {
 		t.Errorf("policy of pods = %s, want the built-in", got)
 	}
 }
@@ -113,7 +113,7 @@ func TestSameTwice(t *testing.T) {
 func TestCompiled(t *testing.T) {
 	set, err := Compile(mustParse(t, head+`
   strategy: Merge
-  default: Latest
+  default: Union
   fields: {a: Sum, b.c: {rule: Union, keys: [host, ip]}, "with\\.dot": Max}
   keys: {list: [name]}
   specSyncGrace: 1m
@@ -141,8 +141,8 @@ func TestCompiled(t *testing.T) {
 		"summary":           {p.SummaryAuto, true},
 		"path":              {p.Fields[len(p.Fields)-1].Path, Path{"with.dot"}},
 		"path as text":      {p.Fields[len(p.Fields)-1].Path.String(), `with\.dot`},
-		"default times off": {mustBuiltin(t).For(resource("apps", "v1", "deployments")).StatusTimes, false},
-		"default grace":     {mustBuiltin(t).For(resource("apps", "v1", "deployments")).SpecSyncGrace, 10 * time.Second},
+		"default times off": {mustBuiltin(t).For(gvr("apps", "v1", "deployments")).StatusTimes, false},
+		"default grace":     {mustBuiltin(t).For(gvr("apps", "v1", "deployments")).SpecSyncGrace, 10 * time.Second},
 	} {
 		if !reflect.DeepEqual(pair[0], pair[1]) {
 			t.Errorf("%s = %#v, want %#v", what, pair[0], pair[1])

@@ -14,26 +14,25 @@ import (
 
 var (
 	strategies = []Strategy{Merge, Union, Latest, Quorum, All, Primary}
-	defaults   = []Rule{RuleDrop, RuleLatest, RuleUnanimous, RuleUnion, RulePrimary}
-	rules      = []Rule{RuleSum, RuleMin, RuleMax, RuleAnyTrue, RuleAllTrue, RuleUnion, RuleConcat, RuleFirst, RuleLatest, RuleUnanimous,
-		RuleQuorum, RulePrimary, RuleRank, RuleConditions, RuleGeneration, RuleCEL, RuleDrop}
-	modes     = []ConditionMode{WorstWins, BestWins, AllTrue, QuorumWins, AllAgree}
-	summaries = []SummaryMode{SummaryAlways, SummaryNever, SummaryAuto}
-	stales    = []StaleMode{Hold, Exclude, Zero}
-	empties   = []EmptyMode{Clear, Keep}
+	defaults   = []Rule{RuleDrop, RuleUnanimous, RuleUnion, RulePrimary}
+	rules      = []Rule{RuleSum, RuleMin, RuleMax, RuleUnion, RuleUnanimous, RuleQuorum, RulePrimary, RuleRank, RuleConditions, RuleGeneration, RuleCEL, RuleDrop}
+	modes      = []ConditionMode{WorstWins, BestWins, AllTrue, QuorumWins, AllAgree}
+	summaries  = []SummaryMode{SummaryAlways, SummaryNever, SummaryAuto}
+	stales     = []StaleMode{Hold, Exclude}
+	empties    = []EmptyMode{Clear, Keep}
 )
 
-// Validate tells all that is wrong with a document, but for its CEL expressions: those are checked when it is compiled.
+// Validate returns every mistake in a document except in its CEL expressions: those are checked when it is compiled.
 func (d *Document) Validate() error {
 	v := &validator{}
-	v.oneOf(field.NewPath("apiVersion"), d.APIVersion, []string{APIVersion})
-	v.oneOf(field.NewPath("kind"), d.Kind, []string{Kind})
+	enum(v, field.NewPath("apiVersion"), d.APIVersion, true, APIVersion)
+	enum(v, field.NewPath("kind"), d.Kind, true, Kind)
 	name := field.NewPath("metadata", "name")
 	for _, problem := range validation.IsDNS1123Subdomain(d.Metadata.Name) {
 		v.invalid(name, d.Metadata.Name, problem)
 	}
 	v.spec(field.NewPath("spec"), &d.Spec)
-	return listOf(v.errs)
+	return errors.Join(v.errs...)
 }
 
 type validator struct{ errs []error }
@@ -44,42 +43,27 @@ func (v *validator) invalid(p *field.Path, value any, mend string) {
 	v.add(field.Invalid(p, value, mend))
 }
 
-func (v *validator) oneOf(p *field.Path, value string, allowed []string) {
+// enum checks a value; one that has a default may be left out.
+func enum[T ~string](v *validator, p *field.Path, value T, required bool, allowed ...T) {
 	switch {
-	case slices.Contains(allowed, value):
+	case slices.Contains(allowed, value) || value == "" && !required:
 	case value == "":
-		v.add(field.Required(p, "one of "+strings.Join(allowed, ", ")))
+		v.add(field.Required(p, "one of "+strings.Join(names(allowed), ", ")))
 	default:
-		v.add(field.NotSupported(p, value, allowed))
-	}
-}
-
-// enum checks a value that has a default, and so may be left out.
-func enum[T ~string](v *validator, p *field.Path, value T, allowed []T) {
-	if value != "" && !slices.Contains(allowed, value) {
 		v.add(field.NotSupported(p, value, allowed))
 	}
 }
 
 func (v *validator) spec(p *field.Path, s *Spec) {
 	v.resources(p.Child("resources"), s.Resources)
-	enum(v, p.Child("strategy"), s.Strategy, strategies)
-	enum(v, p.Child("default"), s.Default, defaults)
+	enum(v, p.Child("strategy"), s.Strategy, false, strategies...)
+	enum(v, p.Child("default"), s.Default, false, defaults...)
 	if s.Default != "" && s.Strategy != "" && s.Strategy != Merge {
 		v.invalid(p.Child("default"), s.Default, "only the strategy Merge has a default rule: remove it, or use Merge")
 	}
 	v.fields(p.Child("fields"), s.Fields)
 	if s.Conditions != nil {
-		enum(v, p.Child("conditions", "mode"), s.Conditions.Mode, modes)
-	}
-	for i, group := range s.Groups {
-		v.paths(p.Child("groups").Index(i), group, false)
-		if len(group) < 2 {
-			v.invalid(p.Child("groups").Index(i), strings.Join(group, ", "), "a group has two fields or more")
-		}
-	}
-	if len(s.Groups) > 0 && s.Strategy != Quorum && s.Strategy != All {
-		v.invalid(p.Child("groups"), s.Strategy, "only the strategies Quorum and All have groups")
+		enum(v, p.Child("conditions", "mode"), s.Conditions.Mode, false, modes...)
 	}
 	for _, path := range slices.Sorted(maps.Keys(s.Keys)) {
 		v.path(p.Child("keys").Key(path), path, true)
@@ -88,9 +72,9 @@ func (v *validator) spec(p *field.Path, s *Spec) {
 		}
 	}
 	v.finished(p.Child("finished"), s)
-	enum(v, p.Child("summary"), s.Summary, summaries)
-	enum(v, p.Child("stale"), s.Stale, stales)
-	enum(v, p.Child("onEmpty"), s.OnEmpty, empties)
+	enum(v, p.Child("summary"), s.Summary, false, summaries...)
+	enum(v, p.Child("stale"), s.Stale, false, stales...)
+	enum(v, p.Child("onEmpty"), s.OnEmpty, false, empties...)
 	if d, err := time.ParseDuration(s.SpecSyncGrace); s.SpecSyncGrace != "" && (err != nil || d < 0) {
 		v.invalid(p.Child("specSyncGrace"), s.SpecSyncGrace, `must be a duration that is not negative, such as "10s"`)
 	}
@@ -120,18 +104,20 @@ func (v *validator) fields(p *field.Path, fields map[string]FieldRule) {
 	for _, path := range slices.Sorted(maps.Keys(fields)) {
 		at, f := p.Key(path), fields[path]
 		v.path(at, path, false)
+		for _, e := range joined(f.problem) {
+			v.add(&field.Error{Type: field.ErrorTypeInvalid, Field: at.String(), BadValue: field.OmitValueType{}, Detail: e.Error()})
+		}
 		if f.problem != nil {
-			v.problem(at, f.problem)
 			continue
 		}
-		v.oneOf(at.Child("rule"), string(f.Rule), names(rules))
-		v.argument(at.Child("keys"), f.Rule, len(f.Keys) > 0, false, RuleUnion, RuleConcat)
-		v.argument(at.Child("prefixed"), f.Rule, f.Prefixed, false, RuleUnion)
+		enum(v, at.Child("rule"), f.Rule, true, rules...)
+		v.argument(at.Child("keys"), f.Rule, len(f.Keys) > 0, false, RuleUnion)
 		v.argument(at.Child("order"), f.Rule, len(f.Order) > 0, true, RuleRank)
 		v.argument(at.Child("absent"), f.Rule, f.Absent != "", false, RuleRank)
 		v.argument(at.Child("expr"), f.Rule, f.Expr != "", true, RuleCEL)
 		v.argument(at.Child("monotonic"), f.Rule, f.Monotonic, false, RuleSum, RuleMax)
-		v.useless(at, f)
+		v.argument(at.Child("requireAll"), f.Rule, f.RequireAll, false, without(RuleConditions, RuleCEL)...)
+		v.argument(at.Child("immutable"), f.Rule, f.Immutable, false, without(RuleConditions)...)
 		if f.Absent != "" && !slices.Contains(f.Order, f.Absent) {
 			v.invalid(at.Child("absent"), f.Absent, "must be one of order")
 		}
@@ -143,27 +129,13 @@ func (v *validator) fields(p *field.Path, fields map[string]FieldRule) {
 	}
 }
 
-// argument checks that an argument is given to a rule that has it, and only to such.
+// argument checks that an argument is given only to rules that have it, and to those that require it.
 func (v *validator) argument(p *field.Path, r Rule, given, required bool, of ...Rule) {
 	switch has := slices.Contains(of, r); {
 	case given && !has:
 		v.add(field.Forbidden(p, fmt.Sprintf("is for %s, not for %s", strings.Join(names(of), " and "), r)))
 	case !given && has && required:
 		v.add(field.Required(p, fmt.Sprintf("%s needs it", r)))
-	}
-}
-
-// useless refuses arguments that a rule does not heed, or that would keep its value from ever being published.
-func (v *validator) useless(p *field.Path, f FieldRule) {
-	if f.RequireAll && f.Rule == RuleCEL {
-		v.add(field.Forbidden(p.Child("requireAll"), "asks for values at this path downstream, and CEL computes one: remove it, and test in expr what all must have"))
-	}
-	if f.RequireAll && f.Rule == RuleConditions {
-		v.add(field.Forbidden(p.Child("requireAll"),
-			"conditions are merged type by type: remove it, and name in conditions.unknownWhenAbsent the types that all must have"))
-	}
-	if f.Immutable && f.Rule == RuleConditions {
-		v.add(field.Forbidden(p.Child("immutable"), "conditions are merged type by type, and none of them stays for ever: remove it"))
 	}
 }
 
@@ -176,10 +148,10 @@ func (v *validator) finished(p *field.Path, s *Spec) {
 		v.invalid(p, s.Strategy, "only the strategy Merge knows of an end")
 	}
 	if len(f.Success) == 0 {
-		v.add(field.Required(p.Child("success"), "the conditions that say it succeeded; the last one ends it"))
+		v.add(field.Required(p.Child("success"), "the conditions of success; the last one ends it"))
 	}
 	if len(f.Failure) == 0 {
-		v.add(field.Required(p.Child("failure"), "the conditions that say it failed; the last one ends it"))
+		v.add(field.Required(p.Child("failure"), "the conditions of failure; the last one ends it"))
 	}
 	v.paths(p.Child("onSuccess"), f.OnSuccess, false)
 	v.paths(p.Child("needs"), f.Needs, false)
@@ -217,15 +189,9 @@ func (v *validator) path(p *field.Path, path string, wildcards bool) {
 	}
 }
 
-// problem reports what was wrong with a value that has a short and a long form.
-func (v *validator) problem(p *field.Path, problem error) {
-	var list errorList
-	if !errors.As(problem, &list) {
-		list = errorList{problem}
-	}
-	for _, e := range list {
-		v.add(&field.Error{Type: field.ErrorTypeInvalid, Field: p.String(), BadValue: field.OmitValueType{}, Detail: e.Error()})
-	}
+// without are all rules but some.
+func without(some ...Rule) []Rule {
+	return slices.DeleteFunc(slices.Clone(rules), func(r Rule) bool { return slices.Contains(some, r) })
 }
 
 func names[T ~string](values []T) []string {

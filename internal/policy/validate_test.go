@@ -57,7 +57,7 @@ spec:
 		"rules": {head + `
   fields:
     a: Summ
-    b: {rule: Sum, keys: [name], order: [x], absent: z, expr: "1", prefixed: true}
+    b: {rule: Sum, keys: [name], order: [x], absent: z, expr: "1"}
     c: {rule: Rank}
     d: {rule: CEL}
     e: {rule: Rank, order: [x], absent: z}
@@ -75,8 +75,7 @@ spec:
     s: {rule: Conditions, requireAll: true, immutable: true}
 `, []string{
 			`spec.fields[a].rule: Unsupported value: "Summ"`,
-			`spec.fields[b].keys: Forbidden: is for Union and Concat, not for Sum`,
-			`spec.fields[b].prefixed: Forbidden: is for Union, not for Sum`,
+			`spec.fields[b].keys: Forbidden: is for Union, not for Sum`,
 			`spec.fields[b].order: Forbidden: is for Rank, not for Sum`,
 			`spec.fields[b].absent: Forbidden: is for Rank, not for Sum`,
 			`spec.fields[b].expr: Forbidden: is for CEL, not for Sum`,
@@ -92,24 +91,21 @@ spec:
 			`spec.fields[j..k]: Invalid value: "j..k": a field name is empty`,
 			`spec.fields[l.*.m]: Invalid value: "l.*.m": "*" is not allowed here`,
 			`spec.fields[m.o]: Invalid value: "m.o": m has a rule too`,
-			`spec.fields[r].requireAll: Forbidden: asks for values at this path downstream`,
-			`spec.fields[s].requireAll: Forbidden: conditions are merged type by type`,
-			`spec.fields[s].immutable: Forbidden: conditions are merged type by type`,
+			`spec.fields[r].requireAll: Forbidden: is for Sum and Min and Max and Union and Unanimous`,
+			`spec.fields[s].requireAll: Forbidden: is for Sum and Min and Max and Union and Unanimous`,
+			`spec.fields[s].immutable: Forbidden: is for Sum and Min and Max and Union and Unanimous`,
 		}},
 		"what only some strategies have": {head + `
   strategy: Latest
   default: Union
-  groups: [[a, b], [c]]
   finished: {}
 `, []string{
 			`spec.default: Invalid value: "Union": only the strategy Merge has a default rule`,
-			`spec.groups[1]: Invalid value: "c": a group has two fields or more`,
-			`spec.groups: Invalid value: "Latest": only the strategies Quorum and All have groups`,
 			`spec.finished: Invalid value: "Latest": only the strategy Merge knows of an end`,
 			`spec.finished.success: Required value`,
 			`spec.finished.failure: Required value`,
 		}},
-		"default": {head + "  default: Sum\n", []string{`spec.default: Unsupported value: "Sum": supported values: "Drop", "Latest"`}},
+		"default": {head + "  default: Sum\n", []string{`spec.default: Unsupported value: "Sum": supported values: "Drop", "Unanimous"`}},
 		"paths": {head + `
   keys: {a: [], "": [x]}
   withhold: [containers.*.image, ""]
@@ -183,7 +179,7 @@ func TestUnreadable(t *testing.T) {
 		}},
 		"wrong type":   {head + "  stale: [Hold]\n", 0, []string{`p.yaml: document 1: json: cannot unmarshal array`}},
 		"no YAML":      {"a: b: c", 0, []string{`p.yaml: document 1: yaml: mapping values are not allowed`}},
-		"field twice":  {head + "  stale: Hold\n  stale: Zero\n", 0, []string{`p.yaml: document 1: yaml: unmarshal errors`}},
+		"field twice":  {head + "  stale: Hold\n  stale: Exclude\n", 0, []string{`p.yaml: document 1: yaml: unmarshal errors`}},
 		"empty":        {"", 0, nil},
 		"only comment": {"# nothing\n---\n---\n", 0, nil},
 	} {

@@ -28,10 +28,12 @@ func (s *State) acknowledged(e Acknowledged) {
 	}
 	w := e.Token.write
 	latest := w == o.pending
-	if !latest && o.pending != nil { // the writer dropped it, as it was decided on an older version
+	switch {
+	case latest:
+		o.pending = nil
+	case o.pending != nil: // decided on an older version: the writer dropped it, or the next decision replaces or cancels it
 		o.note(o.pending.received)
 	}
-	o.pending = nil
 	if o.view == nil {
 		s.release(o)
 		return
@@ -111,7 +113,12 @@ func (s *State) refused(e Refused) {
 		s.unparkPlace(o)
 		s.fetchAt(o, s.at+int64(refetchAfter))
 	case NotServed:
-		s.park(&o.place.park, nil, o.place, fmt.Sprintf("%s: %v", e.Class, e.Err))
+		reason := fmt.Sprintf("%s: %v", e.Class, e.Err)
+		if c := o.place.scope; c.park != nil && c.park.probe == o {
+			s.park(&c.park, c, nil, o, reason)
+		} else {
+			s.park(&o.place.park, nil, o.place, o, reason)
+		}
 		s.consider(o)
 	case Forbidden:
 		s.denied(o, e.Err)

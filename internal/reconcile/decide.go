@@ -169,6 +169,7 @@ func (s *State) write(o *object, out outcome) {
 	}
 	if w := o.pending; w != nil {
 		if w.version == o.view.version && w.hash == hash {
+			s.probe(o)
 			return // asked for already
 		}
 		o.note(w.received)

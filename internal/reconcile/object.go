@@ -170,6 +170,11 @@ func (s *State) reported(e Reported) {
 	}
 	s.emit(s.count.contribution)
 	o := s.object(e.Upstream)
+	if _, known := o.find(t, e.Source); !known && e.At.Epoch < t.epoch {
+		s.release(o) // a newer list lacks this copy, or has it report again
+		s.emit(s.count.suppressed)
+		return
+	}
 	c, known := s.copy(o, t, e.Source)
 	if known && e.At.Before(c.at) {
 		s.emit(s.count.suppressed)

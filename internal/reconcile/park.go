@@ -23,20 +23,36 @@ type park struct {
 	rotated int     // the next object to probe, as an index into the place's objects
 }
 
-// park begins a park, or extends one whose probe failed.
-func (s *State) park(slot **park, c *scope, p *place, reason string) {
+// park begins a park, or extends one whose probe was refused. Other writes that are refused meanwhile were sent before the park began.
+func (s *State) park(slot **park, c *scope, p *place, refused *object, reason string) {
 	k := *slot
-	if k == nil {
+	switch {
+	case k == nil:
 		k = &park{scope: c, place: p, slot: slot}
 		*slot = k
 		s.emit(Count{Parked, placeLabel, 1})
 		s.warn("", "writes are parked in this workspace", "workspace", k.name(), "reason", reason)
-	} else if s.at < k.until && k.probe == nil && !k.open {
-		return // refused before the park began
+		s.takeBack(k)
+	case k.probe != refused:
+		return
 	}
 	k.pause = min(max(2*k.pause, minPark), maxPark)
 	k.reason, k.probe, k.open = bounded(reason), nil, false
 	s.parkFor(k, k.pause)
+}
+
+// takeBack cancels the writes that wait when a park begins.
+func (s *State) takeBack(k *park) {
+	places := []*place{k.place}
+	if k.scope != nil {
+		places = k.scope.order
+	}
+	for _, p := range places {
+		s.each(p, func(o *object) {
+			o.suppressed = "Parked: " + k.reason
+			s.cancel(o)
+		}, func(i int) bool { return p.objects[i].pending != nil && *k.slot == k && k.probe != p.objects[i] })
+	}
 }
 
 // bounded cuts a text that a server wrote.
@@ -190,7 +206,7 @@ func (s *State) denied(o *object, err error) {
 	second := p.denied != nil && p.denied != o
 	p.denied = o
 	if second || p.park != nil || len(p.objects) == 1 {
-		s.park(&p.park, nil, p, string(Forbidden)+": "+err.Error())
+		s.park(&p.park, nil, p, o, string(Forbidden)+": "+err.Error())
 	}
 	s.consider(o)
 }

@@ -174,7 +174,7 @@ func (s *State) scopeDescribed(e ScopeDescribed) {
 	}
 	c.described, c.typed = true, e.Typed
 	if !e.HasStatus {
-		s.park(&c.park, c, nil, "the resource is served without a status subresource")
+		s.park(&c.park, c, nil, nil, "the resource is served without a status subresource")
 	}
 	s.ready(c)
 }

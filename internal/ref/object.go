@@ -64,8 +64,12 @@ const (
 	// Left says that a workspace no longer belongs to a scope, or that the whole scope is no more: what it held is gone. Of a workspace,
 	// what is newer than Version stays: it came back.
 	Left
-	// Scopes announces all scopes that the watch covers, before the first Listed and whenever they change.
+	// Scopes carries the whole set of scopes that an upstream watch covers from now on. It comes before the first Listed and again
+	// whenever the set changes: before the first event of a new scope, after the Left of a scope that is no more. An APIExport whose
+	// endpoints are not known yet has reported none.
 	Scopes
+	// Resumed says that a watch that had failed is open again at the resourceVersion that it had reached: no event is lost.
+	Resumed
 )
 
 // Event is what a list or watch says. Events of one watch come from one goroutine at a time, in order.
@@ -74,9 +78,9 @@ type Event struct {
 	// Scope is what one list covers: a workspace, "*" for all, or all those of one shard, under a name that no workspace has. An object
 	// belongs to one scope, and resourceVersions are comparable within one only. Downstream there is one scope, which is empty.
 	Scope     Workspace
-	Workspace Workspace // of Left: which one; empty: all of the scope
+	Workspace Workspace   // of Left: which one; empty: all of the scope
+	Scopes    []Workspace // of Scopes: all of them, sorted
 	Objects   []*Object
-	Scopes    []Workspace // of Scopes
 	Version   string // of Listed: the list's resourceVersion, where there is one; of Left: that at which a workspace left
 	Err       error
 }

@@ -9,7 +9,6 @@ import (
 	"io"
 	"net/http"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -45,15 +44,17 @@ const (
 // nonResourceURLs). Whom it cannot ask about stays outside. It is safe for concurrent use.
 type Reviewer struct {
 	conn  *client.Conn
-	log   zerolog.Logger
 	limit *rate.Limiter
 	kept  *cache.LRUExpireCache // verdicts, by the hash of token, verb and path
-	fails atomic.Bool           // said so, and not answered since
+	fails *client.Outage
 }
 
 // NewReviewer makes a Reviewer that asks over conn.
 func NewReviewer(conn *client.Conn, log zerolog.Logger) *Reviewer {
-	return &Reviewer{conn: conn, log: log, limit: rate.NewLimiter(reviewsPerSec, 2*reviewsPerSec), kept: cache.NewLRUExpireCache(keptVerdicts)}
+	return &Reviewer{
+		conn: conn, limit: rate.NewLimiter(reviewsPerSec, 2*reviewsPerSec), kept: cache.NewLRUExpireCache(keptVerdicts),
+		fails: client.NewOutage(log, "metrics are refused: the API server that reviews requests does not answer", "the API server reviews requests again"),
+	}
 }
 
 // Renew has it ask with the credentials of cfg from the next review on, which leads to the same server.
@@ -72,7 +73,7 @@ func (r *Reviewer) Guard(next http.Handler) http.Handler {
 		}
 		v, err := r.review(req.Context(), token, strings.ToLower(req.Method), req.URL.Path)
 		if req.Context().Err() == nil { // else whoever asked is gone, which says nothing of the API server
-			r.say(err)
+			r.note(err)
 		}
 		switch {
 		case err != nil:
@@ -104,14 +105,12 @@ func bearer(req *http.Request) string {
 	return token
 }
 
-// say logs the first failure in a row, and the answer that ends it.
-func (r *Reviewer) say(err error) {
-	switch {
-	case err != nil && !r.fails.Swap(true):
-		r.log.Warn().Err(err).Msg("nobody can be let in to metrics: the API server that says who may is not to be asked")
-	case err == nil && r.fails.Swap(false):
-		r.log.Info().Msg("the API server says again who may read metrics")
+func (r *Reviewer) note(err error) {
+	if err == nil {
+		r.fails.Over()
+		return
 	}
+	r.fails.Failed(err)
 }
 
 func (r *Reviewer) review(ctx context.Context, token, verb, path string) (verdict, error) {

@@ -189,7 +189,7 @@ func TestNobodyComesInWhileNobodyCanBeAsked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		j := &judge{}
 		var log bytes.Buffer
-		guarded := newReviewer(t, j, zerolog.New(&log)).Guard(secret)
+		guarded := newReviewer(t, j, zerolog.New(&log).Level(zerolog.InfoLevel)).Guard(secret)
 		j.broken.Store(true)
 		for range 3 {
 			if w := ask(guarded, http.MethodGet, "/metrics", "Bearer alice's"); w.Code != 503 || strings.Contains(w.Body.String(), "figures") {

@@ -1,22 +1,27 @@
 package status
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
-	"math"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/go-json-experiment/json"
 )
 
-// Limits bound what is taken. A zero field means its default.
+// Limits bound a status. A zero field means its default.
 type Limits struct {
 	Bytes      int // of JSON; default 256 KiB
 	Depth      int // of objects and lists in each other, status itself is one; default 64
 	Conditions int // entries of a list named conditions; default 100
+	MaxNodes   int // JSON values, each object, list and scalar is one: they are the heap that a status takes; default 20,000
 }
 
 // DefaultLimits are the limits without any configuration.
-func DefaultLimits() Limits { return Limits{Bytes: 256 << 10, Depth: 64, Conditions: 100} }
+func DefaultLimits() Limits {
+	return Limits{Bytes: 256 << 10, Depth: 64, Conditions: 100, MaxNodes: 20_000}
+}
 
 func (l Limits) orDefaults() Limits {
 	or := func(n *int, d int) {
@@ -28,6 +33,7 @@ func (l Limits) orDefaults() Limits {
 	or(&l.Bytes, d.Bytes)
 	or(&l.Depth, d.Depth)
 	or(&l.Conditions, d.Conditions)
+	or(&l.MaxNodes, d.MaxNodes)
 	return l
 }
 
@@ -39,12 +45,13 @@ const (
 	NotAnObject       Reason = "NotAnObject"
 	TooLarge          Reason = "TooLarge"
 	TooDeep           Reason = "TooDeep"
+	TooManyNodes      Reason = "TooManyNodes"
 	TooManyConditions Reason = "TooManyConditions"
 	Malformed         Reason = "Malformed"   // not JSON, or values that JSON does not have
 	Undecodable       Reason = "Undecodable" // the object around it could not be decoded
 )
 
-// Refused is the error of a status that is not taken. The message is short, whatever the status holds.
+// Refused is the error of a status that is not accepted. The message is short even if the status is hostile.
 type Refused struct {
 	Reason  Reason
 	Message string
@@ -52,96 +59,46 @@ type Refused struct {
 
 func (r *Refused) Error() string { return fmt.Sprintf("status refused: %s: %s", r.Reason, r.Message) }
 
-func (l Limits) tooLarge() error {
-	return &Refused{TooLarge, fmt.Sprintf("more than %d bytes", l.Bytes)}
-}
-
-func (l Limits) tooDeep() error {
-	return &Refused{TooDeep, fmt.Sprintf("deeper than %d", l.Depth)}
-}
-
-func (l Limits) tooMany() error {
-	return &Refused{TooManyConditions, fmt.Sprintf("more than %d conditions", l.Conditions)}
-}
-
 func malformed(err error) error { return &Refused{Malformed, short(err.Error())} }
 
-// Validate says whether a status is within the limits and made of JSON types only: map[string]any, []any, string, int64, float64, bool and
-// nil. The error is a *Refused. It ends for values that contain themselves, too.
-func Validate(status map[string]any, l Limits) error {
-	v := validation{limits: l.orDefaults()}
-	return v.value(status, 1)
-}
-
-type validation struct {
-	limits Limits
-	bytes  int // at least what the values so far take as JSON, but for escapes
-}
-
-func (v *validation) value(value any, depth int) error {
-	switch value := value.(type) {
-	case nil, bool, int64:
-		return v.add(1)
-	case float64:
-		if math.IsNaN(value) || math.IsInf(value, 0) {
-			return malformed(errors.New("a number that JSON does not have"))
-		}
-		return v.add(1)
-	case string:
-		return v.text(value)
-	case []any:
-		return v.list(value, depth)
-	case map[string]any:
-		return v.object(value, depth)
+// check refuses a JSON text that exceeds the limits, before anything is built from it.
+func (l Limits) check(raw []byte) error {
+	if len(raw) > l.Bytes {
+		return &Refused{TooLarge, fmt.Sprintf("more than %d bytes", l.Bytes)}
 	}
-	return malformed(fmt.Errorf("a value of type %T", value))
-}
-
-func (v *validation) list(list []any, depth int) error {
-	if depth > v.limits.Depth {
-		return v.limits.tooDeep()
-	}
-	for _, item := range list {
-		if err := v.value(item, depth+1); err != nil {
-			return err
-		}
-	}
-	return v.add(2)
-}
-
-func (v *validation) object(object map[string]any, depth int) error {
-	if depth > v.limits.Depth {
-		return v.limits.tooDeep()
-	}
-	for name, member := range object {
-		if list, ok := member.([]any); ok && name == "conditions" && len(list) > v.limits.Conditions {
-			return v.limits.tooMany()
-		}
-		if err := v.text(name); err != nil {
-			return err
-		}
-		if err := v.value(member, depth+1); err != nil {
-			return err
-		}
-	}
-	return v.add(2)
-}
-
-func (v *validation) text(s string) error {
-	if err := v.add(len(s) + 2); err != nil {
-		return err
-	}
-	if !utf8.ValidString(s) {
-		return malformed(errors.New("a string that is not UTF-8"))
+	switch e := measure(raw); {
+	case e.depth > l.Depth:
+		return &Refused{TooDeep, fmt.Sprintf("deeper than %d", l.Depth)}
+	case e.nodes > l.MaxNodes:
+		return &Refused{TooManyNodes, fmt.Sprintf("more than %d JSON values", l.MaxNodes)}
 	}
 	return nil
 }
 
-func (v *validation) add(n int) error {
-	if v.bytes += n; v.bytes > v.limits.Bytes {
-		return v.limits.tooLarge()
+// normalise encodes Go values as JSON and parses them within the limits. The error is a *Refused.
+func normalise(status map[string]any, l Limits) (map[string]any, error) {
+	b := bounded{left: l.Bytes}
+	err := json.MarshalWrite(&b, status)
+	switch {
+	case b.left < 0:
+		return nil, &Refused{TooLarge, fmt.Sprintf("more than %d bytes", l.Bytes)}
+	case err != nil:
+		return nil, malformed(err)
 	}
-	return nil
+	return parseObject(b.Bytes(), l)
+}
+
+// bounded is a buffer that fails a write beyond its bound, so that values that expand without end stop.
+type bounded struct {
+	bytes.Buffer
+	left int
+}
+
+func (b *bounded) Write(p []byte) (int, error) {
+	if b.left -= len(p); b.left < 0 {
+		return 0, errors.New("too large")
+	}
+	return b.Buffer.Write(p)
 }
 
 // short bounds a message that may repeat a part of a hostile status.

@@ -41,7 +41,7 @@ func Status(s map[string]any, c Context) map[string]any {
 func (c *Context) apply(name string, value any) any {
 	switch v := value.(type) {
 	case string:
-		if up := selector(name, timestamp(name, v)); up != v {
+		if up := selector(name, v); up != v {
 			return up
 		}
 	case []any:

@@ -96,6 +96,13 @@ func (c *Conn) Renewed() <-chan struct{} {
 	return c.renewed
 }
 
+// Recovered is closed when the server next answers after calls failed to reach it, or when Wake is called: retries need not wait any
+// longer.
+func (c *Conn) Recovered() <-chan struct{} { return c.heard.recovered() }
+
+// Wake closes the channel of Recovered.
+func (c *Conn) Wake() { c.heard.wake() }
+
 // Leads reports whether cfg leads to the server of this connection, known by its URL, the name in its certificate and whom to trust
 // for it.
 func (c *Conn) Leads(cfg *rest.Config) bool {

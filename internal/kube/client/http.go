@@ -7,13 +7,14 @@ import (
 )
 
 // HTTPClient is for clients other than [Conn]. Its errors hold no credentials, and it follows no redirect: client-go would send them to
-// whatever host that names.
+// any host that a redirect names. Every call has a deadline: that of cfg, of its context, or else the one that Conn gives.
 func HTTPClient(cfg *rest.Config) (*http.Client, error) {
 	made, err := rest.HTTPClientFor(Guarded(cfg))
 	if err != nil {
 		return nil, err
 	}
-	made.CheckRedirect = refuseRedirect // it is not shared: what is guarded has a transport of its own
+	made.CheckRedirect = refuseRedirect // made is not shared: a guarded config has a transport of its own
+	made.Transport = bounded{made.Transport}
 	return made, nil
 }
 

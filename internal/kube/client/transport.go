@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -64,7 +65,7 @@ func newDoor(cfg *rest.Config, heard *heard, lines *lines) (door, error) {
 	if err != nil {
 		return door{}, fmt.Errorf("credentials: %w", err)
 	}
-	return door{http: &http.Client{Transport: rt, CheckRedirect: refuseRedirect}, transport: below}, nil
+	return door{http: &http.Client{Transport: bounded{rt}, CheckRedirect: refuseRedirect}, transport: below}, nil
 }
 
 // newTransport does what client-go's transport cache does, with its own limits and without sharing: closing one connection's
@@ -105,15 +106,58 @@ func refuseRedirect(req *http.Request, via []*http.Request) error {
 	return fmt.Errorf("%w: %s wanted to send us to %q", ErrRedirected, via[len(via)-1].URL.Host, req.URL.Host)
 }
 
-// heard notes when bytes came from the server: the head of an answer that counts, or any part of its body.
+// heard notes when bytes came from the server: the head of an answer that counts, or any part of its body. It also notes that calls
+// did not reach the server, and reports when it answers again.
 type heard struct {
 	now  func() time.Time
 	last atomic.Pointer[time.Time]
+	lost atomic.Bool // a call failed without an answer, and none that counts came since
+
+	mu    sync.Mutex
+	again chan struct{} // closed by wake; nil: not asked for
+	woken time.Time     // when wake was last called by an answer
 }
+
+// wakeEvery is the least time between two wakes by answers: a server that answers every other call must not be called without a pause.
+const wakeEvery = time.Second
 
 func (h *heard) note() {
 	now := h.now()
 	h.last.Store(&now)
+	if h.lost.Load() {
+		h.answered(now)
+	}
+}
+
+func (h *heard) answered(now time.Time) {
+	h.mu.Lock()
+	due := h.woken.IsZero() || now.Sub(h.woken) >= wakeEvery
+	if due {
+		h.woken = now
+		h.lost.Store(false)
+	}
+	h.mu.Unlock()
+	if due {
+		h.wake()
+	}
+}
+
+func (h *heard) recovered() <-chan struct{} {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.again == nil {
+		h.again = make(chan struct{})
+	}
+	return h.again
+}
+
+func (h *heard) wake() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.again != nil {
+		close(h.again)
+		h.again = nil
+	}
 }
 
 // hearing is a transport that is listened to.
@@ -125,6 +169,9 @@ type hearing struct {
 func (h *hearing) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, err := h.next.RoundTrip(req)
 	if err != nil {
+		if given := Cause(req.Context(), err); !errors.Is(given, context.Canceled) { // else the caller gave up
+			h.heard.lost.Store(true)
+		}
 		return nil, err
 	}
 	resp.Request = req // with its credentials, which not every transport says
@@ -173,9 +220,15 @@ func (b *heardBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Cause is err, or the cause of ctx's end where err is only its echo.
+// Cause is err, or the cause with which ctx ended if err only repeats that it did.
 func Cause(ctx context.Context, err error) error {
-	if cause := context.Cause(ctx); cause != nil && errors.Is(err, context.Canceled) {
+	cause := context.Cause(ctx)
+	switch {
+	case cause == nil:
+		return err
+	case errors.Is(err, context.Canceled):
+		return cause
+	case errors.Is(err, context.DeadlineExceeded) && !errors.Is(cause, context.DeadlineExceeded):
 		return cause
 	}
 	return err

@@ -65,17 +65,18 @@ type SyncTargets struct {
 	Settings        lean.Settings
 }
 
-// Watch calls emit with all SyncTargets, by name, at first when both kinds were listed and then whenever one of them is another than
-// emit was told last, from one goroutine at a time; the map is not to be changed. Failures are tried again; failed is told of each.
+// Watch calls emit with all SyncTargets, by name: first when both kinds are listed, then whenever one of them differs from the last
+// call. It calls emit from one goroutine at a time; emit must not change the map. Failures are retried;
+// failed is called for each, and with nil when both watches work again.
 func (s SyncTargets) Watch(ctx context.Context, emit func(map[string]SyncTarget), failed func(error)) {
-	v := &view{namespace: s.SecretNamespace, emit: emit, failed: failed}
+	v := newView(s.SecretNamespace, emit, failed)
 	var watches sync.WaitGroup
-	watches.Go(func() { s.watch(ctx, syncTargets, "", &v.objects, v) })
-	watches.Go(func() { s.watch(ctx, secrets, s.SecretNamespace, &v.secrets, v) })
+	watches.Go(func() { s.watch(ctx, syncTargets, "", v.objects, v) })
+	watches.Go(func() { s.watch(ctx, secrets, s.SecretNamespace, v.secrets, v) })
 	watches.Wait()
 }
 
-func (s SyncTargets) watch(ctx context.Context, r ref.Resource, namespace string, into *map[string][]byte, v *view) {
+func (s SyncTargets) watch(ctx context.Context, r ref.Resource, namespace string, into *collection, v *view) {
 	path, err := client.ResourcePath(r, namespace, "", "")
 	if err != nil {
 		v.failed(err)
@@ -87,55 +88,109 @@ func (s SyncTargets) watch(ctx context.Context, r ref.Resource, namespace string
 		serves, err := s.Server.Serves(ctx, r)
 		return err == nil && !serves
 	}
-	lean.NewSource(s.Server.Conn, s.Server.Prefix+path, ref.Want{Whole: true}, settings, nil).Watch(ctx, func(e ref.Event) { v.take(e, into) })
+	source := lean.NewSource(s.Server.Conn, s.Server.Prefix+path, ref.Want{Whole: true}, settings, nil)
+	doubts := make(chan struct{}, 1)
+	var confirming sync.WaitGroup
+	defer confirming.Wait()
+	confirming.Go(func() { v.confirmDoubts(ctx, source, into, doubts) })
+	source.Watch(ctx, func(e ref.Event) {
+		if v.take(e, into) {
+			select {
+			case doubts <- struct{}{}:
+			default:
+			}
+		}
+	})
 }
 
-// view is what was seen of both kinds, each object whole, by name.
+// view joins the SyncTarget objects and the Secrets.
 type view struct {
 	namespace string
 	emit      func(map[string]SyncTarget)
 	failed    func(error)
 
 	mu      sync.Mutex
-	objects map[string][]byte // nil: not listed yet
-	secrets map[string][]byte // likewise
+	objects *collection
+	secrets *collection
 	known   map[string]reading
 	told    map[string]SyncTarget // nil: nothing yet
 }
 
-// reading is a SyncTarget with what it was read from: of all that happens in the workspace, little changes more than one.
+func newView(namespace string, emit func(map[string]SyncTarget), failed func(error)) *view {
+	return &view{
+		namespace: namespace, emit: emit, failed: failed,
+		objects: newCollection("SyncTarget objects"), secrets: newCollection("Secrets"),
+	}
+}
+
+// reading is a SyncTarget with the objects that it was read from: few events in the workspace change more than one.
 type reading struct {
 	SyncTarget
 	object, secret []byte
 	hasSecret      bool
 }
 
-func (v *view) take(e ref.Event, into *map[string][]byte) {
+// take applies an event. doubt reports that a second list has to confirm it.
+func (v *view) take(e ref.Event, into *collection) (doubt bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	broken := v.objects.broken || v.secrets.broken
+	if err := into.take(e); err != nil {
+		v.failed(err)
+	}
+	if broken && !v.objects.broken && !v.secrets.broken {
+		v.failed(nil)
+	}
+	v.update()
+	return len(into.doubted) > 0
+}
+
+// confirmDoubts reads a second list after doubts arose, until ctx ends.
+func (v *view) confirmDoubts(ctx context.Context, source *lean.Source, into *collection, doubts <-chan struct{}) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-doubts:
+		}
+		for v.doubted(into) {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(confirmAfter):
+			}
+			page, err := source.List(ctx, "")
+			v.confirm(ctx, into, page.Objects, err)
+		}
+	}
+}
+
+func (v *view) doubted(of *collection) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return len(of.doubted) > 0
+}
+
+func (v *view) confirm(ctx context.Context, into *collection, objects []*ref.Object, err error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	switch {
-	case e.Type == ref.Failed:
-		v.failed(e.Err)
-		return
-	case e.Type == ref.Listed:
-		*into = map[string][]byte{}
-	case *into == nil:
-		return // its list says it
+	case ctx.Err() != nil:
+	case err != nil:
+		v.failed(fmt.Errorf("the list that confirms which %s are gone: %w", into.kind, err))
+	default:
+		into.confirm(objects)
+		v.update()
 	}
-	for _, o := range e.Objects {
-		switch {
-		case o.Name == "": // nobody knows which it is
-		case e.Type == ref.Deleted:
-			delete(*into, o.Name)
-		default:
-			(*into)[o.Name] = o.Raw
-		}
-	}
-	if v.objects == nil || v.secrets == nil {
+}
+
+// update reads the SyncTargets and emits them if they differ from the last call. v.mu is held.
+func (v *view) update() {
+	if !v.objects.listed || !v.secrets.listed {
 		return
 	}
-	known, all := make(map[string]reading, len(v.objects)), make(map[string]SyncTarget, len(v.objects))
-	for name := range v.objects {
+	known, all := make(map[string]reading, len(v.objects.objects)), make(map[string]SyncTarget, len(v.objects.objects))
+	for name := range v.objects.objects {
 		known[name] = v.reading(name)
 		all[name] = known[name].SyncTarget
 	}
@@ -149,12 +204,12 @@ func (v *view) take(e ref.Event, into *map[string][]byte) {
 // reading is what is known of a SyncTarget, read again if the object or its Secret has changed.
 func (v *view) reading(name string) reading {
 	r, known := v.known[name]
-	secret, has := v.secrets[r.Secret]
-	if known && bytes.Equal(r.object, v.objects[name]) && r.hasSecret == has && bytes.Equal(r.secret, secret) {
+	secret, has := v.secrets.objects[r.Secret]
+	if known && bytes.Equal(r.object, v.objects.objects[name]) && r.hasSecret == has && bytes.Equal(r.secret, secret) {
 		return r
 	}
-	r = reading{SyncTarget: v.read(name), object: v.objects[name]}
-	r.secret, r.hasSecret = v.secrets[r.Secret]
+	r = reading{SyncTarget: v.read(name), object: v.objects.objects[name]}
+	r.secret, r.hasSecret = v.secrets.objects[r.Secret]
 	return r
 }
 
@@ -184,7 +239,7 @@ type object struct {
 
 func (v *view) read(name string) SyncTarget {
 	var o object
-	if err := json.Unmarshal(v.objects[name], &o); err != nil {
+	if err := json.Unmarshal(v.objects.objects[name], &o); err != nil {
 		return SyncTarget{Name: name, Err: fmt.Errorf("the SyncTarget object cannot be read: %w", err)}
 	}
 	t := SyncTarget{Name: name, UID: o.Metadata.UID, Cluster: o.Metadata.Annotations[clusterAnnotation], Unschedulable: o.Spec.Unschedulable}
@@ -215,7 +270,7 @@ func (v *view) kubeconfig(named string) (name string, content []byte, cfg *rest.
 	if namespace != v.namespace || name == "" {
 		return "", nil, nil, fmt.Errorf("the annotation %s must be %s/<name>: no Secret of another namespace is read", SecretAnnotation, v.namespace)
 	}
-	raw, there := v.secrets[name]
+	raw, there := v.secrets.objects[name]
 	if !there {
 		return name, nil, nil, fmt.Errorf("there is no Secret %s/%s", namespace, name)
 	}

@@ -51,13 +51,14 @@ func named(secret string) map[string]any { return map[string]any{SecretAnnotatio
 
 // What is read of an object and its Secret, and what is said where that cannot be; never what is in the Secret.
 func TestRead(t *testing.T) {
-	v := &view{namespace: "keys", objects: map[string][]byte{}, secrets: map[string][]byte{
+	v := newView("keys", nil, nil)
+	v.secrets.objects = map[string][]byte{
 		"good":  secret(t, "good", map[string]string{"kubeconfig": good}),
 		"empty": secret(t, "empty", map[string]string{"kubeconfig": " "}),
 		"exec":  secret(t, "exec", map[string]string{"kubeconfig": strings.Replace(good, `"token":"canary"`, `"token":"canary","exec":{"command":"canary"}`, 1)}),
 		"plain": secret(t, "plain", map[string]string{"kubeconfig": strings.Replace(good, "https://east", "http://east", 1)}),
 		"odd":   []byte(`{"data":{"kubeconfig":"%canary"}}`),
-	}}
+	}
 	for name, c := range map[string]struct {
 		annotations map[string]any
 		want        string // in the error; empty: there is none
@@ -75,7 +76,7 @@ func TestRead(t *testing.T) {
 		"no-base64":         {named("keys/odd"), "cannot be read"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			v.objects[name] = syncTarget(t, name, c.annotations, nil, nil)
+			v.objects.objects[name] = syncTarget(t, name, c.annotations, nil, nil)
 			got := v.read(name)
 			if string(got.UID) != "uid-"+name {
 				t.Errorf("uid %q", got.UID)
@@ -94,13 +95,13 @@ func TestRead(t *testing.T) {
 	at := time.Date(2026, 3, 1, 10, 0, 0, 0, time.UTC)
 	annotations := named("keys/good")
 	annotations[WorkspacesAnnotation], annotations[clusterAnnotation] = " root:a, root:b,,root:a", "abc"
-	v.objects["full"] = syncTarget(t, "full", annotations, map[string]any{"unschedulable": true, "evictAfter": at.Format(time.RFC3339)},
+	v.objects.objects["full"] = syncTarget(t, "full", annotations, map[string]any{"unschedulable": true, "evictAfter": at.Format(time.RFC3339)},
 		map[string]any{"conditions": []any{map[string]any{"type": "Ready", "status": "False"}}})
 	got := v.read("full")
 	if got.Cluster != "abc" || strings.Join(got.Workspaces, " ") != "root:a root:b" || !got.Unschedulable || !got.EvictAfter.Equal(at) || got.Ready != metav1.ConditionFalse {
 		t.Errorf("got %+v", got)
 	}
-	v.objects["broken"] = []byte(`{"spec":[]}`)
+	v.objects.objects["broken"] = []byte(`{"spec":[]}`)
 	if got := v.read("broken"); got.Err == nil {
 		t.Errorf("got %+v", got)
 	}
@@ -109,7 +110,7 @@ func TestRead(t *testing.T) {
 // Of all that happens, only what a SyncTarget is made of is read again, and only what makes one another is told.
 func TestOnlyWhatChangedIsReadAndTold(t *testing.T) {
 	var told []map[string]SyncTarget
-	v := &view{namespace: "keys", emit: func(all map[string]SyncTarget) { told = append(told, all) }}
+	v := newView("keys", func(all map[string]SyncTarget) { told = append(told, all) }, nil)
 	target := func(name string, spec, status map[string]any) *ref.Object {
 		return &ref.Object{Name: name, Raw: syncTarget(t, name, named("keys/"+name), spec, status)}
 	}
@@ -119,26 +120,26 @@ func TestOnlyWhatChangedIsReadAndTold(t *testing.T) {
 	for _, step := range []struct {
 		what    string
 		kind    ref.EventType
-		into    *map[string][]byte
+		into    *collection
 		objects []*ref.Object
 		tells   bool
 		rereads string // names of those with a Config of their own anew
 	}{
-		{"objects", ref.Listed, &v.objects, []*ref.Object{target("east", nil, nil), target("west", nil, nil)}, false, ""},
-		{"Secrets", ref.Listed, &v.secrets, []*ref.Object{config("east", good), config("west", good)}, true, "east west"},
-		{"the same objects", ref.Listed, &v.objects, []*ref.Object{target("east", nil, nil), target("west", nil, nil)}, false, ""},
-		{"the same Secrets", ref.Listed, &v.secrets, []*ref.Object{config("east", good), config("west", good)}, false, ""},
-		{"a heartbeat", ref.Changed, &v.objects, []*ref.Object{target("east", nil, map[string]any{"lastSyncerHeartbeatTime": "now"})}, false, "east"},
-		{"another Secret", ref.Changed, &v.secrets, []*ref.Object{config("other", good)}, false, ""},
-		{"nobody knows what", ref.Changed, &v.objects, []*ref.Object{{Err: errStrange}}, false, ""},
-		{"unschedulable", ref.Changed, &v.objects, []*ref.Object{target("west", map[string]any{"unschedulable": true}, nil)}, true, "west"},
-		{"a kubeconfig", ref.Changed, &v.secrets, []*ref.Object{config("east", good+" ")}, true, "east"},
-		{"a Secret that goes", ref.Deleted, &v.secrets, []*ref.Object{config("west", "")}, true, "west"},
-		{"a Secret that cannot be read", ref.Changed, &v.secrets, []*ref.Object{{Name: "west"}}, true, ""},
-		{"an object that goes", ref.Deleted, &v.objects, []*ref.Object{target("west", nil, nil)}, true, ""},
+		{"objects", ref.Listed, v.objects, []*ref.Object{target("east", nil, nil), target("west", nil, nil)}, false, ""},
+		{"Secrets", ref.Listed, v.secrets, []*ref.Object{config("east", good), config("west", good)}, true, "east west"},
+		{"the same objects", ref.Listed, v.objects, []*ref.Object{target("east", nil, nil), target("west", nil, nil)}, false, ""},
+		{"the same Secrets", ref.Listed, v.secrets, []*ref.Object{config("east", good), config("west", good)}, false, ""},
+		{"a heartbeat", ref.Changed, v.objects, []*ref.Object{target("east", nil, map[string]any{"lastSyncerHeartbeatTime": "now"})}, false, "east"},
+		{"another Secret", ref.Changed, v.secrets, []*ref.Object{config("other", good)}, false, ""},
+		{"nobody knows what", ref.Changed, v.objects, []*ref.Object{{Err: errStrange}}, false, ""},
+		{"unschedulable", ref.Changed, v.objects, []*ref.Object{target("west", map[string]any{"unschedulable": true}, nil)}, true, "west"},
+		{"a kubeconfig", ref.Changed, v.secrets, []*ref.Object{config("east", good+" ")}, true, "east"},
+		{"a Secret that goes", ref.Deleted, v.secrets, []*ref.Object{config("west", "")}, true, "west"},
+		{"a Secret that cannot be read", ref.Changed, v.secrets, []*ref.Object{{Name: "west"}}, true, ""},
+		{"an object that goes", ref.Deleted, v.objects, []*ref.Object{target("west", nil, nil)}, true, ""},
 	} {
 		before, said := maps.Clone(v.known), len(told)
-		v.take(ref.Event{Type: step.kind, Objects: step.objects}, step.into)
+		v.take(ref.Event{Type: step.kind, Version: "1", Objects: step.objects}, step.into)
 		if tells := len(told) > said; tells != step.tells {
 			t.Errorf("%s: told: %t", step.what, tells)
 		}
@@ -155,10 +156,10 @@ func TestOnlyWhatChangedIsReadAndTold(t *testing.T) {
 	if all := told[len(told)-1]; len(all) != 1 || all["east"].Config == nil {
 		t.Errorf("told at last: %v", all)
 	}
-	none := &view{emit: v.emit}
+	none := newView("keys", v.emit, nil)
 	told = nil
-	none.take(ref.Event{Type: ref.Listed}, &none.objects)
-	none.take(ref.Event{Type: ref.Listed}, &none.secrets)
+	none.take(ref.Event{Type: ref.Listed}, none.objects)
+	none.take(ref.Event{Type: ref.Listed}, none.secrets)
 	if len(told) != 1 || len(told[0]) != 0 {
 		t.Errorf("of none at all: told %v", told)
 	}

@@ -28,12 +28,16 @@ type Options struct {
 	Limits       lean.Limits      // of each kind; zero values are those of DefaultLimits
 	Quarantine   lean.Backoff     // after a limit was exceeded; default 1 min to 10 min
 	PageSize     int              // objects per page of a list; default 500
-	Backoff      lean.Backoff     // between attempts of one watch; default 0.5 s to 30 s
+	Backoff      lean.Backoff     // between attempts of one watch; default 0.5 s to 10 s, see lean.Settings
+	Lists        *lean.Lists      // bounds the lists of all SyncTargets together; nil: nothing does
 	WatchIdle    time.Duration    // a watch without an event or bookmark for so long is opened anew; default 150 s
 	ListIdle     time.Duration    // a list without a byte for so long is given up; default 60 s
 	StreamIdle   time.Duration    // see lean.Settings; default 15 s
 	ProbeTimeout time.Duration    // default 5 s
 }
+
+// listsAtATime bounds the lists under way at one SyncTarget: a start, or the end of an outage, must not ask it for everything at once.
+const listsAtATime = 4
 
 // Client is one SyncTarget's connection. It is safe for concurrent use.
 //
@@ -95,6 +99,8 @@ func newClient(opts Options) *Client {
 			ListIdle:   opts.ListIdle,
 			StreamIdle: opts.StreamIdle,
 			Logger:     opts.Logger,
+
+			ServerLists: lean.NewLists(listsAtATime, 0), ProcessLists: opts.Lists,
 		},
 	}
 }
@@ -272,6 +278,14 @@ func (c *Client) LastHeard() time.Time {
 		return heard
 	}
 	return c.heard
+}
+
+// Wake retries the broken watches at once: the SyncTarget is known to answer again. It leaves a quarantine and a server's Retry-After
+// alone. A call over this connection that reaches the SyncTarget after others failed wakes them, too.
+func (c *Client) Wake() {
+	if via := c.current(); via.conn != nil {
+		via.conn.Wake()
+	}
 }
 
 // Close cuts the connection, and calls under way with it. Watches end with their contexts.

@@ -239,12 +239,15 @@ func (r *Recorder) Emit(e ref.Event) {
 // Short is an event in short form.
 func Short(e ref.Event) string {
 	var b strings.Builder
-	b.WriteString([...]string{"Listed", "Changed", "Deleted", "Failed", "Left"}[e.Type])
+	b.WriteString([...]string{"Listed", "Changed", "Deleted", "Failed", "Left", "Scopes", "Resumed"}[e.Type])
 	if e.Scope != "" {
 		b.WriteString(" in " + string(e.Scope) + ":")
 	}
 	if e.Workspace != "" {
 		b.WriteString(" " + string(e.Workspace))
+	}
+	for _, scope := range e.Scopes {
+		fmt.Fprintf(&b, " %q", scope)
 	}
 	for _, o := range e.Objects {
 		b.WriteString(" " + ref.Upstream{Workspace: o.Workspace, Namespace: o.Namespace, Name: o.Name}.String())

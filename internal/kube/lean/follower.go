@@ -29,10 +29,12 @@ type follower struct {
 	source *Source
 	pace   pace
 	paged  bool           // the server has no streaming lists
-	absent bool           // it was told that the resource is not served
+	absent bool           // the server does not serve the resource: the next list is complete and current, never a resume
 	last   *stream        // the watch that was opened last
 	census *census        // of the list that counts, and the watches after it; last writes it while it is read
 	again  bool           // list before going on: a watch went over a limit
+	broken bool           // Failed was the last report: neither a list nor an open watch followed
+	gone   int            // times in a row that the server refused a resourceVersion, since the last list
 	work   sync.WaitGroup // goroutines that read streams
 
 	mu      sync.Mutex // guards what follows: a list may be under way when the reflector stops
@@ -53,6 +55,9 @@ var (
 	errPaged = apierrors.NewBadRequest("the server has no streaming lists")
 	// errOverLimit makes the reflector list: from where a watch went over a limit, it would do so again, whatever went since.
 	errOverLimit = apierrors.NewResourceExpired("a limit was exceeded")
+	// errAbsent makes the reflector list at the server's present resourceVersion: its last one belongs to objects that were reported as
+	// gone, and resuming from it would never report them again.
+	errAbsent = apierrors.NewResourceExpired("the resource was not served")
 	// errShort says that a server ended a watch at once and without a word.
 	errShort = errors.New("watch closed at once, without an event")
 )
@@ -86,17 +91,29 @@ func (f *follower) stop() {
 // failed notes an attempt that will be repeated.
 func (f *follower) failed(err error) {
 	f.pace.failed(err)
+	f.broken = true
 	f.tell(ref.Event{Type: ref.Failed, Err: err})
+}
+
+// expired notes that the server refused a resourceVersion. Up to two refusals are the normal course of a relist: of the watch, and of
+// the list at the last known version.
+func (f *follower) expired(err error) {
+	if f.gone++; f.gone > 2 {
+		f.failed(err)
+		return
+	}
+	f.pace.failed(err)
 }
 
 // attempt calls try until it succeeds, ctx ends, or the error is one that the reflector has to know.
 func (f *follower) attempt(ctx context.Context, try func() error, tellsReflector func(error) bool) error {
 	f.settle(ctx)
-	for renewed := f.source.conn.Renewed(); ; {
-		if f.pace.wait(ctx, renewed) != nil {
+	conn := f.source.conn
+	for renewed, recovered := conn.Renewed(), conn.Recovered(); ; {
+		if f.pace.wait(ctx, renewed, recovered) != nil {
 			return errStopped
 		}
-		renewed = f.source.conn.Renewed() // asked before the attempt, which may go out with either credentials
+		renewed, recovered = conn.Renewed(), conn.Recovered() // before the attempt, which may be overtaken by either
 		err := try()
 		switch {
 		case err == nil:
@@ -105,10 +122,12 @@ func (f *follower) attempt(ctx context.Context, try func() error, tellsReflector
 		case ctx.Err() != nil:
 			return errStopped
 		case apierrors.IsNotFound(err) && f.notServed(ctx):
-			f.pace.failed(err)
+			f.pace.absent()
 			continue
+		case errors.Is(err, errAbsent):
+			return err
 		case movedOn(err):
-			f.pace.failed(err)
+			f.expired(err)
 			return apierrors.NewResourceExpired(err.Error()) // the one form that the reflector takes in silence everywhere
 		case tellsReflector(err):
 			return err
@@ -124,7 +143,7 @@ func (f *follower) notServed(ctx context.Context) bool {
 		return false
 	}
 	if !f.absent {
-		f.absent = true
+		f.absent, f.broken = true, false
 		f.tell(ref.Event{Type: ref.Listed})
 	}
 	return true
@@ -154,7 +173,7 @@ func (f *follower) settle(ctx context.Context) {
 		f.paged = true
 		f.source.settings.Logger.Info().Str("path", f.source.path).Msg("server has no streaming lists, asking for pages")
 	case last.err != nil && movedOn(last.err):
-		f.pace.failed(last.err)
+		f.expired(last.err)
 	case last.err != nil:
 		f.failed(last.err)
 	case !healthy && last.events == 0:
@@ -168,6 +187,9 @@ func (f *follower) settle(ctx context.Context) {
 func (f *follower) ListWithContext(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
 	var page Page
 	err := f.attempt(ctx, func() (err error) {
+		if f.absent && options.ResourceVersion != "" {
+			return errAbsent
+		}
 		page, f.census, err = f.source.list(ctx, options.ResourceVersion)
 		return err
 	}, func(error) bool { return false })
@@ -183,6 +205,8 @@ func (f *follower) WatchWithContext(ctx context.Context, options metav1.ListOpti
 	var opened *stream
 	err := f.attempt(ctx, func() (err error) {
 		switch {
+		case f.absent && (!streaming || options.ResourceVersion != ""):
+			return errAbsent
 		case streaming && f.paged:
 			return errPaged
 		case !streaming && f.again:
@@ -197,6 +221,10 @@ func (f *follower) WatchWithContext(ctx context.Context, options metav1.ListOpti
 		return nil, err
 	}
 	f.last = opened
+	if f.broken && !streaming {
+		f.broken = false
+		f.tell(ref.Event{Type: ref.Resumed})
+	}
 	return opened, nil
 }
 
@@ -236,6 +264,7 @@ func (f *follower) Replace(list []any, version string) error {
 	slices.SortFunc(objects, func(a, b *ref.Object) int {
 		return cmp.Or(cmp.Compare(a.Workspace, b.Workspace), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 	})
+	f.broken, f.gone = false, 0
 	f.tell(ref.Event{Type: ref.Listed, Objects: objects, Version: version})
 	return nil
 }

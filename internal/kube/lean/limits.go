@@ -8,14 +8,14 @@ import (
 	"github.com/upstreamd/upstreamd/internal/ref"
 )
 
-// Limits bounds what is taken from one server. A zero value of the first two is the default, of the others that there is no limit.
+// Limits bounds the input from one server. Zero values mean the default where one is named, else no limit.
 type Limits struct {
 	Object   int64         // bytes of one object, or one watch event; default 4 MiB
 	List     int64         // bytes of one list, all its pages together; default 1 GiB (watch caches ignore page sizes)
 	Objects  int64         // objects that are there at a time, by a list and the watch after it
 	Kept     int64         // bytes that are kept of them: statuses, names, wanted labels and annotations
 	Pages    int           // pages of one list
-	ListTime time.Duration // from the first request of a list to its end
+	ListTime time.Duration // from the first request of a list to its end; default 10 min
 }
 
 func (l Limits) withDefaults() Limits {
@@ -24,6 +24,9 @@ func (l Limits) withDefaults() Limits {
 	}
 	if l.List <= 0 {
 		l.List = 1 << 30
+	}
+	if l.ListTime <= 0 {
+		l.ListTime = 10 * time.Minute
 	}
 	return l
 }

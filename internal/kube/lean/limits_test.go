@@ -124,7 +124,7 @@ func TestLimits(t *testing.T) {
 		"a line without end":                         {limits: Limits{Object: 1 << 16}, script: []http.HandlerFunc{endlessly(`{"type":"ADDED","object":{"a":"`, "xxxxxxxx")}, listed: -1, over: ref.LimitObjectSize},
 		"a named line without end":                   {limits: Limits{Object: 1 << 16}, script: []http.HandlerFunc{endlessly(`{"type":"ADDED","object":{"metadata":{"name":"a"},"a":"`, "xxxxxxxx")}, listed: -1, over: ref.LimitObjectSize},
 		"a page that takes for ever":                 {limits: Limits{ListTime: 5 * time.Minute}, script: []http.HandlerFunc{kt.NoStreamingLists, trickle(`{"items":[`, `{"metadata":{"name":"a"}},`, 30*time.Second)}, listed: -1, over: ref.LimitListTime},
-		"a streaming list that takes for ever":       {limits: Limits{ListTime: 5 * time.Minute}, script: []http.HandlerFunc{trickle("", kt.Event("ADDED", a1)+"\n", 10*time.Second)}, listed: -1, over: ref.LimitListTime},
+		"a streaming list that takes for ever":       {limits: Limits{ListTime: 5 * time.Minute}, script: []http.HandlerFunc{trickle("", strings.Repeat(kt.Event("ADDED", a1)+"\n", 80), time.Second)}, listed: -1, over: ref.LimitListTime},
 		"a list within its time":                     {limits: Limits{ListTime: 5 * time.Minute}, script: []http.HandlerFunc{trickle(kt.Event("ADDED", a1)+"\n"+kt.InitialEnd(4)+"\n", kt.Bookmark(5)+"\n", 10*time.Second)}, listed: 1},
 		"compressed":                                 {script: []http.HandlerFunc{func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Content-Encoding", "gzip") }}, listed: -1, over: ref.LimitCompressed},
 	} {

@@ -28,7 +28,9 @@ var ErrSilent = errors.New("no sign of life")
 
 // Settings of a Source; zero values are the defaults.
 type Settings struct {
-	Limits  Limits
+	Limits Limits
+	// Backoff is the wait after failures to reach the server. After an error that the server answered, the wait is at most 5 s; after a
+	// refusal (403), it is 10 s for 5 minutes and then grows to a minute. Default: 0.5 s to 10 s.
 	Backoff Backoff
 	// Quarantine is the wait after a server went over a limit. It begins anew once a watch lived for longer than the last wait.
 	// Default: Backoff.
@@ -42,7 +44,9 @@ type Settings struct {
 	// Absent, if not nil, is asked after a 404 whether the server certainly does not serve the resource. Then its list is empty until the
 	// resource comes; any other 404 is a failure.
 	Absent func(context.Context) bool
-	Logger zerolog.Logger
+	// ServerLists and ProcessLists bound the lists that are under way at a time at one server, and in the process.
+	ServerLists, ProcessLists *Lists
+	Logger                    zerolog.Logger
 }
 
 func (s Settings) withDefaults() Settings {
@@ -87,12 +91,14 @@ func (s *Source) List(ctx context.Context, version string) (Page, error) {
 
 // list is List, and the census of what is there.
 func (s *Source) list(ctx context.Context, version string) (Page, *census, error) {
-	l := s.settings.Limits
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	if l.ListTime > 0 {
-		defer time.AfterFunc(l.ListTime, func() { cancel(l.tooLong()) }).Stop()
+	end, err := s.beginList(ctx)
+	if err != nil {
+		return Page{}, nil, err
 	}
+	defer end()
+	l := s.settings.Limits
+	ctx, cancel := context.WithTimeoutCause(ctx, l.ListTime, l.tooLong())
+	defer cancel()
 	var all Page
 	counted := newCensus(l)
 	query := url.Values{"limit": {strconv.Itoa(s.settings.PageSize)}}

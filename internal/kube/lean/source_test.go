@@ -133,7 +133,7 @@ func TestWatchSays(t *testing.T) {
 		},
 		"connection reset: said, and on from there": {
 			script: []http.HandlerFunc{kt.Reset(kt.Event("ADDED", a1), kt.InitialEnd(3), kt.Event("MODIFIED", a2)), kt.Watch(kt.Event("DELETED", a3))},
-			expect: []string{"Listed ns/a@1", "Changed ns/a@2", "Failed watch broken: unexpected EOF", "Deleted ns/a@3"},
+			expect: []string{"Listed ns/a@1", "Changed ns/a@2", "Failed watch broken: unexpected EOF", "Resumed", "Deleted ns/a@3"},
 			asked:  []string{"sendInitialEvents=true", "resourceVersion=2 !sendInitialEvents"},
 		},
 		"reset in the streaming list: it begins anew": {
@@ -174,12 +174,34 @@ func TestWatchSays(t *testing.T) {
 			expect: []string{"Listed ns/a@1", "Listed ns/a@2"},
 			asked:  []string{"", "resourceVersion=300", "resourceVersion=300 sendInitialEvents", "!resourceVersion=300 sendInitialEvents"},
 		},
+		"not served for a moment: a complete list, not a resume": {
+			script: []http.HandlerFunc{
+				kt.Closed(kt.Event("ADDED", a1), kt.Event("ADDED", b1), kt.InitialEnd(3), kt.Pause),
+				kt.JSON(404, "404 page not found"),
+				kt.Watch(kt.Event("ADDED", a2), kt.Event("ADDED", b1), kt.InitialEnd(9)),
+			},
+			settings: Settings{Absent: absent},
+			expect:   []string{"Listed ns/a@1 ns/b@1", "Listed", "Listed ns/a@2 ns/b@1"},
+			asked:    []string{"", "resourceVersion=3 !sendInitialEvents", "sendInitialEvents=true !resourceVersion=3"},
+		},
+		"not served for a moment, without streaming lists: a complete list at the present version": {
+			script: []http.HandlerFunc{
+				kt.NoStreamingLists, kt.List("7", "", a1, b1), kt.Closed(kt.Pause), kt.JSON(404, "404 page not found"), kt.JSON(404, "404 page not found"),
+				kt.List("9", "", a2, b1), kt.Watch(kt.Event("MODIFIED", a3)),
+			},
+			settings: Settings{Absent: absent},
+			expect:   []string{"Listed ns/a@1 ns/b@1", "Failed watch closed at once", "Listed", "Listed ns/a@2 ns/b@1", "Changed ns/a@3"},
+			asked: []string{
+				"sendInitialEvents", "limit=500", "watch=true resourceVersion=7", "watch=true resourceVersion=7", "limit=500 !resourceVersion",
+				"limit=500 !resourceVersion", "watch=true resourceVersion=9",
+			},
+		},
 		"ERROR in the stream": {
 			script: []http.HandlerFunc{
 				kt.Watch(kt.Event("ADDED", a1), kt.InitialEnd(3), kt.Pause, `{"type":"ERROR","object":{"kind":"Status","code":500,"reason":"InternalError","message":"etcd is ill"}}`),
 				kt.Watch(kt.Event("MODIFIED", a2)),
 			},
-			expect: []string{"Listed ns/a@1", "Failed etcd is ill", "Changed ns/a@2"},
+			expect: []string{"Listed ns/a@1", "Failed etcd is ill", "Resumed", "Changed ns/a@2"},
 		},
 		"forbidden, then allowed": {
 			script: []http.HandlerFunc{kt.Status(403, "Forbidden"), kt.Status(403, "Forbidden"), kt.Watch(kt.InitialEnd(3))},
@@ -234,15 +256,64 @@ func TestWatchSays(t *testing.T) {
 			asked:    []string{"", "sendInitialEvents"},
 		},
 		"a watch without a sign of life is opened anew": {
-			script: []http.HandlerFunc{kt.Watch(kt.Event("ADDED", a1), kt.InitialEnd(3)), kt.Watch(kt.Event("MODIFIED", a2))},
+			script: []http.HandlerFunc{kt.Watch(kt.Event("ADDED", a1), kt.InitialEnd(3), kt.Bookmark(9)), kt.Watch(kt.Event("MODIFIED", a2))},
 			after:  151 * time.Second,
-			expect: []string{"Listed ns/a@1", "Failed no sign of life for 2m30s", "Changed ns/a@2"},
-			asked:  []string{"", "resourceVersion=3 !sendInitialEvents"},
+			expect: []string{"Listed ns/a@1", "Failed no sign of life for 2m30s", "Resumed", "Changed ns/a@2"},
+			asked:  []string{"", "resourceVersion=9 !sendInitialEvents"},
+		},
+		"a watch that never had a bookmark is opened anew, and is not broken": {
+			script: []http.HandlerFunc{kt.Watch(kt.Event("ADDED", a1), kt.InitialEnd(3)), kt.Watch(), kt.Watch(kt.Event("MODIFIED", a2))},
+			after:  301 * time.Second,
+			expect: []string{"Listed ns/a@1", "Changed ns/a@2"},
+			asked:  []string{"", "resourceVersion=3 !sendInitialEvents", "resourceVersion=3 !sendInitialEvents"},
+		},
+		"a busy server before 1.27: pages": {
+			script: []http.HandlerFunc{busy("MODIFIED"), kt.List("7", "", a1), kt.Watch(kt.Event("MODIFIED", a2))},
+			expect: []string{"Listed ns/a@1", "Changed ns/a@2"},
+			asked:  []string{"sendInitialEvents", "limit=500", "resourceVersion=7 !sendInitialEvents"},
+		},
+		"a server before 1.27 where objects are made all the time: pages": {
+			script: []http.HandlerFunc{busy("ADDED"), kt.List("7", "", a1), kt.Watch(kt.Event("MODIFIED", a2))},
+			expect: []string{"Listed ns/a@1", "Changed ns/a@2"},
+		},
+		"a bookmark that ends no list: pages": {
+			script: []http.HandlerFunc{kt.Watch(kt.Event("ADDED", a1), kt.Bookmark(3)), kt.List("7", "", a1), kt.Watch(kt.Event("MODIFIED", a2))},
+			after:  3 * time.Second,
+			expect: []string{"Listed ns/a@1", "Changed ns/a@2"},
+		},
+		"a long streaming list": {
+			script: []http.HandlerFunc{
+				func(w http.ResponseWriter, r *http.Request) {
+					for i := range 60 {
+						for j := range 100 {
+							_, _ = io.WriteString(w, kt.Event("ADDED", kt.Object("ns", fmt.Sprint(i, "-", j), 1))+"\n")
+						}
+						w.(http.Flusher).Flush()
+						kt.Sleep(r, time.Second)
+					}
+					kt.Closed(kt.InitialEnd(3))(w, r)
+				}, kt.Watch()},
+			want:   ref.Want{Labels: []string{"x"}},
+			after:  70 * time.Second,
+			expect: nil,
+		},
+		"refused for another reason each time: each is reported": {
+			script: []http.HandlerFunc{
+				kt.Reset(kt.Event("ADDED", a1), kt.InitialEnd(3), kt.Pause), kt.Status(503, "ServiceUnavailable"), kt.Status(403, "Forbidden"), kt.Status(401, "Unauthorized"),
+				kt.Watch(kt.Event("MODIFIED", a2))},
+			after:  time.Minute,
+			expect: []string{"Listed ns/a@1", "Failed watch broken: unexpected EOF", "Failed told so", "Failed told so", "Failed told so", "Resumed", "Changed ns/a@2"},
+		},
+		"410 again and again: reported": {
+			script: []http.HandlerFunc{
+				kt.Closed(kt.Event("ADDED", a1), kt.InitialEnd(3), kt.Pause), kt.Status(410, "Expired"), kt.Status(410, "Expired"), kt.Status(410, "Expired"),
+				kt.Watch(kt.Event("ADDED", a2), kt.InitialEnd(9))},
+			expect: []string{"Listed ns/a@1", "Failed told so", "Listed ns/a@2"},
 		},
 		"a server that does not answer": {
 			script: []http.HandlerFunc{hang, kt.Watch(kt.InitialEnd(3))},
-			after:  152 * time.Second,
-			expect: []string{"Failed no sign of life for 2m30s", "Listed"},
+			after:  77 * time.Second,
+			expect: []string{"Failed no answer from the server within 1m15s", "Listed"},
 		},
 		"a list that stops in the middle": {
 			script: []http.HandlerFunc{
@@ -287,6 +358,12 @@ func TestWatchSays(t *testing.T) {
 						got[i] = tc.expect[i]
 					}
 				}
+				if tc.expect == nil {
+					if len(got) != 1 || !strings.HasPrefix(got[0], "Listed") || len(r.Events()[0].Objects) != 6000 {
+						t.Errorf("%d events", len(got))
+					}
+					return
+				}
 				if diff := cmp.Diff(tc.expect, got); diff != "" {
 					t.Errorf("(-want +got)\n%s", diff)
 				}
@@ -321,6 +398,20 @@ func redirect(code int) http.HandlerFunc {
 	}
 }
 
+// busy answers as an ordinary watch of a resource on which something happens every second.
+func busy(kind string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		for i := 1; r.Context().Err() == nil; i++ {
+			_, _ = io.WriteString(w, kt.Event(kind, kt.Object("ns", "a", i))+"\n")
+			w.(http.Flusher).Flush()
+			kt.Sleep(r, time.Second)
+		}
+	}
+}
+
+func absent(context.Context) bool { return true }
+
 func hang(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
 
 // TestPace: attempts are spaced out, a server's own wish is heeded, and a healthy watch forgets the past.
@@ -331,8 +422,12 @@ func TestPace(t *testing.T) {
 		expect []time.Duration // when requests came, since the start
 	}{
 		"doubling to the most": {
-			step: kt.Status(500, "InternalError"), after: 100 * time.Second,
-			expect: seconds(0, 1, 3, 7, 15, 31, 61, 91),
+			step: kt.Status(500, "InternalError"), after: 30 * time.Second,
+			expect: seconds(0, 1, 3, 7, 12, 17, 22, 27),
+		},
+		"forbidden: every 10 s for 5 min, then backing off to a minute": {
+			step: kt.Status(403, "Forbidden"), after: 600 * time.Second,
+			expect: append(seconds(0), append(every(10, 300), seconds(310, 330, 370, 430, 490, 550)...)...),
 		},
 		"429 with Retry-After": {
 			step: func(w http.ResponseWriter, r *http.Request) {
@@ -351,12 +446,12 @@ func TestPace(t *testing.T) {
 		"closed at once, for ever": {step: kt.Closed(), after: 20 * time.Second, expect: nil},
 		"one event and closed, for ever": {
 			step: kt.Closed(kt.Event("ADDED", a1)), after: 20 * time.Second,
-			expect: seconds(0, 1, 3, 7, 15),
+			expect: seconds(0, 1, 3, 7, 12, 17),
 		},
 		"410 for ever": {step: kt.Status(410, "Expired"), after: 20 * time.Second, expect: nil},
 		"410 in the stream for ever": {
 			step: kt.Closed(kt.Event("ADDED", a1), kt.InitialEnd(3), kt.Gone), after: 20 * time.Second,
-			expect: seconds(0, 1, 3, 7, 15),
+			expect: seconds(0, 1, 3, 7, 12, 17),
 		},
 		"closed every 10 s: at once again": {
 			step: func(w http.ResponseWriter, r *http.Request) {
@@ -385,6 +480,15 @@ func TestPace(t *testing.T) {
 			})
 		})
 	}
+}
+
+// every is seconds from step on, up to last.
+func every(step, last int) []time.Duration {
+	var all []time.Duration
+	for at := step; at <= last; at += step {
+		all = append(all, time.Duration(at)*time.Second)
+	}
+	return all
 }
 
 func seconds(at ...int) []time.Duration {

@@ -23,6 +23,7 @@ var errNotStreaming = errors.New("the end of the streaming list was not marked")
 type stream struct {
 	events  int
 	listing bool // the end of a streaming list was not reached
+	beats   bool // it has delivered a bookmark other than the end of its list
 	lived   time.Duration
 	err     error // why it ended; nil: the server closed it, or it was stopped
 	done    chan struct{}
@@ -38,6 +39,13 @@ func (s *stream) Stop()                          { s.cancel(errUnneeded) }
 
 // open opens a watch and starts to read it.
 func (f *follower) open(parent context.Context, options metav1.ListOptions, streaming bool) (*stream, error) {
+	listed := func() {}
+	if streaming {
+		var err error
+		if listed, err = f.source.beginList(parent); err != nil {
+			return nil, err
+		}
+	}
 	ctx, cancel := context.WithCancelCause(parent)
 	opened := time.Now()
 	idle := newWatchdog(f.source.settings.WatchIdle, cancel)
@@ -45,6 +53,7 @@ func (f *follower) open(parent context.Context, options metav1.ListOptions, stre
 	if err != nil {
 		idle.stop()
 		cancel(nil)
+		listed()
 		return nil, err
 	}
 	if streaming {
@@ -52,13 +61,14 @@ func (f *follower) open(parent context.Context, options metav1.ListOptions, stre
 	}
 	s := &stream{done: make(chan struct{}), results: make(chan watch.Event, 64), cancel: cancel, census: f.census, listing: streaming}
 	f.work.Go(func() {
+		defer listed()
 		defer close(s.done)
 		defer close(s.results)
 		defer cancel(nil)
 		defer idle.stop()
 		defer func() { _ = resp.Body.Close() }()
 		decoder := NewDecoder(resp.Body, f.source.want, f.source.settings.Limits)
-		s.err = s.read(ctx, f.source, decoder, idle, options.ResourceVersion, streaming)
+		s.err = s.read(ctx, f.source, decoder, idle, options.ResourceVersion, listed)
 		if told, ok := errors.AsType[*apierrors.StatusError](s.err); ok { // in an ERROR event
 			told.ErrStatus.Message = string(client.Withhold(resp, []byte(told.ErrStatus.Message)))
 		}
@@ -67,19 +77,20 @@ func (f *follower) open(parent context.Context, options metav1.ListOptions, stre
 	return s, nil
 }
 
-// read hands on events until the stream ends, and returns why it did.
-func (s *stream) read(ctx context.Context, source *Source, decoder *Decoder, idle *watchdog, version string, streaming bool) error {
-	listed := s.bound(source.settings.Limits, streaming)
-	defer listed()
+// read hands on events until the stream ends, and returns why it did. It calls listed at the end of a streaming list.
+func (s *stream) read(ctx context.Context, source *Source, decoder *Decoder, idle *watchdog, version string, listed func()) error {
+	budget := newBudget(source.settings)
+	unbound := s.bound(source.settings.Limits)
+	defer unbound()
 	for {
-		if streaming {
-			idle.reset(source.settings.StreamIdle)
+		if s.listing {
+			idle.reset(budget.left())
 		} else {
 			idle.reset(source.settings.WatchIdle)
 		}
 		e, err := decoder.Event()
 		if err != nil {
-			return reason(ctx, err, streaming)
+			return s.reason(ctx, err)
 		}
 		s.events++
 		switch e.Type {
@@ -112,19 +123,45 @@ func (s *stream) read(ctx context.Context, source *Source, decoder *Decoder, idl
 			continue
 		}
 		i := newItem(o, version)
-		if e.InitialEnd {
-			i.initialEnd, streaming, s.listing = true, false, false
+		switch {
+		case e.InitialEnd:
+			i.initialEnd, s.listing = true, false
+			unbound()
 			listed()
+		case e.Type == watch.Bookmark && s.listing:
+			return errNotStreaming // those of a streaming list come after its end
+		case e.Type == watch.Bookmark:
+			s.beats = true
+		case e.Type == watch.Added:
+			budget.added++
 		}
 		if !s.send(ctx, watch.Event{Type: e.Type, Object: i}) {
-			return reason(ctx, ctx.Err(), streaming)
+			return s.reason(ctx, ctx.Err())
 		}
 	}
 }
 
-// bound gives a streaming list up when it takes too long. listed says that it is there.
-func (s *stream) bound(l Limits, streaming bool) (listed func()) {
-	if !streaming || l.ListTime <= 0 {
+// budget is the time in which a streaming list has to come to its end. Servers before 1.27 ignore sendInitialEvents and answer with an
+// ordinary watch, whose events never stop on a busy resource: an object that is listed buys a little time, an event does not.
+type budget struct {
+	begun time.Time
+	idle  time.Duration
+	added int
+}
+
+// objectsPerIdle is how many listed objects buy StreamIdle.
+const objectsPerIdle = 1000
+
+func newBudget(s Settings) budget { return budget{begun: time.Now(), idle: s.StreamIdle} }
+
+func (b budget) left() time.Duration {
+	all := b.idle + time.Duration(b.added)*(b.idle/objectsPerIdle)
+	return max(0, min(b.idle, all-time.Since(b.begun)))
+}
+
+// bound gives a streaming list up when it takes too long, until unbound is called.
+func (s *stream) bound(l Limits) (unbound func()) {
+	if !s.listing {
 		return func() {}
 	}
 	timer := time.AfterFunc(l.ListTime, func() { s.cancel(l.tooLong()) })
@@ -152,8 +189,8 @@ func (s *stream) send(ctx context.Context, e watch.Event) bool {
 	}
 }
 
-// reason makes of the error that ended the reading what there is to say; nil where all is in order.
-func reason(ctx context.Context, read error, streaming bool) error {
+// reason turns the error that ended the reading into the one to report; nil if nothing is wrong.
+func (s *stream) reason(ctx context.Context, read error) error {
 	cause := context.Cause(ctx)
 	silent := errors.Is(cause, ErrSilent)
 	stopped := ctx.Err() != nil
@@ -161,11 +198,12 @@ func reason(ctx context.Context, read error, streaming bool) error {
 	switch {
 	case overLimit(cause):
 		return fmt.Errorf("list given up: %w", cause)
-	case silent && streaming:
+	case silent && s.listing:
 		return errNotStreaming
-	case silent:
+	case silent && s.beats:
 		return fmt.Errorf("watch given up: %w", cause)
 	case stopped, closed:
+		// A server that sends no bookmarks may have nothing to say for hours: a watch of it is opened anew, but it is not broken.
 		return nil //nolint:nilerr // being stopped is no failure
 	}
 	return fmt.Errorf("watch broken: %w", read)

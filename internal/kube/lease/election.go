@@ -54,6 +54,7 @@ func New(cfg *rest.Config, o Options) (*Election, error) {
 			LockConfig: resourcelock.ResourceLockConfig{Identity: o.Identity},
 		},
 		term: o.Renew, elected: o.Elected, log: o.Logger, client: leases,
+		outage: client.NewOutage(o.Logger, "leader election does not go on; it is retried", "leader election goes on"),
 	}
 	e.lock.Client = e.lock
 	if _, err := e.elector(); err != nil {

@@ -11,6 +11,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	coordinationv1 "k8s.io/client-go/kubernetes/typed/coordination/v1"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
+
+	"github.com/upstreamd/upstreamd/internal/kube/client"
 )
 
 var errNotAsked = errors.New("the Lease has not been asked for yet")
@@ -23,6 +25,7 @@ type lock struct {
 	term    time.Duration
 	elected func()
 	log     zerolog.Logger
+	outage  *client.Outage
 
 	mu     sync.Mutex
 	client coordinationv1.LeasesGetter
@@ -123,13 +126,11 @@ func (l *lock) reached(ctx context.Context, err error) {
 		err = fmt.Errorf("the Lease %s cannot be had: %w", l.Describe(), err)
 	}
 	l.mu.Lock()
-	before := l.err
 	l.asked, l.err = true, err
 	l.mu.Unlock()
-	switch {
-	case err != nil && before == nil:
-		l.log.Warn().Err(err).Msg("leader election does not go on, and is tried again")
-	case err == nil && before != nil:
-		l.log.Info().Msg("leader election goes on")
+	if err != nil {
+		l.outage.Failed(err)
+		return
 	}
+	l.outage.Over()
 }

@@ -38,11 +38,17 @@ type Options struct {
 	BodyLimit  int64         // bytes of one object or watch event; default 4 MiB
 	ListLimit  int64         // bytes of one page of a list; default 1 GiB
 	PageSize   int           // objects per page of a list; default 500
-	Backoff    lean.Backoff  // between attempts of one watch; default 0.5 s to 30 s
+	Backoff    lean.Backoff  // between attempts of one watch; default 0.5 s to 5 s: no probe wakes them
 	WatchIdle  time.Duration // a watch without an event or bookmark for so long is opened anew; default 150 s
 	ListIdle   time.Duration // a list without a byte for so long is given up; default 60 s
 	StreamIdle time.Duration // see lean.Settings; default 15 s
 }
+
+// The lists under way at a time, of all workspaces together. One that lasts longer than listTurn makes room for others.
+const (
+	listsAtATime = 32
+	listTurn     = 30 * time.Second
+)
 
 // Client is the connection to the upstream servers: one transport for each host, whatever the number of workspaces. It is safe for
 // concurrent use.
@@ -83,6 +89,9 @@ func New(cfg *rest.Config, opts Options) (*Client, error) {
 	if opts.Timeout <= 0 {
 		opts.Timeout = 10 * time.Second
 	}
+	if opts.Backoff == (lean.Backoff{}) {
+		opts.Backoff = lean.Backoff{Initial: 500 * time.Millisecond, Max: 5 * time.Second, Jitter: .5}
+	}
 	c := &Client{
 		hosts:   hosts,
 		front:   front,
@@ -98,6 +107,8 @@ func New(cfg *rest.Config, opts Options) (*Client, error) {
 			ListIdle:   opts.ListIdle,
 			StreamIdle: opts.StreamIdle,
 			Logger:     opts.Logger,
+
+			ProcessLists: lean.NewLists(listsAtATime, listTurn),
 		},
 	}
 	if opts.Export != nil {
@@ -222,16 +233,18 @@ func (d door) object(r ref.Resource, u ref.Upstream, subresource string) (string
 }
 
 // Watch lists and watches r in all workspaces until ctx ends: one stream for each where they are configured one by one, else one for
-// each shard. Every event carries its scope; emit is called by one goroutine at a time. What can't be watched says so with Failed and
+// each shard. Scopes names all scopes, before any other event; every other event carries its scope. emit is called by one goroutine at a time. What can't be watched says so with Failed and
 // is tried again, out of the way of the others.
 func (c *Client) Watch(ctx context.Context, r ref.Resource, want ref.Want, emit ref.Emit) {
 	if c.export != nil {
 		c.export.watch(ctx, r, want, emit)
 		return
 	}
+	scopes := c.Workspaces()
+	emit(ref.Event{Type: ref.Scopes, Scopes: scopes})
 	var turn sync.Mutex
 	var streams sync.WaitGroup
-	for _, w := range c.Workspaces() {
+	for _, w := range scopes {
 		scoped := func(e ref.Event) {
 			e.Scope = w
 			turn.Lock()

@@ -171,7 +171,7 @@ func TestSameNameInThreeWorkspaces(t *testing.T) {
 					c := connect(t, kt.Memory(t, script), Options{Workspaces: []string{"*"}})
 					r := kt.NewRecorder()
 					kt.Run(t, func(ctx context.Context) { c.Watch(ctx, kt.Deployments, ref.Want{}, r.Emit) })
-					r.Expect(t,
+					r.Expect(t, `Scopes "*"`,
 						"Listed in *: a|ns/same@1 b|ns/same@2 c|ns/same@3", "Changed in *: b|ns/same@10", "Deleted in *: c|ns/same@11",
 						"Changed in *: ns/lost@12 (bad)")
 				})
@@ -193,6 +193,7 @@ func TestSameNameInThreeWorkspaces(t *testing.T) {
 			if diff := cmp.Diff([]string{
 				"Deleted in a: a|ns/same@10",
 				"Listed in a: a|ns/same@1", "Listed in b: b|ns/same@2", "Listed in c: c|ns/same@3",
+				`Scopes "a" "b" "c"`,
 			}, got); diff != "" {
 				t.Errorf("(-want +got)\n%s", diff)
 			}
@@ -215,9 +216,9 @@ func TestOneEventAtATime(t *testing.T) {
 			heard <- e.Scope
 		})
 	})
-	got := []ref.Workspace{<-heard, <-heard, <-heard}
+	got := []ref.Workspace{<-heard, <-heard, <-heard, <-heard}
 	slices.Sort(got)
-	if !slices.Equal(got, []ref.Workspace{"a", "b", "c"}) {
+	if !slices.Equal(got, []ref.Workspace{"", "a", "b", "c"}) { // Scopes has none
 		t.Errorf("heard %q", got)
 	}
 }
@@ -242,7 +243,7 @@ func TestMissingWorkspace(t *testing.T) {
 		r := kt.NewRecorder()
 		kt.Run(t, func(ctx context.Context) { c.Watch(ctx, kt.Deployments, ref.Want{}, r.Emit) })
 		synctest.Wait()
-		if diff := cmp.Diff([]string{"Failed in denied: told so", "Failed in gone: told so", "Listed in here: here|ns/x@1"},
+		if diff := cmp.Diff([]string{"Failed in denied: told so", "Failed in gone: told so", "Listed in here: here|ns/x@1", `Scopes "denied" "gone" "here"`},
 			slices.Sorted(slices.Values(r.All()))); diff != "" {
 			t.Fatalf("(-want +got)\n%s", diff)
 		}

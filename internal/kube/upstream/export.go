@@ -13,7 +13,9 @@ import (
 
 	"github.com/kcp-dev/logicalcluster/v3"
 	"github.com/rs/zerolog"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
+	"github.com/upstreamd/upstreamd/internal/kube/client"
 	"github.com/upstreamd/upstreamd/internal/kube/lean"
 	"github.com/upstreamd/upstreamd/internal/ref"
 )
@@ -131,6 +133,7 @@ func (x *export) watch(ctx context.Context, r ref.Resource, want ref.Want, emit 
 	x.join(l)
 	defer x.leave(l)
 	open := map[*shard]func(){} // how to end each stream
+	var scopes []ref.Workspace  // as last reported
 	for {
 		shards, changed := x.current()
 		for s, end := range open {
@@ -139,6 +142,10 @@ func (x *export) watch(ctx context.Context, r ref.Resource, want ref.Want, emit 
 				delete(open, s)
 				l.tell(func() *ref.Event { return &ref.Event{Type: ref.Left, Scope: s.scope} })
 			}
+		}
+		if now := scopesOf(shards); !slices.Equal(now, scopes) {
+			scopes = now
+			l.tell(func() *ref.Event { return &ref.Event{Type: ref.Scopes, Scopes: now} })
 		}
 		for _, s := range shards {
 			if open[s] == nil {
@@ -156,6 +163,15 @@ func (x *export) watch(ctx context.Context, r ref.Resource, want ref.Want, emit 
 			return
 		}
 	}
+}
+
+func scopesOf(shards []*shard) []ref.Workspace {
+	scopes := make([]ref.Workspace, 0, len(shards))
+	for _, s := range shards {
+		scopes = append(scopes, s.scope)
+	}
+	slices.Sort(scopes)
+	return scopes
 }
 
 // inBackground runs fn until the returned function is called, which waits for its end.
@@ -209,19 +225,21 @@ func (x *export) leave(l *listener) {
 // follow watches the endpoint slice until ctx ends, and the APIBindings of each shard that it names.
 func (x *export) follow(ctx context.Context) {
 	defer x.become(ctx, nil)
-	said := &complaint{log: x.log, what: "the APIExportEndpointSlice cannot be watched; it is tried again"}
+	outage := client.NewOutage(x.log, "the APIExportEndpointSlice cannot be watched; it is retried", "the APIExportEndpointSlice is watched again")
 	provider := x.client.front.in(ref.Workspace(x.Workspace))
 	provider.watch(ctx, endpointSlices, ref.Want{}, x.settings, nil, func(e ref.Event) {
 		if e.Type == ref.Failed {
-			said.of(e.Err)
+			outage.Failed(e.Err)
 			return
 		}
-		said.end()
+		outage.Over()
+		if e.Type == ref.Resumed {
+			return
+		}
 		i := slices.IndexFunc(e.Objects, func(o *ref.Object) bool { return o.Name == x.Name })
 		switch {
 		case e.Type == ref.Listed && i < 0:
-			x.log.Warn().Msg("there is no APIExportEndpointSlice of this name (yet)")
-			x.become(ctx, nil)
+			x.missing(ctx, provider)
 		case i < 0:
 		case e.Type == ref.Deleted:
 			x.log.Warn().Msg("the APIExportEndpointSlice was deleted")
@@ -230,6 +248,34 @@ func (x *export) follow(ctx context.Context) {
 			x.published(ctx, e.Objects[i])
 		}
 	})
+}
+
+// confirmAfter is the wait before a second read confirms that the APIExportEndpointSlice is gone.
+const confirmAfter = 5 * time.Second
+
+// missing handles a list that lacks the slice. Endpoints in use are given up only when a second read confirms it: with them, every
+// workspace would leave at once.
+func (x *export) missing(ctx context.Context, provider door) {
+	x.log.Warn().Msg("there is no APIExportEndpointSlice of this name")
+	for shards, _ := x.current(); len(shards) > 0; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(confirmAfter):
+		}
+		o, err := x.client.read(ctx, provider, endpointSlices, ref.Upstream{Name: x.Name}, ref.Want{})
+		switch {
+		case err == nil:
+			x.published(ctx, o)
+			return
+		case ctx.Err() != nil:
+			return
+		case apierrors.IsNotFound(err):
+			x.become(ctx, nil)
+			return
+		}
+		x.log.Warn().Err(err).Msg("the APIExportEndpointSlice cannot be read; its endpoints stay until it can")
+	}
 }
 
 // published takes the endpoints of a slice. One that cannot be read leaves things as they are.
@@ -286,24 +332,6 @@ func (x *export) become(ctx context.Context, doors map[string]door) {
 		s.end()
 	}
 }
-
-// complaint is said once, until what it is about has ended.
-type complaint struct {
-	log  zerolog.Logger
-	what string
-	said bool
-}
-
-func (c *complaint) of(err error) {
-	level := zerolog.WarnLevel
-	if c.said {
-		level = zerolog.DebugLevel
-	}
-	c.said = true
-	c.log.WithLevel(level).Err(err).Msg(c.what)
-}
-
-func (c *complaint) end() { c.said = false }
 
 // leftFor is how long what a stream may still say of a workspace after it left is held against the version at which it left.
 const leftFor = 10 * time.Minute

@@ -124,7 +124,7 @@ func watchInto(t *testing.T, c *Client) *view {
 
 func (v *view) take(e ref.Event) {
 	v.Emit(e)
-	if e.Type == ref.Failed {
+	if e.Type == ref.Failed || e.Type == ref.Scopes || e.Type == ref.Resumed {
 		return
 	}
 	v.mu.Lock()
@@ -327,6 +327,54 @@ func TestExportThatComesLater(t *testing.T) {
 		time.Sleep(5 * time.Minute)
 		v.expect(t, "*@"+url+": aaa/same")
 	})
+}
+
+// TestExportThatAListLacks: endpoints stay when one list lacks the slice, and go when a second read confirms it.
+func TestExportThatAListLacks(t *testing.T) {
+	for name, tc := range map[string]struct {
+		second memapi.Fault // what the second read is answered with
+		want   []string
+	}{
+		"a wrong backend for a moment": {want: []string{"*@" + firstURL + ": aaa/same"}},
+		"a server that fails":          {second: memapi.Fault{Status: http.StatusBadGateway}, want: []string{"*@" + firstURL + ": aaa/same"}},
+		"confirmed":                    {second: memapi.Fault{Status: http.StatusNotFound}, want: []string{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				k := newKCP(t)
+				consumer(t, k.Server, "aaa")
+				blind := make(chan struct{})
+				k.setFault(func(r *http.Request) memapi.Fault {
+					list := strings.HasSuffix(r.URL.Path, "/apiexportendpointslices")
+					q := r.URL.Query()
+					select {
+					case <-blind:
+					default:
+						return memapi.Fault{Watch: memapi.WatchFault{Kind: memapi.Reset, When: blind}}
+					}
+					switch {
+					case strings.HasSuffix(r.URL.Path, "/apiexportendpointslices/compute"):
+						return tc.second
+					case !list:
+						return memapi.Fault{}
+					case q.Has("sendInitialEvents"):
+						return memapi.Fault{Status: http.StatusUnprocessableEntity}
+					case q.Has("watch"):
+						return memapi.Fault{Status: http.StatusGone}
+					default:
+						return memapi.Fault{Status: http.StatusOK, Body: []byte(`{"metadata":{"resourceVersion":"9"},"items":[]}`)}
+					}
+				})
+				v := watchInto(t, k.client(t, compute))
+				v.expect(t, "*@"+firstURL+": aaa/same")
+				close(blind)
+				time.Sleep(4 * time.Second)
+				v.expect(t, "*@"+firstURL+": aaa/same")
+				time.Sleep(time.Minute)
+				v.expect(t, tc.want...)
+			})
+		})
+	}
 }
 
 func TestExportWrites(t *testing.T) {

@@ -19,6 +19,11 @@ func (c *Client) Get(ctx context.Context, r ref.Resource, u ref.Upstream, want r
 	if err != nil {
 		return nil, fmt.Errorf("get %s: %w", u, err)
 	}
+	return c.read(ctx, d, r, u, want)
+}
+
+// read is Get at a known door.
+func (c *Client) read(ctx context.Context, d door, r ref.Resource, u ref.Upstream, want ref.Want) (*ref.Object, error) {
 	path, err := d.object(r, u, "")
 	if err != nil {
 		return nil, fmt.Errorf("get %s: %w", u, err)

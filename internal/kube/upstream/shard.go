@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -43,8 +44,9 @@ func newShard(x *export, url string, d door) *shard {
 
 // follow watches the APIBindings until ctx ends.
 func (s *shard) follow(ctx context.Context) {
-	said := &complaint{log: s.export.log.With().Str("endpoint", string(s.scope)).Logger(), what: "APIBindings cannot be watched (yet); it is tried again"}
-	version, ok := s.bindingVersion(ctx, said)
+	outage := client.NewOutage(s.export.log.With().Str("endpoint", string(s.scope)).Logger(),
+		"APIBindings cannot be watched; they are retried", "APIBindings are watched again")
+	version, ok := s.bindingVersion(ctx, outage)
 	if !ok {
 		return
 	}
@@ -52,7 +54,7 @@ func (s *shard) follow(ctx context.Context) {
 	s.export.client.watchAll(ctx, s.door.in(All), resource, ref.Want{}, func(e ref.Event) {
 		switch e.Type {
 		case ref.Failed:
-			said.of(e.Err)
+			outage.Failed(e.Err)
 			return
 		case ref.Listed:
 			s.listed(e)
@@ -60,29 +62,30 @@ func (s *shard) follow(ctx context.Context) {
 			s.bind(e.Objects[0])
 		case ref.Deleted:
 			s.unbind(e.Objects[0])
-		case ref.Left:
+		case ref.Left, ref.Scopes, ref.Resumed:
 		}
-		said.end()
+		outage.Over()
 	})
 }
 
 // bindingVersion asks which version of the group the endpoint prefers: kcp serves several, from release to release others. An
 // endpoint may be published before it serves.
-func (s *shard) bindingVersion(ctx context.Context, said *complaint) (string, bool) {
+func (s *shard) bindingVersion(ctx context.Context, outage *client.Outage) (string, bool) {
 	backoff := s.export.settings.Backoff
-	if backoff.Initial <= 0 {
-		backoff.Initial, backoff.Max = 500*time.Millisecond, 30*time.Second
-	}
 	for pause := backoff.Initial; ; pause = min(2*pause, backoff.Max) {
 		var group metav1.APIGroup
 		err := s.export.client.document(ctx, s.door.in(All), "/apis/"+apisGroup, &group)
-		if version := group.PreferredVersion.Version; err == nil && version != "" {
+		version := group.PreferredVersion.Version
+		if err == nil && version == "" {
+			err = fmt.Errorf("the group %s has no preferred version", apisGroup)
+		}
+		if err == nil {
 			if _, err = client.ResourcePath(ref.Resource{Group: apisGroup, Version: version, Resource: "apibindings"}, "", "", ""); err == nil {
 				return version, true
 			}
 		}
 		if ctx.Err() == nil {
-			said.of(err)
+			outage.Failed(err)
 		}
 		timer := time.NewTimer(pause)
 		select {
