@@ -46,7 +46,7 @@ func (s *script) answered(d *datadriven.TestData) (Write, ref.Upstream) {
 }
 
 // ack answers a write as the API server would: it applies the patch if the version fits. The input replaces the resulting status; with
-// "unchanged" the patch changes nothing, with "lost" it takes place and the answer is lost.
+// "unchanged" the patch changes nothing, with "unkept" only the version, with "lost" it takes place and the answer is lost.
 func (s *script) ack(d *datadriven.TestData) {
 	w, u := s.answered(d)
 	switch o := s.server[u]; {
@@ -61,6 +61,8 @@ func (s *script) ack(d *datadriven.TestData) {
 	case d.HasArg("lost"):
 		s.apply(w, u, []byte(d.Input))
 		s.step(Refused{Upstream: u, Token: w.Token, Class: OutcomeUnknown, Err: errors.New("connection reset")})
+	case d.HasArg("unkept"):
+		s.acknowledge(w, u, s.server[u].Status)
 	default:
 		s.acknowledge(w, u, []byte(d.Input))
 	}

@@ -209,6 +209,9 @@ func (s *script) upstream(d *datadriven.TestData) *ref.Object {
 	if p := arg(d, "primary", ""); p != "" {
 		o.Annotations = map[string]string{aggregate.PrimaryAnnotation: p}
 	}
+	if d.HasArg("unreadable") {
+		o.Managers = []ref.Manager{{Name: ref.FieldManager, Time: s.now, Fields: []byte("not a set of fields")}}
+	}
 	if other := arg(d, "other", ""); other != "" {
 		o.Managers = append(slices.Clone(o.Managers), ref.Manager{Name: other, Time: s.now})
 	}
@@ -330,8 +333,11 @@ func (s *script) report(d *datadriven.TestData) {
 		e.Contribution = before.Contribution // object actors keep the last status that was accepted
 	case d.Input != "":
 		e.Contribution = s.contribution(d)
+		for i := range number(d, "fields", 0) {
+			e.Contribution.Status[fmt.Sprintf("f%03d", i)] = i
+		}
 	}
-	if s.copies[t] != nil && !e.At.Before(before.At) {
+	if s.copies[t] != nil && !e.At.Before(before.At) && e.At.Epoch >= s.targets[t].FromEpoch {
 		s.copies[t][source] = e
 	}
 	if !d.HasArg("later") {
@@ -428,6 +434,7 @@ func (s *script) listTarget(t ref.SyncTarget, report, confirm bool) {
 	}
 }
 
+// confirm confirms the newest list of a SyncTarget, or that of an epoch.
 func (s *script) confirm(d *datadriven.TestData) {
-	s.step(ListConfirmed{ref.SyncTarget(d.CmdArgs[0].Key), s.epoch})
+	s.step(ListConfirmed{ref.SyncTarget(d.CmdArgs[0].Key), uint64(number(d, "epoch", int64(s.epoch)))}) //nolint:gosec // a small number
 }
