@@ -44,7 +44,7 @@ func TestAnyOrderOfEventsEndsTrue(t *testing.T) {
 }
 
 // machinePolicies are the built-in policy of Deployments, and others that differ from it in the result and in the metadata that they need.
-func machinePolicies(t *testing.T) []*policy.Policy {
+func machinePolicies(t testing.TB) []*policy.Policy {
 	t.Helper()
 	resource := ref.Resource{Group: "apps", Version: "v1", Resource: "deployments"}
 	builtin, err := policy.Builtin()

@@ -21,13 +21,17 @@ import (
 // TestScripts runs the step scripts in testdata. Run with -rewrite to accept the output. A script is a story of commands; each prints the
 // effects that it has. testdata/README.md lists the commands.
 func TestScripts(t *testing.T) {
+	policies, err := policy.Builtin()
+	if err != nil {
+		t.Fatal(err)
+	}
 	stories := 0
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
 		if filepath.Ext(path) != ".txt" {
 			return
 		}
 		stories++
-		s := newScript(t)
+		s := newScript(t, policies)
 		datadriven.RunTest(t, path, s.run)
 	})
 	if stories == 0 {
@@ -61,11 +65,7 @@ type script struct {
 	out      strings.Builder
 }
 
-func newScript(t *testing.T) *script {
-	policies, err := policy.Builtin()
-	if err != nil {
-		t.Fatal(err)
-	}
+func newScript(t *testing.T, policies *policy.Set) *script {
 	start := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 	s := &script{
 		t: t, now: start, start: start, policies: policies, version: 100,
