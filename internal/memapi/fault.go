@@ -147,6 +147,7 @@ func (x *exchange) begin(code int, contentType string) error {
 	x.code = code
 	x.s.calls.add(x.call(), code)
 	x.w.Header().Set("Content-Type", contentType)
+	x.w.Header().Set("Date", x.s.now().Format(http.TimeFormat))
 	x.w.WriteHeader(code)
 	return nil
 }

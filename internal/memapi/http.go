@@ -58,10 +58,10 @@ func (x *exchange) serve() error {
 		return x.discovery()
 	}
 	t := x.s.table(x.place, x.gvr())
-	if t == nil && x.s.compiledIn(x.place, x.gvr().GroupVersion()) {
-		return errUnknownResource
+	if t == nil {
+		return x.s.absent(x.place, x.gvr().GroupVersion())
 	}
-	if t == nil || x.namespace != "" && !t.Namespaced || x.subresource != "" && x.name == "" {
+	if x.namespace != "" && !t.Namespaced || x.subresource != "" && x.name == "" {
 		return errUnknownPath
 	}
 	switch {

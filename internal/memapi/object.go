@@ -25,6 +25,7 @@ type Object struct {
 	owners  []byte // managedFields: `,"managedFields":[…]`; empty: none
 	rest    []byte // all other members, in order of their names: `"spec":{…}`; empty: none
 	version uint64 // of Meta.ResourceVersion
+	settled bool   // the stored form has the annotation of its logical cluster: kcp adds it at the first write after the creation
 }
 
 // JSON is the whole object.

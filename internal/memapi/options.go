@@ -2,6 +2,7 @@ package memapi
 
 import (
 	"cmp"
+	"encoding/json"
 	"net/http"
 	"time"
 
@@ -18,6 +19,7 @@ type Options struct {
 	BookmarkEach time.Duration // between bookmarks of a watch; default 1 min
 	WatchTimeout time.Duration // of watches that do not name one; default 45 min (real servers: 30 to 60 min)
 	MaxBody      int64         // bytes of a request; default 3 MiB, as a kube-apiserver has it
+	Skew         time.Duration // by which the server's clock is ahead: in Date headers, and in the times that it puts into objects
 
 	// Fault says what goes wrong with a request. It is asked once for each, before anything else is done, on many goroutines at once.
 	Fault func(*http.Request) Fault
@@ -51,6 +53,9 @@ type Resource struct {
 	Typed bool
 	// Unnumbered kinds have no metadata.generation.
 	Unnumbered bool
+	// Schema is the openAPIV3Schema of a kind that is not Typed, as JSON, published by /openapi/v3. Nil admits all fields. Objects are not
+	// validated against it.
+	Schema json.RawMessage
 }
 
 // GroupKind of the resource.

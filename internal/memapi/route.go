@@ -88,9 +88,6 @@ func verb(method, name string, query url.Values) string {
 func (s *Server) locate(r *route) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	denied := func(why string) error {
-		return apierrors.NewForbidden(schema.GroupResource{}, "", fmt.Errorf("access denied: %s", why))
-	}
 	r.cluster = r.asked
 	if r.virtual {
 		e := s.exports[exportKey{s.name(r.through.cluster), r.through.name}]
@@ -117,9 +114,32 @@ func (s *Server) locate(r *route) error {
 	return nil
 }
 
-// compiledIn says whether a group and version has typed kinds.
-func (s *Server) compiledIn(p place, gv schema.GroupVersion) bool {
-	return slices.ContainsFunc(s.served(p), func(r Resource) bool { return r.Typed && r.GroupVersion() == gv })
+// absent is the answer for a resource that is not served. A kcp denies access to groups that a workspace does not have, and to versions
+// that a bound group does not have.
+func (s *Server) absent(p place, gv schema.GroupVersion) error {
+	served := s.served(p)
+	if slices.ContainsFunc(served, func(r Resource) bool { return r.Typed && r.GroupVersion() == gv }) {
+		return errUnknownResource
+	}
+	if p.workspace() && !slices.ContainsFunc(served, func(r Resource) bool {
+		return r.GroupVersion() == gv || r.Group == gv.Group && (r.Typed || s.defined(r))
+	}) {
+		return denied("the group or version is not served here")
+	}
+	return errUnknownPath
+}
+
+// defined reports whether a CustomResourceDefinition made a resource.
+func (s *Server) defined(r Resource) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := s.tables[r.GroupVersionResource]
+	return t != nil && t.defined
+}
+
+// denied is how a kcp refuses what a client may not ask for, or what is not there.
+func denied(why string) error {
+	return apierrors.NewForbidden(schema.GroupResource{}, "", fmt.Errorf("access denied: %s", why))
 }
 
 // table is that of a resource at a place; nil if it is not served there.

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"time"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/rest"
@@ -125,6 +126,9 @@ func (s *Server) served(p place) []Resource {
 	})
 	return all
 }
+
+// now is the time by the server's own clock.
+func (s *Server) now() time.Time { return time.Now().Add(s.options.Skew).UTC() }
 
 // uid is unique among servers of different names, and the same in every run.
 func (s *Server) uid(version uint64) string {

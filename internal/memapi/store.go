@@ -35,6 +35,7 @@ type table struct {
 	oldest   uint64 // watches from a resourceVersion before this one can't be served
 	watchers map[*watcher]struct{}
 	retired  bool
+	defined  bool // by a CustomResourceDefinition
 }
 
 type event struct {
@@ -193,7 +194,7 @@ func (s *Server) birth(t *table, o *Object) {
 	s.mu.Unlock()
 	m := &o.Meta
 	m.UID = types.UID(s.uid(number))
-	m.CreationTimestamp = metav1.Time{Time: time.Now().UTC().Truncate(time.Second)}
+	m.CreationTimestamp = metav1.Time{Time: s.now().Truncate(time.Second)}
 	m.DeletionTimestamp, m.DeletionGracePeriodSeconds = nil, nil
 	m.Generation = 0
 	if !t.Unnumbered {

@@ -92,6 +92,7 @@ func (s *Server) react(t *table, kind watch.EventType, o *Object) {
 			s.unbind(o)
 		} else if o.Status == nil {
 			bound := o.clone()
+			bound.settled = true
 			bound.Status = []byte(`{"phase":"Bound"}`)
 			s.put(t, o, bound, Write{Verb: "update", Subresource: "status"})
 		}
@@ -119,6 +120,7 @@ func (s *Server) define(o *Object, gone bool) {
 				Name         string
 				Served       bool
 				Subresources struct{ Status *struct{} }
+				Schema       struct{ OpenAPIV3Schema json.RawMessage }
 			}
 		}
 	}
@@ -129,17 +131,20 @@ func (s *Server) define(o *Object, gone bool) {
 		r := Resource{
 			GroupVersionResource: schema.GroupVersionResource{Group: crd.Spec.Group, Version: v.Name, Resource: crd.Spec.Names.Plural},
 			Kind:                 crd.Spec.Names.Kind, Namespaced: crd.Spec.Scope == "Namespaced", Status: v.Subresources.Status != nil,
+			Schema: v.Schema.OpenAPIV3Schema,
 		}
 		if gone || !v.Served {
 			s.removeResource(r.GroupVersionResource)
 		} else {
 			s.addResource(r)
+			s.tables[r.GroupVersionResource].defined, s.tables[r.GroupVersionResource].Schema = true, r.Schema
 		}
 	}
 	if gone || o.Status != nil {
 		return
 	}
 	established := o.clone()
+	established.settled = true
 	established.Status = []byte(`{"conditions":[{"type":"NamesAccepted","status":"True"},{"type":"Established","status":"True"}]}`)
 	s.put(s.tables[crds], o, established, Write{Verb: "update", Subresource: "status"})
 }

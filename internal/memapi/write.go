@@ -18,6 +18,12 @@ type place struct {
 	export  *export // nil: directly
 }
 
+// kcp reports whether a place belongs to a kcp.
+func (p place) kcp() bool { return p.cluster != "" }
+
+// workspace reports whether a place is one logical cluster, addressed directly.
+func (p place) workspace() bool { return p.kcp() && p.cluster != everywhere && p.export == nil }
+
 // target is what a write is aimed at, and who writes.
 type target struct {
 	place
@@ -143,9 +149,10 @@ func (s *Server) replace(t *table, w target, old, next *Object) (*Object, error)
 			return nil, t.invalid(w.name, errs...)
 		}
 	}
-	if next.sameAs(old) {
+	if next.sameAs(old) && (old.settled || old.Cluster == "") {
 		return old, nil
 	}
+	next.settled = true
 	specChanged := !bytes.Equal(next.rest, old.rest) || !t.Status && !bytes.Equal(next.Status, old.Status) ||
 		t.Typed && t.Kind == "Deployment" && !w.status && !maps.Equal(next.Meta.Annotations, old.Meta.Annotations)
 	deleted := old.Meta.DeletionTimestamp == nil && next.Meta.DeletionTimestamp != nil
@@ -236,7 +243,7 @@ func (s *Server) delete(t *table, w target, options metav1.DeleteOptions) (*Obje
 		}
 		next := old.clone()
 		if len(old.Meta.Finalizers) > 0 {
-			now, grace := metav1.Time{Time: time.Now().UTC().Truncate(time.Second)}, int64(0)
+			now, grace := metav1.Time{Time: s.now().Truncate(time.Second)}, int64(0)
 			next.Meta.DeletionTimestamp, next.Meta.DeletionGracePeriodSeconds = &now, &grace
 			done, err := s.replace(t, w, old, next)
 			if done != nil || err != nil {

@@ -203,6 +203,16 @@ var builtInCases = []Case{
 		k.same("labels do not", at(k.patch(k.deployments("a"), raw(`{"metadata":{"labels":{"x":"y"}}}`)).body, "metadata", "generation"), `1`)
 		k.same("annotations do", at(k.patch(k.deployments("a"), raw(`{"metadata":{"annotations":{"x":"y"}}}`)).body, "metadata", "generation"), `2`)
 	}},
+	{Name: "OpenAPI v3 names the map keys of lists", BuiltIn: true, run: func(k *kit) {
+		all, deployment := schemaOf(k.get("/openapi/v3/apis/apps/v1"), "Deployment")
+		status := resolve(all, at(deployment, "properties", "status"))
+		k.same("type", at(status, "properties", "replicas", "type"), `"integer"`)
+		k.same("list type", at(status, "properties", "conditions", "x-kubernetes-list-type"), `"map"`)
+		k.same("keys", at(status, "properties", "conditions", "x-kubernetes-list-map-keys"), `["type"]`)
+		conditions, _ := at(status, "properties", "conditions").(map[string]any)
+		item := resolve(all, conditions["items"])
+		k.same("format of a time", resolve(all, at(item, "properties", "lastTransitionTime"))["format"], `"date-time"`)
+	}},
 	{Name: "a resource that a compiled-in group lacks is not found, without a name", BuiltIn: true, run: func(k *kit) {
 		missing := k.want(http.StatusNotFound, http.MethodGet, k.path("/apis/apps/v1", "gizmos", "a"), nil).status()
 		k.true("a Status without details.name", missing.Reason == "NotFound" && missing.Details != nil && missing.Details.Name == "")

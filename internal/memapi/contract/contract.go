@@ -40,9 +40,10 @@ type Workspace struct{ Name, Path string }
 // Case is one thing to rely on.
 type Case struct {
 	Name string
-	// BuiltIn and Workspaces are what the case needs of a server.
-	BuiltIn, Workspaces bool
-	run                 func(*kit)
+	// BuiltIn: the case needs the compiled-in kinds of a kube-apiserver. Workspaces: it needs logical clusters. Plain: it needs a server
+	// without them.
+	BuiltIn, Workspaces, Plain bool
+	run                        func(*kit)
 }
 
 // Cases are all cases, in the order in which they run.
@@ -76,6 +77,8 @@ func Run(t *testing.T, s Server) {
 				t.Skip("needs the compiled-in kinds of a kube-apiserver")
 			case c.Workspaces && s.Workspaces == nil:
 				t.Skip("needs logical clusters")
+			case c.Plain && s.Workspaces != nil:
+				t.Skip("needs a server without logical clusters")
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			defer cancel()
@@ -128,6 +131,9 @@ func (k *kit) fail(format string, args ...any) {
 	k.err = fmt.Errorf(format, args...)
 	runtime.Goexit()
 }
+
+// kcp reports whether the server has logical clusters.
+func (k *kit) kcp() bool { return k.server.Workspaces != nil }
 
 // same fails unless got, as JSON, is want.
 func (k *kit) same(what string, got any, want string) {

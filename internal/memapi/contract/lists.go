@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 )
 
 func names(list map[string]any) string {
@@ -235,6 +236,33 @@ var watchCases = []Case{
 	}},
 }
 
+// schemaOf finds the schema of a kind in an OpenAPI document, by x-kubernetes-group-version-kind. Nil: it is not there.
+func schemaOf(document answer, kind string) (all, found map[string]any) {
+	all, _ = at(document.body, "components", "schemas").(map[string]any)
+	for _, s := range all {
+		candidate, _ := s.(map[string]any)
+		kinds, _ := candidate["x-kubernetes-group-version-kind"].([]any)
+		for _, gvk := range kinds {
+			if m, _ := gvk.(map[string]any); str(m, "kind") == kind {
+				return all, candidate
+			}
+		}
+	}
+	return all, nil
+}
+
+// resolve follows the reference of a property, if it is one.
+func resolve(all map[string]any, property any) map[string]any {
+	p, _ := property.(map[string]any)
+	if parts, _ := p["allOf"].([]any); len(parts) == 1 {
+		p, _ = parts[0].(map[string]any)
+	}
+	if to := str(p, "$ref"); to != "" {
+		p, _ = all[strings.TrimPrefix(to, "#/components/schemas/")].(map[string]any)
+	}
+	return p
+}
+
 var discoveryCases = []Case{
 	{Name: "a group and version names its resources", run: func(k *kit) {
 		list := k.get("/apis/" + group + "/v1")
@@ -249,7 +277,11 @@ var discoveryCases = []Case{
 		k.same("namespaced", served["widgets"]["namespaced"], `true`)
 		k.true("verbs of status", strings.Contains(canonical(served["widgets/status"]["verbs"]), `"patch"`))
 		k.true("plains have no status", served["plains"] != nil && served["plains/status"] == nil)
-		k.want(http.StatusNotFound, http.MethodGet, "/apis/"+group+"/v7", nil)
+		if k.kcp() {
+			k.same("of an unknown version", k.get("/apis/" + group + "/v7").body["resources"], `[]`)
+		} else {
+			k.want(http.StatusNotFound, http.MethodGet, "/apis/"+group+"/v7", nil)
+		}
 	}},
 	{Name: "the list of groups names ours", run: func(k *kit) {
 		list := k.get("/apis")
@@ -258,7 +290,7 @@ var discoveryCases = []Case{
 		k.same("of ours", str(k.get("/apis/"+group).body, "preferredVersion", "groupVersion"), `"`+group+`/v1"`)
 		k.same("core", k.get("/api").body["versions"], `["v1"]`)
 	}},
-	{Name: "discovery in one document", run: func(k *kit) {
+	{Name: "discovery in one document", Plain: true, run: func(k *kit) {
 		const form = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 		var found any
 		k.eventually("our group is there", func() bool {
@@ -285,6 +317,28 @@ var discoveryCases = []Case{
 			k.true("status of "+r.Resource, (len(r.Subresources) == 1 && r.Subresources[0].Subresource == "status") == (r.Resource == "widgets"))
 		}
 		k.true("both resources", len(versions[0].Resources) == 2)
+	}},
+	{Name: "each answer has a Date header", run: func(k *kit) {
+		k.widget("a")
+		missing := k.want(http.StatusNotFound, http.MethodGet, k.widgets("b"), nil)
+		patched := k.patch(k.widgets("a", "status"), raw(`{"status":{"n":1}}`))
+		for _, a := range []answer{k.get(k.widgets()), k.get("/readyz"), missing, patched} {
+			at, err := http.ParseTime(a.header.Get("Date"))
+			k.true("Date is a time", err == nil)
+			k.true("Date is the present", time.Since(at).Abs() < 5*time.Minute)
+		}
+	}},
+	{Name: "OpenAPI v3 has the schema of a kind", run: func(k *kit) {
+		k.eventually("the group and version is in the index", func() bool {
+			return str(k.get("/openapi/v3").body, "paths", "apis/"+group+"/v1", "serverRelativeURL") != ""
+		})
+		var kind map[string]any
+		k.eventually("the kind is in the document", func() bool {
+			_, kind = schemaOf(k.get("/openapi/v3/apis/"+group+"/v1"), "Widget")
+			return kind != nil
+		})
+		k.same("type of status", at(kind, "properties", "status", "type"), `"object"`)
+		k.same("what it admits", at(kind, "properties", "status", "x-kubernetes-preserve-unknown-fields"), `true`)
 	}},
 	{Name: "version and readiness", run: func(k *kit) {
 		k.true("a version", str(k.get("/version").body, "gitVersion") != "")

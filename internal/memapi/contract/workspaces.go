@@ -62,6 +62,50 @@ var workspaceCases = []Case{
 		k.same("of b", at(b.body, "metadata", "annotations", "kcp.io/cluster"), `"`+ws.B.Name+`"`)
 		k.true("two objects", uid(a) != uid(b))
 	}},
+	{Name: "the first write after a creation makes a new resourceVersion, the next that changes nothing does not", Workspaces: true, run: func(k *kit) {
+		made := k.widget("a")
+		first := k.patch(k.widgets("a"), raw(`{}`))
+		k.true("another resourceVersion", version(first) != version(made))
+		k.same("the next", version(k.patch(k.widgets("a"), raw(`{}`))), `"`+version(first)+`"`)
+		made = k.widget("b")
+		put := k.want(http.StatusOK, http.MethodPut, k.widgets("b"), made.body)
+		k.true("by PUT too", version(put) != version(made))
+		k.same("and the next", version(k.want(http.StatusOK, http.MethodPut, k.widgets("b"), put.body)), `"`+version(put)+`"`)
+	}},
+	{Name: "a first status patch that changes nothing is an event", Workspaces: true, run: func(k *kit) {
+		made := k.widget("a")
+		w := k.watch(k.widgets(), "resourceVersion", version(made))
+		defer w.close()
+		first := k.patch(k.widgets("a", "status"), raw(`{}`))
+		k.patch(k.widgets("a", "status"), raw(`{}`))
+		k.same("version", at(w.expect("MODIFIED", "a").Object, "metadata", "resourceVersion"), `"`+version(first)+`"`)
+		second := k.patch(k.widgets("a", "status"), raw(`{"status":{"n":1}}`))
+		k.same("version", at(w.expect("MODIFIED", "a").Object, "metadata", "resourceVersion"), `"`+version(second)+`"`)
+	}},
+	{Name: "aggregated discovery is not offered", Workspaces: true, run: func(k *kit) {
+		const form = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+		list := k.want(http.StatusOK, http.MethodGet, "/apis", nil, header("Accept", form+",application/json"))
+		k.same("kind", list.body["kind"], `"APIGroupList"`)
+		k.same("content type", list.header.Get("Content-Type"), `"application/json"`)
+	}},
+	{Name: "access to unknown groups, and to unknown versions of a bound group, is denied", Workspaces: true, run: func(k *kit) {
+		bound := k.server.Workspaces.Config.Host + "/clusters/" + k.server.Workspaces.A.Name + "/apis/"
+		k.get(bound + Gadgets.Group + "/" + Gadgets.Version)
+		for _, path := range []string{"no.such.group/v1", Gadgets.Group + "/v7"} {
+			denied := k.want(http.StatusForbidden, http.MethodGet, bound+path, nil)
+			k.true("says so", strings.Contains(denied.status().Message, "access denied"))
+		}
+	}},
+	{Name: "OpenAPI v3 has the schemas of bound kinds, directly and through the virtual workspace", Workspaces: true, run: func(k *kit) {
+		ws := k.server.Workspaces
+		for _, base := range []string{ws.Config.Host, ws.Virtual} {
+			k.eventually("the kind is in the document of "+base, func() bool {
+				document := k.call(http.MethodGet, base+"/clusters/"+ws.A.Name+"/openapi/v3/apis/"+Gadgets.Group+"/"+Gadgets.Version, nil)
+				_, kind := schemaOf(document, "Gadget")
+				return document.code == http.StatusOK && at(kind, "properties", "status") != nil
+			})
+		}
+	}},
 	{Name: "a workspace answers by name and by path", Workspaces: true, run: func(k *kit) {
 		a, _ := k.everywhere("g")
 		k.same("by path", k.get(k.in(k.server.Workspaces.A.Path, "g")).body, a.text)

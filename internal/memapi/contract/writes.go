@@ -58,7 +58,7 @@ var writeCases = []Case{
 		k.same("generation", at(k.get(k.widgets("a")).body, "metadata", "generation"), `1`)
 	}},
 	{Name: "PUT of what is there changes nothing", run: func(k *kit) {
-		made := k.widget("a")
+		made := k.settled("a")
 		after := k.want(http.StatusOK, http.MethodPut, k.widgets("a"), made.body)
 		k.same("resourceVersion", version(after), `"`+version(made)+`"`)
 	}},
