@@ -133,7 +133,7 @@ func (c Cluster) table(r schema.GroupVersionResource) (*table, error) {
 	if !there {
 		return nil, fmt.Errorf("there is no logical cluster %q", c.cluster)
 	}
-	if t := c.server.table(place{cluster: c.cluster}, r); t != nil {
+	if t := c.server.stored(place{cluster: c.cluster}, r); t != nil {
 		return t, nil
 	}
 	return nil, fmt.Errorf("%s is not served in logical cluster %q", r.GroupResource(), c.cluster)

@@ -146,6 +146,16 @@ func denied(why string) error {
 func (s *Server) table(p place, r schema.GroupVersionResource) *table {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if t := s.tables[r]; t != nil && !t.withheld && s.serves(t, p) {
+		return t
+	}
+	return nil
+}
+
+// stored is table for a resource that is withheld too.
+func (s *Server) stored(p place, r schema.GroupVersionResource) *table {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if t := s.tables[r]; t != nil && s.serves(t, p) {
 		return t
 	}

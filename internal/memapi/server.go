@@ -93,6 +93,16 @@ func (s *Server) removeResource(r schema.GroupVersionResource) {
 	t.retire()
 }
 
+// Withhold stops serving a kind for now, or serves it again, as an APIService that is recreated or a version that is not served does:
+// requests are answered 404, discovery lacks the kind, and its watches end. Its objects stay, and can be changed through Cluster.
+func (s *Server) Withhold(r schema.GroupVersionResource, withheld bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t := s.tables[r]; t != nil {
+		t.withhold(withheld)
+	}
+}
+
 // Compact forgets the past: watches from older resource versions and pages of older lists are answered 410 Gone.
 func (s *Server) Compact() {
 	s.mu.Lock()
@@ -117,7 +127,7 @@ func (s *Server) served(p place) []Resource {
 	defer s.mu.Unlock()
 	var all []Resource
 	for _, t := range s.tables {
-		if s.serves(t, p) {
+		if !t.withheld && s.serves(t, p) {
 			all = append(all, t.Resource)
 		}
 	}

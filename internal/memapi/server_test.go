@@ -307,6 +307,41 @@ func TestResourcesComeAndGo(t *testing.T) {
 	})
 }
 
+func TestAWithheldKindKeepsItsObjects(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := memapi.New(memapi.Options{})
+		defer s.Close()
+		made := must[*memapi.Object](t)(s.Cluster("").Create(secrets, object("default", "a")))
+		open := func() (int, io.ReadCloser) {
+			resp := request(t, s, http.MethodGet, "/api/v1/secrets?watch=true&resourceVersion="+made.Meta.ResourceVersion, "")
+			return resp.StatusCode, resp.Body
+		}
+		_, before := open()
+		defer func() { _ = before.Close() }()
+		s.Withhold(secrets, true)
+		if rest, err := io.ReadAll(before); err != nil || len(rest) > 0 {
+			t.Errorf("the watch ended with %q and %v", rest, err)
+		}
+		code, body := open()
+		_ = body.Close()
+		if code != http.StatusNotFound {
+			t.Errorf("got %d for a kind that is withheld", code)
+		}
+		var list metav1.APIResourceList
+		get(t, s, "/api/v1", &list)
+		if slices.ContainsFunc(list.APIResources, func(r metav1.APIResource) bool { return r.Name == "secrets" }) {
+			t.Error("discovery names a kind that is withheld")
+		}
+		must[*memapi.Object](t)(s.Cluster("").Create(secrets, object("default", "b")))
+		s.Withhold(secrets, false)
+		_, after := open()
+		defer func() { _ = after.Close() }()
+		if e := events(t, after, 1); e[0].Type != "ADDED" || e[0].Object.Metadata.Name != "b" {
+			t.Errorf("the watch that resumes got %v", e)
+		}
+	})
+}
+
 func TestANamespaceTakesItsContentWithIt(t *testing.T) {
 	s := memapi.New(memapi.Options{})
 	defer s.Close()

@@ -36,6 +36,7 @@ type table struct {
 	watchers map[*watcher]struct{}
 	retired  bool
 	defined  bool // by a CustomResourceDefinition
+	withheld bool // not served for now
 }
 
 type event struct {
@@ -116,6 +117,16 @@ func (t *table) compact(version uint64) {
 func (t *table) retire() {
 	t.retired = true
 	for w := range t.watchers {
+		w.notify()
+	}
+}
+
+func (t *table) withhold(withheld bool) {
+	if t.withheld = withheld; !withheld {
+		return
+	}
+	for w := range t.watchers {
+		w.ended = true
 		w.notify()
 	}
 }

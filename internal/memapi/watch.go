@@ -17,6 +17,7 @@ type watcher struct {
 	next    uint64        // number of the next event to look at
 	version uint64        // all up to here was looked at
 	initial []*Object     // to send first, as ADDED
+	ended   bool          // the kind is no longer served
 }
 
 func (w *watcher) notify() {
@@ -85,6 +86,9 @@ func (s *Server) subscribe(t *table, scope scope, from string, streaming bool) (
 	if err != nil {
 		return nil, err
 	}
+	if t.retired || t.withheld {
+		return nil, errUnknownPath
+	}
 	w := &watcher{scope: scope, wake: make(chan struct{}, 1), next: t.dropped + uint64(len(t.events)), version: s.version}
 	switch {
 	case streaming:
@@ -123,7 +127,7 @@ type told struct {
 func (s *Server) since(t *table, w *watcher, into []told) (events []told, more, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if w.next < t.dropped || t.retired {
+	if w.next < t.dropped || t.retired || w.ended {
 		return nil, false, false
 	}
 	from := int(w.next - t.dropped) //nolint:gosec // an index

@@ -133,12 +133,14 @@ func (s *Server) define(o *Object, gone bool) {
 			Kind:                 crd.Spec.Names.Kind, Namespaced: crd.Spec.Scope == "Namespaced", Status: v.Subresources.Status != nil,
 			Schema: v.Schema.OpenAPIV3Schema,
 		}
-		if gone || !v.Served {
+		if gone {
 			s.removeResource(r.GroupVersionResource)
-		} else {
-			s.addResource(r)
-			s.tables[r.GroupVersionResource].defined, s.tables[r.GroupVersionResource].Schema = true, r.Schema
+			continue
 		}
+		s.addResource(r)
+		t := s.tables[r.GroupVersionResource]
+		t.defined, t.Schema = true, r.Schema
+		t.withhold(!v.Served)
 	}
 	if gone || o.Status != nil {
 		return
