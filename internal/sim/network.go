@@ -155,8 +155,9 @@ func (w *way) arrive(r *http.Request, body []byte, h harm, record *sent) (*http.
 	ctx := context.WithValue(context.WithoutCancel(r.Context()), faultKey{}, h.server)
 	again := r.Clone(ctx)
 	again.Body = io.NopCloser(bytes.NewReader(body))
-	if h.server.Delay > 0 || h.server.Hold > 0 { // not while others wait for the arrival
-		time.Sleep(h.server.Delay + h.server.Hold)
+	hold := h.server.Hold
+	if h.server.Delay > 0 || hold > 0 { // not while others wait for the arrival
+		time.Sleep(h.server.Delay)
 		h.server.Delay, h.server.Hold = 0, 0
 		again = again.WithContext(context.WithValue(ctx, faultKey{}, h.server))
 	}
@@ -171,6 +172,7 @@ func (w *way) arrive(r *http.Request, body []byte, h harm, record *sent) (*http.
 	text, err := io.ReadAll(resp.Body)
 	_ = resp.Body.Close()
 	w.judge.answered(record, resp.StatusCode, text)
+	time.Sleep(hold)
 	resp.Body = io.NopCloser(bytes.NewReader(text))
 	return resp, err
 }
