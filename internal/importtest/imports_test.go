@@ -102,7 +102,7 @@ func TestWhatIsForbiddenIsFound(t *testing.T) {
 		{"actors", "k8s.io/client-go/tools/cache", "driven through ports"},
 		{"supervisor", module + "/internal/app", "inside other programs"},
 		{"internal/app", module + "/cmd/upstreamd", "only commands start it"},
-		{"internal/app", module + "/internal/memapi", "is for tests and benches"},
+		{"internal/app", module + "/internal/memapi", "stay out of the product"},
 		{"internal/kube/upstream", module + "/internal/kube/kubetest", "not who uses them"},
 		{"internal/app", module + "/sandbox/oracle", "does not know what tests and measures it"},
 		{"cmd/upstreamd", module + "/actors", "commands turn flags into calls"},
