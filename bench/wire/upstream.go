@@ -240,16 +240,16 @@ func (u *upstream) collection(r *http.Request, cluster string) answer {
 		b = u.append(b, e)
 		return append(b, "}\n"...)
 	}
-	f.bookmark = func(b []byte, initialEnd bool) []byte {
-		return appendBookmark(b, "apps/v1", "Deployment", u.now(), initialEnd)
+	f.bookmark = func(b []byte, version uint64, initialEnd bool) []byte {
+		return appendBookmark(b, "apps/v1", "Deployment", version, initialEnd)
 	}
 	for i := range u.locks {
 		u.locks[i].Lock()
 		defer u.locks[i].Unlock()
 	}
 	u.mu.Lock()
-	version := u.version
 	defer u.mu.Unlock()
+	f.version = u.version
 	if !watch || streaming {
 		for i, o := range u.objects {
 			if in(i) {
@@ -262,7 +262,7 @@ func (u *upstream) collection(r *http.Request, cluster string) answer {
 		u.feeds.add(f)
 		return answer{code: http.StatusOK, watch: f}
 	}
-	b := appendListHead(nil, "apps/v1", "DeploymentList", version)
+	b := appendListHead(nil, "apps/v1", "DeploymentList", f.version)
 	for i, e := range f.initial {
 		if i > 0 {
 			b = append(b, ',')
@@ -270,12 +270,6 @@ func (u *upstream) collection(r *http.Request, cluster string) answer {
 		b = u.append(b, e)
 	}
 	return ok(append(b, "]}"...))
-}
-
-func (u *upstream) now() uint64 {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return u.version
 }
 
 // other keeps what is written of other kinds, by name.
