@@ -9,6 +9,8 @@ import (
 	"strconv"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/upstreamd/upstreamd/internal/patch"
 )
 
 // JSON values are, as apimachinery has them: nil, bool, int64, float64, string, []any, map[string]any. They are read and written on every
@@ -133,22 +135,12 @@ func decode(b []byte) any {
 	return v
 }
 
-// mergePatch applies a JSON merge patch (RFC 7386). It keeps parts of both, and changes maps of target.
-func mergePatch(target, patch any) any {
-	changes, ok := patch.(map[string]any)
+// mergePatch applies a JSON merge patch (RFC 7386) whose values may be of any type. It modifies neither.
+func mergePatch(target, change any) any {
+	changes, ok := change.(map[string]any)
 	if !ok {
-		return patch
+		return change
 	}
-	merged, ok := target.(map[string]any)
-	if !ok {
-		merged = map[string]any{}
-	}
-	for name, change := range changes {
-		if change == nil {
-			delete(merged, name)
-			continue
-		}
-		merged[name] = mergePatch(merged[name], change)
-	}
-	return merged
+	fields, _ := target.(map[string]any)
+	return patch.Apply(fields, changes)
 }
