@@ -11,7 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/version"
 )
 
-// discovery answers what is not about objects.
+// discovery answers requests that address no resource: discovery, OpenAPI, version and health.
 func (x *exchange) discovery() error {
 	d := x.documents
 	if x.r.Method != http.MethodGet || len(d) == 0 {
@@ -102,7 +102,7 @@ func (x *exchange) groupVersion(served []Resource, gv schema.GroupVersion) error
 	known := slices.ContainsFunc(served, func(r Resource) bool { return r.Group == gv.Group && x.s.defined(r) })
 	switch {
 	case len(list.APIResources) > 0:
-	case x.workspace() && known: // of a group that has CustomResourceDefinitions a kcp says that any other version is empty
+	case x.workspace() && known: // a kcp answers an empty list for unknown versions of a group with CustomResourceDefinitions
 		list.APIResources = []metav1.APIResource{}
 	default:
 		return x.s.absent(x.place, gv)

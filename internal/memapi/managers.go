@@ -18,8 +18,8 @@ import (
 	"sigs.k8s.io/structured-merge-diff/v6/typed"
 )
 
-// track says who set which fields, after w changed old into next: what a write adds or changes is its manager's and nobody else's, what
-// it removes is nobody's.
+// track computes managedFields after w changed old into next: the manager of the write becomes the only owner of the fields that it added
+// or changed, and removed fields lose their owners.
 func (s *Server) track(t *table, old, next *Object, w target) ([]metav1.ManagedFieldsEntry, error) {
 	entries := old.Meta.ManagedFields
 	if w.manager == "" {
@@ -106,7 +106,7 @@ func (s *Server) compare(t *table, old, next *Object, statusOnly bool) (changed,
 	return c.Added.Union(c.Modified).Difference(unowned), c.Removed, nil
 }
 
-// unowned is what nobody owns.
+// unowned are the fields that never have an owner.
 var unowned = fieldpath.NewSet(fieldpath.MakePathOrDie("metadata"))
 
 // fields are those that have owners: all that the server does not set itself. located includes the annotation of the logical cluster.
@@ -137,14 +137,14 @@ func (o *Object) ownedMetadata(located bool) map[string]any {
 	return meta
 }
 
-// schemas are the kinds as structured-merge-diff sees them.
+// schemas are the schemas of kinds for structured-merge-diff.
 type schemas struct {
 	mu        sync.Mutex
 	converter managedfields.TypeConverter
 	kinds     map[schema.GroupVersionKind]typed.ParseableType
 }
 
-// of is the compiled-in schema of a typed kind, which knows its keyed lists; of others what follows from the values: all lists atomic.
+// of is the compiled-in schema of a typed kind, which knows its keyed lists. For other kinds it is deduced from the values: all lists are atomic.
 func (s *schemas) of(r Resource) (typed.ParseableType, error) {
 	if !r.Typed {
 		return typed.DeducedParseableType, nil

@@ -98,9 +98,9 @@ func TestASkewedClockShowsInDatesAndTimes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	behind := func(what string, at time.Time) {
+	behind := func(field string, at time.Time) {
 		if by := time.Since(at); by < 59*time.Minute || by > 61*time.Minute {
-			t.Errorf("%s is %v behind", what, by)
+			t.Errorf("%s is %v behind", field, by)
 		}
 	}
 	behind("creationTimestamp", made.Meta.CreationTimestamp.Time)

@@ -11,7 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// route is what a request's path and query ask for.
+// route is a parsed request: place, resource, name and verb.
 type route struct {
 	place
 	asked       string // the logical cluster as it stands in the path
@@ -84,7 +84,7 @@ func verb(method, name string, query url.Values) string {
 	return ""
 }
 
-// locate resolves where a request looks, and refuses where it may not.
+// locate resolves the logical cluster of a request, and refuses clusters that do not exist or are not bound.
 func (s *Server) locate(r *route) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -98,7 +98,7 @@ func (s *Server) locate(r *route) error {
 			return denied("virtual workspaces want the name of a logical cluster, not its path")
 		case r.asked == "":
 			return errUnknownPath
-		case r.asked != everywhere && !e.lets(r.asked):
+		case r.asked != everywhere && !e.isBound(r.asked):
 			return denied("the logical cluster is not bound")
 		}
 		r.export = e
@@ -137,7 +137,7 @@ func (s *Server) defined(r Resource) bool {
 	return t != nil && t.defined
 }
 
-// denied is how a kcp refuses what a client may not ask for, or what is not there.
+// denied is the answer of a kcp to requests that are not allowed and to paths that do not exist.
 func denied(why string) error {
 	return apierrors.NewForbidden(schema.GroupResource{}, "", fmt.Errorf("access denied: %s", why))
 }

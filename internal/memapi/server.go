@@ -107,7 +107,7 @@ func (s *Server) Withhold(r schema.GroupVersionResource, withheld bool) {
 func (s *Server) Compact() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.version++ // what has just been read is old now
+	s.version++ // versions that were just read are too old now
 	s.lists = pages{}
 	for _, t := range s.tables {
 		t.compact(s.version)

@@ -42,7 +42,7 @@ type table struct {
 type event struct {
 	kind     watch.EventType
 	old, new *Object   // new of a deletion is the last state, with the deletion's resourceVersion
-	through  []*export // whose virtual workspaces show it
+	through  []*export // their virtual workspaces show it
 }
 
 func newTable(r Resource, version uint64) *table {
@@ -131,7 +131,7 @@ func (t *table) withhold(withheld bool) {
 	}
 }
 
-// commit stores next in place of old (nil: next is new), unless somebody else was faster, or its logical cluster is gone.
+// commit stores next in place of old (nil: next is new), unless another write came first or the logical cluster is gone.
 func (s *Server) commit(t *table, old, next *Object, w Write) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -123,19 +123,19 @@ func appendFloat(b []byte, f float64) []byte {
 	return append(b, jsontext.Float(f).String()...)
 }
 
-// decode reads what the server itself has encoded; nothing is nil.
+// decode reads JSON that the server itself has encoded; empty input is nil.
 func decode(b []byte) any {
 	if len(b) == 0 {
 		return nil
 	}
 	v, err := unmarshal(b)
 	if err != nil {
-		panic("memapi: decoding what was encoded: " + err.Error())
+		panic("memapi: decoding its own JSON: " + err.Error())
 	}
 	return v
 }
 
-// mergePatch applies a JSON merge patch (RFC 7386) whose values may be of any type. It modifies neither.
+// mergePatch applies a JSON merge patch (RFC 7386) to values of any type. It modifies neither.
 func mergePatch(target, change any) any {
 	changes, ok := change.(map[string]any)
 	if !ok {

@@ -59,7 +59,7 @@ func (s *Server) createDefaultNamespace(cluster string) {
 	s.mustCreate(cluster, namespaces, map[string]any{"metadata": map[string]any{"name": metav1.NamespaceDefault}})
 }
 
-// mustCreate creates what the server itself owns, with its status. Kinds that are not served, and objects that are there, are left out.
+// mustCreate creates objects of the server itself, with their status. It skips kinds that are not served and objects that exist.
 func (s *Server) mustCreate(cluster string, r schema.GroupVersionResource, members map[string]any) {
 	s.mu.Lock()
 	t := s.tables[r]
@@ -77,7 +77,7 @@ func (s *Server) mustCreate(cluster string, r schema.GroupVersionResource, membe
 	panic(fmt.Sprintf("memapi: creating %s: %v", r.Resource, err))
 }
 
-// react does what controllers of a real server do when certain objects come and go. It runs under the lock.
+// react imitates the controllers of a real server when certain objects come and go. It runs under the lock.
 func (s *Server) react(t *table, kind watch.EventType, o *Object) {
 	gone := kind == watch.Deleted
 	switch t.GroupVersionResource {
@@ -99,7 +99,7 @@ func (s *Server) react(t *table, kind watch.EventType, o *Object) {
 	}
 }
 
-// empty deletes everything in a Namespace, whatever its finalizers.
+// empty deletes all objects of a Namespace, in spite of finalizers.
 func (s *Server) empty(cluster, namespace string) {
 	for _, t := range s.tables {
 		if t.Namespaced {
@@ -110,7 +110,7 @@ func (s *Server) empty(cluster, namespace string) {
 	}
 }
 
-// define serves what a CustomResourceDefinition defines, in all clusters, and says so in its status.
+// define serves the versions of a CustomResourceDefinition in all clusters, and sets its status.
 func (s *Server) define(o *Object, gone bool) {
 	var crd struct {
 		Spec struct {
@@ -151,7 +151,7 @@ func (s *Server) define(o *Object, gone bool) {
 	s.put(s.tables[crds], o, established, Write{Verb: "update", Subresource: "status"})
 }
 
-// there says whether a logical cluster is there; the plain one always is.
+// there reports whether a logical cluster exists; the plain one always does.
 func (s *Server) there(cluster string) bool {
 	_, known := s.workspaces[cluster]
 	return known || cluster == ""
@@ -165,7 +165,7 @@ func (s *Server) name(nameOrPath string) string {
 	return nameOrPath
 }
 
-// annotate says on an object of a logical cluster where it is, whatever the client said.
+// annotate sets the kcp.io/cluster annotation of an object, over any value from the client.
 func annotate(m *metav1.ObjectMeta, cluster string) {
 	if cluster == "" || m.Annotations[logicalcluster.AnnotationKey] == cluster {
 		return
@@ -182,7 +182,7 @@ func annotate(m *metav1.ObjectMeta, cluster string) {
 // isPath tells paths from names of logical clusters.
 func isPath(cluster string) bool { return strings.Contains(cluster, ":") }
 
-// namespaceThere says whether objects may be created in a Namespace. Servers without Namespaces have none that could be missing.
+// namespaceThere reports whether objects may be created in a Namespace. Servers without Namespaces have none that could be missing.
 func (s *Server) namespaceThere(cluster, namespace string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

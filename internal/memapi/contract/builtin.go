@@ -18,7 +18,7 @@ func (k *kit) pods(more ...string) string     { return k.path("/api/v1", "pods",
 
 const template raw = `{"metadata":{"labels":{"app":"a"}},"spec":{"containers":[{"name":"c","image":"i"}]}}`
 
-// make makes the object a of a compiled-in kind; the path says which.
+// make makes the object a of the compiled-in kind at a path.
 func (k *kit) make(path string, spec raw) answer {
 	return k.want(http.StatusCreated, http.MethodPost, path, `{"metadata":{"name":"a"},"spec":`+spec+`}`)
 }
@@ -177,8 +177,8 @@ var builtInCases = []Case{
 		after := k.patch(k.pods("a", "status"), raw(`{"status":{"phase":"Nonsense","containerStatuses":[`+strange+`]}}`))
 		k.same("phase", at(after.body, "status", "phase"), `"Nonsense"`)
 		container, _ := at(after.body, "status", "containerStatuses").([]any)[0].(map[string]any) //nolint:forcetypeassert // patched so
-		k.same("what appears", container["lastState"], `{}`)
-		k.same("what appears below", container["state"], `{"running":{"startedAt":null}}`)
+		k.same("lastState", container["lastState"], `{}`)
+		k.same("state", container["state"], `{"running":{"startedAt":null}}`)
 	}},
 	{Name: "compiled-in kinds take metadata through their status", BuiltIn: true, run: func(k *kit) {
 		k.pod()

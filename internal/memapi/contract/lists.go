@@ -84,7 +84,7 @@ var listCases = []Case{
 			return names(k.want(http.StatusOK, http.MethodGet, k.widgets(), nil, query("resourceVersion", "0")).body) == "a"
 		})
 	}},
-	{Name: "a resourceVersion beside a limit is exactly that one, unless it is said to be the least", run: func(k *kit) {
+	{Name: "a resourceVersion beside a limit is exactly that one, unless NotOlderThan is set", run: func(k *kit) {
 		before, now := k.widget("a"), k.widget("b")
 		past := k.call(http.MethodGet, k.widgets(), nil, query("limit", "9", "resourceVersion", version(before)))
 		forgotten := past.code == http.StatusGone && past.status().Reason == "Expired"
@@ -93,7 +93,7 @@ var listCases = []Case{
 			query("limit", "9", "resourceVersion", version(now), "resourceVersionMatch", "NotOlderThan")).body), `"a b"`)
 		k.want(http.StatusOK, http.MethodGet, k.widgets(), nil, query("limit", "9", "resourceVersion", version(before), "resourceVersionMatch", "NotOlderThan"))
 	}},
-	{Name: "a list of the future is a time-out that says so", run: func(k *kit) {
+	{Name: "a list of the future is a time-out with a cause", run: func(k *kit) {
 		late := k.want(http.StatusGatewayTimeout, http.MethodGet, k.widgets(), nil, query("resourceVersion", "1000000000", "resourceVersionMatch", "NotOlderThan"))
 		s := late.status()
 		k.true("one cause", s.Reason == "Timeout" && s.Details != nil && len(s.Details.Causes) == 1)
@@ -102,17 +102,17 @@ var listCases = []Case{
 	{Name: "resourceVersionMatch needs a resourceVersion", run: func(k *kit) {
 		k.want(http.StatusUnprocessableEntity, http.MethodGet, k.widgets(), nil, query("resourceVersionMatch", "Exact"))
 	}},
-	{Name: "deletecollection deletes what is selected", run: func(k *kit) {
+	{Name: "deletecollection deletes the selected objects", run: func(k *kit) {
 		k.widget("a")
 		k.widget("b")
 		k.patch(k.widgets("b"), raw(`{"metadata":{"labels":{"go":"yes"}}}`))
 		k.want(http.StatusOK, http.MethodDelete, k.widgets(), nil, query("labelSelector", "go=yes"))
-		k.same("what stays", names(k.get(k.widgets()).body), `"a"`)
+		k.same("the rest", names(k.get(k.widgets()).body), `"a"`)
 	}},
 }
 
 var watchCases = []Case{
-	{Name: "a watch from a list tells what came after", run: func(k *kit) {
+	{Name: "a watch from a list sends later events", run: func(k *kit) {
 		k.widget("before")
 		list := k.get(k.widgets())
 		w := k.watch(k.widgets(), "resourceVersion", version(list))
@@ -145,7 +145,7 @@ var watchCases = []Case{
 		k.same("first", at(w.expect("MODIFIED", "a").Object, "status"), `{"n":1}`)
 		k.same("second", at(w.expect("MODIFIED", "a").Object, "status"), `{"n":2}`)
 	}},
-	{Name: "a watch without a resourceVersion begins with what is there", run: func(k *kit) {
+	{Name: "a watch without a resourceVersion begins with the present objects", run: func(k *kit) {
 		k.widget("a")
 		k.widget("b")
 		w := k.watch(k.widgets())
@@ -155,7 +155,7 @@ var watchCases = []Case{
 		k.widget("c")
 		w.expect("ADDED", "c")
 	}},
-	{Name: "a streaming list ends with a bookmark that says so", run: func(k *kit) {
+	{Name: "a streaming list ends with an annotated bookmark", run: func(k *kit) {
 		k.widget("a")
 		k.widget("b")
 		w := k.watch(k.widgets(), "sendInitialEvents", "true", "resourceVersionMatch", "NotOlderThan", "allowWatchBookmarks", "true")
@@ -338,7 +338,7 @@ var discoveryCases = []Case{
 			return kind != nil
 		})
 		k.same("type of status", at(kind, "properties", "status", "type"), `"object"`)
-		k.same("what it admits", at(kind, "properties", "status", "x-kubernetes-preserve-unknown-fields"), `true`)
+		k.same("unknown fields of status", at(kind, "properties", "status", "x-kubernetes-preserve-unknown-fields"), `true`)
 	}},
 	{Name: "version and readiness", run: func(k *kit) {
 		k.true("a version", str(k.get("/version").body, "gitVersion") != "")

@@ -10,7 +10,7 @@ var statusCases = []Case{
 		k.same("status", at(after.body, "status"), `{"n":1}`)
 		k.same("spec", at(after.body, "spec"), `{"size":1}`)
 		k.true("a new resourceVersion", version(after) != version(before))
-		k.same("what is read", k.get(k.widgets("a")).body, after.text)
+		k.same("a GET", k.get(k.widgets("a")).body, after.text)
 	}},
 	{Name: "the same patch again changes nothing", run: func(k *kit) {
 		k.widget("a")

@@ -36,7 +36,7 @@ func (k *kit) everywhere(name string) (a, b answer) {
 	return made(k.server.Workspaces.A), made(k.server.Workspaces.B)
 }
 
-// clustersOf are where the case's objects in a list say they are.
+// clustersOf counts the case's objects in a list by the logical cluster that they name.
 func (k *kit) clustersOf(list map[string]any) map[string]int {
 	found := map[string]int{}
 	items, _ := list["items"].([]any)
@@ -48,14 +48,14 @@ func (k *kit) clustersOf(list map[string]any) map[string]int {
 	return found
 }
 
-func (k *kit) bothIn(what string, found map[string]int) {
+func (k *kit) bothIn(claim string, found map[string]int) {
 	ws := k.server.Workspaces
-	k.true(what, len(found) == 2 && found[ws.A.Name] == 1 && found[ws.B.Name] == 1)
+	k.true(claim, len(found) == 2 && found[ws.A.Name] == 1 && found[ws.B.Name] == 1)
 }
 
 // workspaceCases are about logical clusters.
 var workspaceCases = []Case{
-	{Name: "objects say in which logical cluster they are", Workspaces: true, run: func(k *kit) {
+	{Name: "objects name their logical cluster", Workspaces: true, run: func(k *kit) {
 		a, b := k.everywhere("g")
 		ws := k.server.Workspaces
 		k.same("of a", at(a.body, "metadata", "annotations", "kcp.io/cluster"), `"`+ws.A.Name+`"`)
@@ -93,7 +93,7 @@ var workspaceCases = []Case{
 		k.get(bound + Gadgets.Group + "/" + Gadgets.Version)
 		for _, path := range []string{"no.such.group/v1", Gadgets.Group + "/v7"} {
 			denied := k.want(http.StatusForbidden, http.MethodGet, bound+path, nil)
-			k.true("says so", strings.Contains(denied.status().Message, "access denied"))
+			k.true("access denied", strings.Contains(denied.status().Message, "access denied"))
 		}
 	}},
 	{Name: "OpenAPI v3 has the schemas of bound kinds, directly and through the virtual workspace", Workspaces: true, run: func(k *kit) {
@@ -110,7 +110,7 @@ var workspaceCases = []Case{
 		a, _ := k.everywhere("g")
 		k.same("by path", k.get(k.in(k.server.Workspaces.A.Path, "g")).body, a.text)
 	}},
-	{Name: "a workspace tells its name", Workspaces: true, run: func(k *kit) {
+	{Name: "a workspace reports its name", Workspaces: true, run: func(k *kit) {
 		ws := k.server.Workspaces
 		o := k.get(ws.Config.Host + "/clusters/" + ws.A.Path + "/apis/core.kcp.io/v1alpha1/logicalclusters/cluster")
 		k.same("kcp.io/cluster", at(o.body, "metadata", "annotations", "kcp.io/cluster"), `"`+ws.A.Name+`"`)
@@ -161,7 +161,7 @@ var workspaceCases = []Case{
 		k.everywhere("g")
 		patch := raw(`{"metadata":{"uid":"00000000-0000-0000-0000-000000000000"},"status":{"n":1}}`)
 		refused := k.want(http.StatusConflict, http.MethodPatch, k.through(k.server.Workspaces.A.Name, "g", "status"), patch)
-		k.true("says so", strings.Contains(refused.status().Message, "Precondition failed: UID"))
+		k.true("names the precondition", strings.Contains(refused.status().Message, "Precondition failed: UID"))
 		k.patch(k.in(k.server.Workspaces.A.Name, "g", "status"), patch) // directly it is ignored
 	}},
 	{Name: "a stale resourceVersion through the virtual workspace is a conflict", Workspaces: true, run: func(k *kit) {
@@ -170,7 +170,7 @@ var workspaceCases = []Case{
 		k.patch(path, raw(`{"status":{"n":1}}`))
 		k.want(http.StatusConflict, http.MethodPatch, path, raw(`{"metadata":{"resourceVersion":"`+version(a)+`"},"status":{"n":2}}`))
 	}},
-	{Name: "the virtual workspace serves what is exported, and APIBindings", Workspaces: true, run: func(k *kit) {
+	{Name: "the virtual workspace serves exported resources and APIBindings", Workspaces: true, run: func(k *kit) {
 		base := k.server.Workspaces.Virtual + "/clusters/*"
 		k.get(base + "/apis/apis.kcp.io/v1alpha1/apibindings")
 		k.want(http.StatusNotFound, http.MethodGet, base+"/apis/"+group+"/v1/widgets", nil)
