@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// What tenants do that the product has nothing to do with, or too much: names, labels and Namespaces at the limits of an API server.
+// Tenants use names, labels and Namespaces up to the limits of an API server, on objects of the product and on foreign ones.
 
 const (
 	longestName      = 253 // of most kinds
@@ -38,7 +38,7 @@ func (w *world) drawNames() {
 	}
 }
 
-// tenants draws what tenants do until the end of the chaos.
+// tenants schedules the acts of tenants until the end of the chaos.
 func (w *world) tenants(p *plan) {
 	r := w.seed.generator(15)
 	within := func() time.Duration { return time.Duration(r.Int64N(int64(p.chaos))) }
@@ -55,9 +55,9 @@ func (w *world) tenants(p *plan) {
 	}
 	if r.IntN(6) == 0 {
 		o := w.objects[r.IntN(len(w.objects))]
-		what, labels, annotations := w.bulk(r)
+		fault, labels, annotations := w.bulk(r)
 		w.after(within(), func() {
-			p.count(what)
+			p.count(fault)
 			w.decorate(o, labels, annotations)
 			w.after(within(), func() { w.decorate(o, cleared(labels), cleared(annotations)) })
 		})
@@ -65,7 +65,7 @@ func (w *world) tenants(p *plan) {
 }
 
 // bulk draws labels or annotations up to the limits of an API server. Placement labels that are not Sync place nothing.
-func (w *world) bulk(r *rand.Rand) (what string, labels, annotations map[string]any) {
+func (w *world) bulk(r *rand.Rand) (fault string, labels, annotations map[string]any) {
 	labels, annotations = map[string]any{}, map[string]any{}
 	if r.IntN(3) == 0 {
 		for i := range 25 {
@@ -100,7 +100,7 @@ func (w *world) decorate(o *object, labels, annotations map[string]any) {
 	_, err := w.upstream.Cluster(o.workspace).As("user").Patch(o.kind.resource, o.namespace, o.name, map[string]any{
 		"metadata": map[string]any{"labels": labels, "annotations": annotations},
 	})
-	w.trace.say("%d labels, %d annotations of %s: %v", len(labels), len(annotations), o, err)
+	w.trace.note("%d labels, %d annotations of %s: %v", len(labels), len(annotations), o, err)
 }
 
 func crowdName(round, i int) string { return fmt.Sprintf("tenant-%d-%05d", round, i) }
@@ -118,7 +118,7 @@ func (w *world) crowd(t *target, round, many int) {
 			})
 		}
 	}
-	w.trace.say("%s: %d Namespaces of tenants", t.name, many)
+	w.trace.note("%s: %d Namespaces of tenants", t.name, many)
 }
 
 // disperse deletes all of a crowd, or every other.
@@ -128,5 +128,5 @@ func (w *world) disperse(t *target, round, many int, all bool) {
 			_ = t.server.Cluster("").Delete(namespaces, "", crowdName(round, i))
 		}
 	}
-	w.trace.say("%s: Namespaces of tenants are deleted", t.name)
+	w.trace.note("%s: Namespaces of tenants are deleted", t.name)
 }
