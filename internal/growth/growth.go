@@ -19,15 +19,15 @@ import (
 
 // Case is one piece of work at two sizes.
 type Case struct {
-	Name         string // what is done, and what grows
+	Name         string // the work, and the things that grow in number
 	Small, Large int    // how many things there are besides
 	Bound        float64
 	// New sets up the work among size things. step does it once, and leaves as many things as it found. Each call of New returns a step of
-	// its own; what it returns is garbage after the run.
+	// its own.
 	New func(size int) (step func(), err error)
 }
 
-// Result is what a case took.
+// Result holds the measurements of a case.
 type Result struct {
 	Case
 	Few, Many time.Duration // CPU time of one step, the median of all rounds
@@ -62,7 +62,7 @@ func (u Runner) Run(c Case) (Result, error) {
 	}
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	steps := u.stepsFor(few)
-	measure(many, max(1, steps/u.Rounds)) // touches what is read for the first time
+	measure(many, max(1, steps/u.Rounds)) // warms caches
 	var of, ofMany []time.Duration
 	for range u.Rounds {
 		of = append(of, measure(few, steps))

@@ -9,7 +9,7 @@ import (
 
 var quick = Runner{Rounds: 5, Round: time.Millisecond}
 
-// scan is work that looks at all things, and direct is work that looks at one.
+// scan is work that reads all things, and direct is work that reads a fixed number.
 func scan(size int) (func(), error) {
 	things := make([]int, size)
 	sum := 0
@@ -53,7 +53,7 @@ func TestACaseThatCannotBeSetUpIsAnError(t *testing.T) {
 	}
 }
 
-// The cases do what they are about: New checks that itself.
+// New itself checks that a case does its work.
 func TestTheCasesWork(t *testing.T) {
 	for _, c := range Cases() {
 		step, err := c.New(20)
