@@ -16,7 +16,7 @@ SBOM         = $(call tool,cyclonedx-gomod,github.com/CycloneDX/cyclonedx-gomod)
 MODULES     := . sandbox bench
 ALL_MODULES := . sandbox sandbox/servers bench tools
 COVERAGE    := bin/coverage
-HELPERS     := internal/(memapi|kube/kubetest|sim|importtest)
+HELPERS     := internal/(memapi|kube/kubetest|sim|growth|importtest)
 LEAST       := 80
 DEMO_FOR    ?=
 BENCH       ?= .
@@ -92,8 +92,13 @@ race: ## Run unit and actor tests under the race detector, without API servers
 	go test -race ./...
 
 .PHONY: bench-go
-bench-go: ## Run the Go benchmarks of the hot path (BENCH=regexp selects)
+bench-go: ## Run the Go benchmarks of the hot path (BENCH=regexp selects), then compare CPU time ×1 against ×10
 	go test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+	@$(MAKE) growth
+
+.PHONY: growth
+growth: ## CPU time of the same work among ten times as many things; fails above the bounds (GROWTH="part of a name" picks)
+	go run ./internal/growth/cmd/growth $(if $(GROWTH),"$(GROWTH)")
 
 ##@ Measure
 

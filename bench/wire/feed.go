@@ -22,17 +22,18 @@ type event struct {
 	managers string
 }
 
-// feed is an open watch. Events wait in it undrawn, without bound: a load generator does not wait for who reads.
+// feed is an open watch. A server pushes events while it holds its own lock, so a feed never asks its server for anything. Events wait in it undrawn, without bound: a load generator does not wait for who reads.
 type feed struct {
 	ctx      context.Context
 	gate     *gate
 	draw     func(b []byte, kind string, e event) []byte
-	bookmark func(b []byte, initialEnd bool) []byte
+	bookmark func(b []byte, version uint64, initialEnd bool) []byte
 	scope    func(number int) bool // nil: all
 	meter    *meter
 
 	initial []event // ADDED, before anything else
 	ends    bool    // a bookmark says where initial ends
+	version uint64  // of the state that the watch began with, then of the event that was drawn last; for the reader alone
 
 	mu     sync.Mutex
 	queue  []event
@@ -85,7 +86,7 @@ func (f *feed) next() ([]byte, error) {
 				return nil, err
 			}
 		case <-timer.C:
-			f.buffer = f.bookmark(f.buffer[:0], false)
+			f.buffer = f.bookmark(f.buffer[:0], f.version, false)
 			return f.buffer, nil
 		case <-f.ctx.Done():
 			timer.Stop()
@@ -107,7 +108,7 @@ func (f *feed) drawInitial() []byte {
 	}
 	if len(f.initial) == 0 && f.ends {
 		f.initial, f.ends = nil, false
-		b = f.bookmark(b, true)
+		b = f.bookmark(b, f.version, true)
 	}
 	f.buffer = b
 	return b
@@ -129,6 +130,7 @@ func (f *feed) drawQueue() []byte {
 	b := f.buffer[:0]
 	for _, e := range taken[:n] {
 		b = f.draw(b, "MODIFIED", e)
+		f.version = e.version
 	}
 	f.buffer = b
 	return b

@@ -1,127 +1,51 @@
 package wire
 
 import (
-	"bytes"
 	"fmt"
-	"strconv"
+	"maps"
+	"slices"
 
+	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/upstreamd/upstreamd/internal/patch"
 )
 
-// field is a member of a JSON object.
-type field struct {
-	name  string
-	value []byte
+// merge applies a merge patch (RFC 7386) to a JSON object; an empty target has no fields. It returns the result as canonical JSON and
+// decoded.
+func merge(target, change []byte) (merged []byte, fields map[string]any, err error) {
+	var have, with map[string]any
+	if len(target) > 0 {
+		if err := json.Unmarshal(target, &have); err != nil {
+			return nil, nil, fmt.Errorf("decode the target of a merge patch: %w", err)
+		}
+	}
+	if err := json.Unmarshal(change, &with); err != nil {
+		return nil, nil, fmt.Errorf("decode a merge patch: %w", err)
+	}
+	fields = patch.Apply(have, with)
+	merged, err = json.Marshal(fields, json.Deterministic(true))
+	return merged, fields, err
 }
 
-// fieldsOf parts an object. Anything else has no fields, which is what a merge patch takes it for.
-func fieldsOf(object []byte) ([]field, error) {
-	if len(object) == 0 || object[0] != '{' {
-		return nil, nil
-	}
-	d := jsontext.NewDecoder(bytes.NewBuffer(object)) // of a Buffer, values are parts of object, which nobody changes
-	if _, err := d.ReadToken(); err != nil {
-		return nil, err
-	}
-	fields := make([]field, 0, 12)
-	for d.PeekKind() == '"' {
-		name, err := d.ReadToken()
-		if err != nil {
-			return nil, err
-		}
-		key := name.String()
-		value, err := d.ReadValue()
-		if err != nil {
-			return nil, err
-		}
-		fields = append(fields, field{key, value})
-	}
-	_, err := d.ReadToken()
-	return fields, err
-}
-
-// member is a field's value; nil if there is none.
-func member(fields []field, name string) []byte {
-	for _, f := range fields {
-		if f.name == name {
-			return f.value
-		}
-	}
-	return nil
-}
-
-// merge applies a merge patch (RFC 7396).
-func merge(target, patch []byte) ([]byte, error) {
-	if len(patch) == 0 || patch[0] != '{' {
-		return patch, nil
-	}
-	fields, err := fieldsOf(target)
-	if err != nil {
-		return nil, err
-	}
-	changes, err := fieldsOf(patch)
-	if err != nil {
-		return nil, err
-	}
-	for _, c := range changes {
-		at := -1
-		for i := range fields {
-			if fields[i].name == c.name {
-				at = i
-			}
-		}
-		switch {
-		case string(c.value) == "null":
-			if at >= 0 {
-				fields = append(fields[:at], fields[at+1:]...)
-			}
-			continue
-		case at < 0:
-			fields, at = append(fields, field{name: c.name}), len(fields)
-		}
-		if fields[at].value, err = merge(fields[at].value, c.value); err != nil {
-			return nil, err
-		}
-	}
-	return join(fields), nil
-}
-
-func join(fields []field) []byte {
-	b := []byte{'{'}
-	for i, f := range fields {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = strconv.AppendQuote(b, f.name)
-		b = append(b, ':')
-		b = append(b, f.value...)
-	}
-	return append(b, '}')
-}
-
-// patchBody is what a status patch says.
+// patchBody is a status patch as it was sent.
 type patchBody struct {
-	version string // empty: any
-	status  []byte
+	Metadata struct {
+		ResourceVersion string `json:"resourceVersion"` // empty: any
+	} `json:"metadata"`
+	Status jsontext.Value `json:"status"`
 }
 
 func readPatch(body []byte) (patchBody, error) {
 	var p patchBody
-	fields, err := fieldsOf(body)
-	if err != nil {
-		return p, fmt.Errorf("decoding the patch: %w", err)
+	if err := json.Unmarshal(body, &p); err != nil {
+		return p, fmt.Errorf("decode the patch: %w", err)
 	}
-	if p.status = member(fields, "status"); p.status == nil {
+	if p.Status == nil {
 		return p, fmt.Errorf("the patch has no status: %.100s", body)
-	}
-	meta, err := fieldsOf(member(fields, "metadata"))
-	if err != nil {
-		return p, err
-	}
-	if version := member(meta, "resourceVersion"); version != nil {
-		if p.version, err = strconv.Unquote(string(version)); err != nil {
-			return p, fmt.Errorf("the patch's resourceVersion: %w", err)
-		}
 	}
 	return p, nil
 }
+
+// names are the names of fields, in order.
+func names(fields map[string]any) []string { return slices.Sorted(maps.Keys(fields)) }

@@ -96,23 +96,18 @@ func (t *target) watch(r *http.Request, streaming bool) *feed {
 		b = t.appendCopy(b, e)
 		return append(b, "}\n"...)
 	}
-	f.bookmark = func(b []byte, initialEnd bool) []byte {
-		return appendBookmark(b, "apps/v1", "Deployment", t.now(), initialEnd)
+	f.bookmark = func(b []byte, version uint64, initialEnd bool) []byte {
+		return appendBookmark(b, "apps/v1", "Deployment", version, initialEnd)
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	f.version = t.version
 	if streaming {
 		f.initial, _ = t.snapshot()
 		f.ends = true
 	}
 	t.feeds.add(f)
 	return f
-}
-
-func (t *target) now() uint64 {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.version
 }
 
 func (t *target) appendCopy(b []byte, e event) []byte {
@@ -183,7 +178,10 @@ func (t *target) watchNamespaces(r *http.Request, streaming bool) answer {
 		b = appendNamespace(b, names[e.number], e.number)
 		return append(b, "}\n"...)
 	}
-	f.bookmark = func(b []byte, initialEnd bool) []byte { return appendBookmark(b, "v1", "Namespace", 1000, initialEnd) }
+	f.version = 1000 // they never change
+	f.bookmark = func(b []byte, version uint64, initialEnd bool) []byte {
+		return appendBookmark(b, "v1", "Namespace", version, initialEnd)
+	}
 	if streaming {
 		for i := range names {
 			f.initial = append(f.initial, event{number: i})

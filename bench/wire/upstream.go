@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/go-json-experiment/json"
+
 	"github.com/upstreamd/upstreamd/bench/fleet"
 )
 
@@ -149,23 +151,19 @@ func (u *upstream) apply(object int, p patchBody, manager string, said *Patch) a
 	lock.Lock()
 	defer lock.Unlock()
 	o := &u.objects[object]
-	if p.version != "" && p.version != strconv.FormatUint(o.version, 10) {
+	if v := p.Metadata.ResourceVersion; v != "" && v != strconv.FormatUint(o.version, 10) {
 		said.Code = http.StatusConflict
 		return status(said.Code, "Conflict", "the object has been modified")
 	}
-	merged, err := merge(o.status, p.status)
+	merged, fields, err := merge(o.status, p.Status)
 	if err != nil {
 		said.Code = http.StatusBadRequest
 		return status(said.Code, "BadRequest", err.Error())
 	}
-	fields, err := fieldsOf(merged)
-	if err != nil {
-		said.Code = http.StatusBadRequest
-		return status(said.Code, "BadRequest", err.Error())
-	}
-	said.Replicas, _ = strconv.ParseInt(string(member(fields, "replicas")), 10, 64) // 0 if there are none
+	replicas, _ := fields["replicas"].(float64) // 0 if there are none
+	said.Replicas = int64(replicas)
 	if said.Changed = !bytes.Equal(merged, o.status); said.Changed {
-		o.status, o.managers = merged, managers(manager, fields)
+		o.status, o.managers = merged, managers(manager, names(fields))
 		u.mu.Lock()
 		u.version++
 		o.version = u.version
@@ -182,19 +180,12 @@ func (o *published) event(object int) event {
 // known keeps one string for all objects whose fields have the same owner.
 var known sync.Map // manager and names of fields → entry
 
-func managers(manager string, fields []field) string {
-	key := manager
-	for _, f := range fields {
-		key += "\x00" + f.name
-	}
+func managers(manager string, fields []string) string {
+	key := manager + "\x00" + strings.Join(fields, "\x00")
 	if entry, ok := known.Load(key); ok {
 		return entry.(string)
 	}
-	names := make([]string, len(fields))
-	for i, f := range fields {
-		names[i] = f.name
-	}
-	entry, _ := known.LoadOrStore(key, fleet.Manager(manager, names))
+	entry, _ := known.LoadOrStore(key, fleet.Manager(manager, fields))
 	return entry.(string)
 }
 
@@ -240,16 +231,16 @@ func (u *upstream) collection(r *http.Request, cluster string) answer {
 		b = u.append(b, e)
 		return append(b, "}\n"...)
 	}
-	f.bookmark = func(b []byte, initialEnd bool) []byte {
-		return appendBookmark(b, "apps/v1", "Deployment", u.now(), initialEnd)
+	f.bookmark = func(b []byte, version uint64, initialEnd bool) []byte {
+		return appendBookmark(b, "apps/v1", "Deployment", version, initialEnd)
 	}
 	for i := range u.locks {
 		u.locks[i].Lock()
 		defer u.locks[i].Unlock()
 	}
 	u.mu.Lock()
-	version := u.version
 	defer u.mu.Unlock()
+	f.version = u.version
 	if !watch || streaming {
 		for i, o := range u.objects {
 			if in(i) {
@@ -262,7 +253,7 @@ func (u *upstream) collection(r *http.Request, cluster string) answer {
 		u.feeds.add(f)
 		return answer{code: http.StatusOK, watch: f}
 	}
-	b := appendListHead(nil, "apps/v1", "DeploymentList", version)
+	b := appendListHead(nil, "apps/v1", "DeploymentList", f.version)
 	for i, e := range f.initial {
 		if i > 0 {
 			b = append(b, ',')
@@ -270,12 +261,6 @@ func (u *upstream) collection(r *http.Request, cluster string) answer {
 		b = u.append(b, e)
 	}
 	return ok(append(b, "]}"...))
-}
-
-func (u *upstream) now() uint64 {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return u.version
 }
 
 // other keeps what is written of other kinds, by name.
@@ -288,14 +273,14 @@ func (u *upstream) other(method, key string, body []byte) answer {
 		}
 		return notFound()
 	case http.MethodPost:
-		fields, err := fieldsOf(body)
-		if err != nil {
+		var created struct {
+			Metadata struct{ Name string } `json:"metadata"`
+		}
+		if err := json.Unmarshal(body, &created, json.MatchCaseInsensitiveNames(true)); err != nil {
 			return status(http.StatusBadRequest, "BadRequest", err.Error())
 		}
-		meta, _ := fieldsOf(member(fields, "metadata"))
-		name, _ := strconv.Unquote(string(member(meta, "name")))
 		u.count(func(c *Calls) { c.Others++ })
-		u.others.Store(key+name, body)
+		u.others.Store(key+created.Metadata.Name, body)
 		return answer{code: http.StatusCreated, body: bytes.Clone(body)}
 	case http.MethodPatch:
 		stored, found := u.others.Load(key)
@@ -303,7 +288,7 @@ func (u *upstream) other(method, key string, body []byte) answer {
 			return notFound()
 		}
 		u.count(func(c *Calls) { c.Others++ })
-		merged, err := merge(stored.([]byte), body)
+		merged, _, err := merge(stored.([]byte), body)
 		if err != nil {
 			return status(http.StatusBadRequest, "BadRequest", err.Error())
 		}

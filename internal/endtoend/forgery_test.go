@@ -18,11 +18,11 @@ import (
 	"github.com/upstreamd/upstreamd/internal/ref"
 )
 
-// forged is what forged copies report, and more: it must be seen nowhere upstream.
+// forged is the lower bound of the values that forged copies report: none of them may be published.
 const forged = 1_000_000
 
-// TestForgedCopies has people who can write what they like into physical clusters, but for taking the place of what the way down made.
-// They claim other workspaces, namespaces, names, uids and SyncTargets, and what belongs to their neighbours on the same SyncTarget. As
+// TestForgedCopies has tenants that may write any object into physical clusters, except in place of the objects of the way down.
+// They claim other workspaces, namespaces, names, uids and SyncTargets, and objects of their neighbours on the same SyncTarget. As
 // many honest copies lie between. Nothing of a forgery arrives upstream, and everything honest does.
 func TestForgedCopies(t *testing.T) {
 	const each = 10_000
@@ -81,7 +81,7 @@ const tenants, clusters = 40, 8
 
 func tenant(i int) ref.Workspace { return ref.Workspace(fmt.Sprintf("tenant-%02d", i%tenants)) }
 
-// forgery is a world with forgers, and what was written upstream.
+// forgery is a world with forgers and a record of the writes upstream.
 type forgery struct {
 	*world
 
@@ -123,7 +123,7 @@ func (f *forgery) makeHonest(i int) {
 	f.honest = append(f.honest, h)
 }
 
-// written looks at every status that kcp stores: it must be what the one honest copy reports, or say that it does not report yet.
+// written checks every status that kcp stores: it must be that of the one honest copy, or state that the copy does not report yet.
 func (f *forgery) written(w memapi.Write) {
 	if w.Subresource != "status" || w.Resource != deployments {
 		return
@@ -151,7 +151,7 @@ func (f *forgery) atRest() {
 	})
 }
 
-// kind is a way to forge. A forger sits on a SyncTarget and is after an upstream object, which fits what the kind is about.
+// kind is a way to forge: a forger on a SyncTarget claims a fitting upstream object.
 type kind struct {
 	name string
 	fits func(on *target, victim honestCopy) bool
@@ -210,7 +210,7 @@ var kinds = []kind{
 		}
 		return ns, ref.Downstream{Namespace: ns.Name, Name: fmt.Sprintf("%s-x%d", v.upstream.Name, i)}, own(v.on), nil
 	}},
-	{"what api-syncagent would write, which is not asked for here", neighbour, func(_ *target, v honestCopy, i int) (locator.Namespace, ref.Downstream, map[string]string, map[string]string) {
+	{"labels of api-syncagent, which is not configured here", neighbour, func(_ *target, v honestCopy, i int) (locator.Namespace, ref.Downstream, map[string]string, map[string]string) {
 		agent := map[string]string{"syncagent.kcp.io/remote-object-cluster": string(v.upstream.Workspace)}
 		ns := locator.Namespace{Name: fmt.Sprintf("agent-%d", i%20)}
 		return ns, ref.Downstream{Namespace: ns.Name, Name: fmt.Sprintf("%s-%d", v.upstream.Name, i)}, agent,
@@ -229,7 +229,7 @@ func placedElsewhere(on *target, v honestCopy) bool {
 	return v.on != on && v.labelled && on.Bound(v.upstream.Workspace)
 }
 
-// forge makes one forged copy, whose status lies.
+// forge makes one forged copy with a false status.
 func (f *forgery) forge(i int) {
 	k := kinds[i%len(kinds)]
 	for range 10_000 {

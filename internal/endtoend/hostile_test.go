@@ -48,7 +48,7 @@ func newTurncoat(honest http.Handler) *turncoat {
 	return c
 }
 
-// turn ends what is open, and answers otherwise from now on.
+// turn ends open requests, and gives other answers from now on.
 func (c *turncoat) turn(answer http.HandlerFunc) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -131,7 +131,7 @@ func bomb() http.HandlerFunc {
 	}
 }
 
-// attack is how a SyncTarget turns on us, and what is made of that.
+// attack is the behaviour of a hostile SyncTarget and the expected consequence.
 type attack struct {
 	answer  func(c known) http.HandlerFunc
 	over    ref.Limit // the limit that it goes over; empty: only the one object is refused
@@ -146,7 +146,7 @@ type known struct {
 	version int // of the SyncTarget
 }
 
-// added is a streaming list's event with the copy, whose status is another.
+// added is a streaming list's event of the copy with another status.
 func (c known) added(status string) string {
 	return kt.Event("ADDED", fmt.Sprintf(`{"metadata":{"namespace":%q,"name":%q,"uid":%q,"resourceVersion":"%d","annotations":{%q:"1"}},"status":%s}`,
 		c.Namespace, c.Name, c.uid, c.version, locator.UpstreamGeneration, status))
@@ -199,7 +199,7 @@ func slowly(w http.ResponseWriter, r *http.Request, head string) {
 	}
 }
 
-// TestOneSyncTargetIsHostile: one of three SyncTargets sends what is made to harm. What it said last counts and is stale, with the
+// TestOneSyncTargetIsHostile: one of three SyncTargets sends harmful answers. Its last contribution counts and is stale, with the
 // reason; the others' statuses go on being published at once; memory stays bounded; and when it is honest again, so is everything.
 func TestOneSyncTargetIsHostile(t *testing.T) {
 	served := map[string]func(*testing.T, http.Handler) *rest.Config{
@@ -339,7 +339,7 @@ func (s *hostileWorld) copyOf(i int) known {
 	return known{s.copies[i], string(o.Meta.UID), int(s.targets[i].server.ResourceVersion())}
 }
 
-// lacks says what is not yet so of what is published.
+// lacks names the differences of the published status from the expected one.
 func (s *hostileWorld) lacks(want int, summary string) string {
 	got := readyAt(s.kcp, s.web)
 	message := s.summary()
@@ -349,7 +349,7 @@ func (s *hostileWorld) lacks(want int, summary string) string {
 	return fmt.Sprintf("%d ready, and %q (it is %d, and %q)", want, summary, got, message)
 }
 
-// summary is the published condition that says who reports.
+// summary is the published condition that counts the reporting SyncTargets.
 func (s *hostileWorld) summary() string {
 	o, err := s.kcp.Cluster(string(s.web.Workspace)).Get(deployments, s.web.Namespace, s.web.Name)
 	if err != nil {

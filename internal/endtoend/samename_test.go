@@ -95,14 +95,14 @@ func (w *world) namespaceOf(u ref.Upstream) string {
 	return ns.Name
 }
 
-// listings counts how often the deployments of all workspaces were listed, in whatever way.
+// listings counts the lists of the deployments of all workspaces, streaming ones included.
 func listings(kcp *memapi.Server) int {
 	return kcp.Calls().Total(func(c memapi.Call) bool {
 		return c.Virtual && c.Cluster == "*" && c.Resource == "deployments.apps" && c.Code == http.StatusOK && (c.Verb == "list" || c.Verb == "watch")
 	})
 }
 
-// TestShards: what one shard lacks says nothing about another's objects; a shard that is taken away takes its objects along.
+// TestShards: a list of one shard removes no object of another; a shard that is removed takes its objects along.
 func TestShards(t *testing.T) {
 	var mu sync.Mutex
 	expire := make(chan struct{})

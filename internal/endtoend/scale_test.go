@@ -54,7 +54,7 @@ func thousandsOfWorkspaces(t *testing.T, mode upstream.Options, many int) {
 	s.settled()
 	churned := s.figures(many-gone, connections)
 
-	// The same names again are other workspaces. What was said of the copies counts for them.
+	// The same names again are other workspaces. Contributions of the copies count for them.
 	for i := range gone {
 		consume(kcp, workspace(i))
 		s.publish(kcp, s.web(i), s.on(i))
@@ -150,7 +150,7 @@ func (s *scale) report(i, ready int) {
 	}
 }
 
-// settled waits until every workspace that is served shows what its copy reports.
+// settled waits until every served workspace holds the status of its copy.
 func (s *scale) settled() {
 	s.t.Helper()
 	s.eventually(3*time.Minute, func() string {

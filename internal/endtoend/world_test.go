@@ -214,7 +214,7 @@ func readyAt(kcp *memapi.Server, u ref.Upstream) int {
 	return ready(o)
 }
 
-// eventually waits until what is missing is nothing.
+// eventually waits until nothing is missing.
 func (w *world) eventually(timeout time.Duration, missing func() string) {
 	w.t.Helper()
 	end := time.Now().Add(timeout)

@@ -69,7 +69,7 @@ func impurities(p *packages.Package) []string {
 		ast.Inspect(file, func(n ast.Node) bool {
 			switch n := n.(type) {
 			case *ast.GoStmt:
-				say(n, "a goroutine in a pure package: its callers decide what runs beside what")
+				say(n, "a goroutine in a pure package: its callers decide about concurrency")
 			case *ast.Ident:
 				if f, ok := p.TypesInfo.Uses[n].(*types.Func); ok && f.Pkg() != nil && f.Pkg().Path() == "time" && f.Signature().Recv() == nil && slices.Contains(clock, f.Name()) {
 					say(n, "time.%s in a pure package: time is an argument there", f.Name())
@@ -93,18 +93,18 @@ func TestWhatIsForbiddenIsFound(t *testing.T) {
 		{"internal/transform", "github.com/asynkron/protoactor-go/actor", "is called by actors"},
 		{"internal/patch", "log/slog", "returns its reason"},
 		{"internal/debounce", "math/rand/v2", "the same inputs give the same bytes"},
-		{"internal/config", module + "/internal/ref", "without any of what it configures"},
-		{"internal/kube/upstream", module + "/actors", "not who uses them"},
+		{"internal/config", module + "/internal/ref", "without the packages that it configures"},
+		{"internal/kube/upstream", module + "/actors", "not their users"},
 		{"internal/kube/lean", "github.com/asynkron/protoactor-go/actor", "clients call back"},
-		{"actors", module + "/supervisor", "do not know who supervises them"},
+		{"actors", module + "/supervisor", "do not know their supervisors"},
 		{"actors", module + "/internal/kube/lean", "through their own ports"},
 		{"actors", module + "/internal/config", "through their own ports"},
 		{"actors", "k8s.io/client-go/tools/cache", "driven through ports"},
 		{"supervisor", module + "/internal/app", "inside other programs"},
 		{"internal/app", module + "/cmd/upstreamd", "only commands start it"},
-		{"internal/app", module + "/internal/memapi", "is for tests and benches"},
-		{"internal/kube/upstream", module + "/internal/kube/kubetest", "not who uses them"},
-		{"internal/app", module + "/sandbox/oracle", "does not know what tests and measures it"},
+		{"internal/app", module + "/internal/memapi", "stay out of the product"},
+		{"internal/kube/upstream", module + "/internal/kube/kubetest", "not their users"},
+		{"internal/app", module + "/sandbox/oracle", "does not know its tests and benches"},
 		{"cmd/upstreamd", module + "/actors", "commands turn flags into calls"},
 		{"internal/metrics", "testing", "tools for tests"},
 		{"internal/novelty", "strings", "is new"},

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/tools/go/packages"
 )
 
-// TestPackagesWithGoroutinesLookForLeaks: who starts goroutines looks in its tests whether they end.
+// TestPackagesWithGoroutinesLookForLeaks: the tests of packages that start goroutines check that these end.
 func TestPackagesWithGoroutinesLookForLeaks(t *testing.T) {
 	looked := 0
 	for _, p := range load(t, packages.NeedFiles, "./...") {
@@ -21,11 +21,11 @@ func TestPackagesWithGoroutinesLookForLeaks(t *testing.T) {
 		}
 		looked++
 		if !looksForLeaks(t, filepath.Dir(p.GoFiles[0])) {
-			t.Errorf("%s starts goroutines: have its tests look for those that do not end (goleak.VerifyTestMain)", local(p.PkgPath))
+			t.Errorf("%s starts goroutines: check in its tests that they end (goleak.VerifyTestMain)", local(p.PkgPath))
 		}
 	}
 	if looked < 8 {
-		t.Errorf("only %d packages start goroutines: the test does not see them", looked)
+		t.Errorf("only %d packages start goroutines: the test misses them", looked)
 	}
 }
 

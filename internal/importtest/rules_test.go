@@ -9,62 +9,62 @@ import (
 
 const module = "github.com/upstreamd/upstreamd"
 
-// The pure packages decide; they wait for nothing, ask nobody and know no time but what they are told.
+// The pure packages decide. They neither block nor do I/O, and time is an argument.
 var pure = []string{
 	"internal/ref", "internal/patch", "internal/status", "internal/transform", "internal/locator", "internal/policy",
 	"internal/aggregate", "internal/debounce", "internal/reconcile",
 }
 
-// helpers are what tests and benches are made with. They may import what they need; no other package may import them.
-var helpers = []string{"internal/kube/kubetest", "internal/memapi/...", "internal/sim/...", "internal/importtest"}
+// helpers are packages for tests and benches. They may import any package; no other package may import them.
+var helpers = []string{"internal/kube/kubetest", "internal/memapi/...", "internal/sim/...", "internal/growth/...", "internal/importtest"}
 
 // layers says for each package of the product which others of it may be imported, bottom up. A package that is not here fails
-// the test: whoever adds one decides where it stands.
+// the test: a new package needs its place.
 var layers = map[string]struct {
 	uses []string
 	why  string
 }{
-	"internal/ref":         {nil, "the shared names stand below everything"},
-	"internal/debounce":    {[]string{"internal/ref"}, "a pure package stands on the shared names alone"},
-	"internal/patch":       {[]string{"internal/ref"}, "a pure package stands on the shared names alone"},
-	"internal/status":      {[]string{"internal/ref"}, "a pure package stands on the shared names alone"},
-	"internal/transform":   {[]string{"internal/ref"}, "a pure package stands on the shared names alone"},
-	"internal/locator":     {[]string{"internal/ref"}, "a pure package stands on the shared names alone"},
-	"internal/policy":      {[]string{"internal/ref", "internal/patch"}, "policies are data: what decides by them imports them, not the other way"},
-	"internal/aggregate":   {[]string{"internal/ref", "internal/patch", "internal/policy"}, "a decision follows from policies and inputs, not from whoever asks for it"},
+	"internal/ref":       {nil, "the shared names stand below everything"},
+	"internal/debounce":  {[]string{"internal/ref"}, "a pure package stands on the shared names alone"},
+	"internal/patch":     {[]string{"internal/ref"}, "a pure package stands on the shared names alone"},
+	"internal/status":    {[]string{"internal/ref"}, "a pure package stands on the shared names alone"},
+	"internal/transform": {[]string{"internal/ref"}, "a pure package stands on the shared names alone"},
+	"internal/locator":   {[]string{"internal/ref"}, "a pure package stands on the shared names alone"},
+	"internal/policy":    {[]string{"internal/ref", "internal/patch"}, "policies are data: deciders import them, not the other way"},
+	"internal/aggregate": {[]string{"internal/ref", "internal/patch", "internal/policy"}, "a decision follows from policies and inputs, not from its caller"},
 	"internal/reconcile": {
 		[]string{"internal/ref", "internal/patch", "internal/status", "internal/locator", "internal/policy", "internal/aggregate"},
 		"the state machine decides by the pure core and knows no actor, edge, metric or log",
 	},
 	"internal/policytest":  {pure, "case files are run against the pure core, without actors or clusters"},
 	"internal/metrics":     {[]string{"internal/ref"}, "metrics are a leaf that every shell may use"},
-	"internal/shown":       {nil, "what is fit to be shown does not depend on what it is"},
-	"internal/config":      {nil, "a configuration file is read without any of what it configures"},
-	"internal/kube/lean":   {[]string{"internal/ref", "internal/patch", "internal/kube/client"}, "clients know objects and patches, not who uses them"},
-	"internal/kube/client": {[]string{"internal/ref", "internal/patch"}, "clients know objects and patches, not who uses them"},
+	"internal/shown":       {nil, "escaping does not depend on the kind of text"},
+	"internal/config":      {nil, "a configuration file is read without the packages that it configures"},
+	"internal/kube/lean":   {[]string{"internal/ref", "internal/patch", "internal/kube/client"}, "clients know objects and patches, not their users"},
+	"internal/kube/client": {[]string{"internal/ref", "internal/patch"}, "clients know objects and patches, not their users"},
 	"internal/kube/discovery": {
 		[]string{"internal/ref", "internal/patch", "internal/kube/client", "internal/kube/lean"},
-		"what is there to watch is found out without knowing who watches it",
+		"discovery does not know the watchers of its resources",
 	},
-	"internal/kube/lease": {[]string{"internal/ref", "internal/patch", "internal/kube/client"}, "an election knows the right to write, not who writes"},
+	"internal/kube/lease": {[]string{"internal/ref", "internal/patch", "internal/kube/client"}, "an election knows the right to write, not the writer"},
 	"internal/kube/downstream": {
 		[]string{"internal/ref", "internal/patch", "internal/metrics", "internal/kube/client", "internal/kube/lean", "internal/kube/discovery"},
-		"clients know objects and patches, not who uses them",
+		"clients know objects and patches, not their users",
 	},
 	"internal/kube/upstream": {
 		[]string{"internal/ref", "internal/patch", "internal/metrics", "internal/kube/client", "internal/kube/lean", "internal/kube/discovery"},
-		"clients know objects and patches, not who uses them",
+		"clients know objects and patches, not their users",
 	},
 	"internal/serving": {
 		[]string{"internal/kube/client"},
-		"who may read what is served has nothing to do with what that is",
+		"authorization of readers does not depend on the content",
 	},
-	"actors":       {slices.Concat(pure, []string{"internal/metrics"}), "actors reach clusters through their own ports, and do not know who supervises them"},
+	"actors":       {slices.Concat(pure, []string{"internal/metrics"}), "actors reach clusters through their own ports, and do not know their supervisors"},
 	"supervisor":   {slices.Concat(pure, []string{"internal/metrics", "actors"}), "the actor system starts inside other programs and tests, with no cluster or configuration file"},
 	"internal/app": {[]string{"internal/...", "actors", "supervisor"}, "app wires everything, and only commands start it"},
 	"cmd/upstreamd": {
 		[]string{"internal/app", "internal/config", "internal/policy", "internal/policytest", "internal/aggregate", "internal/shown"},
-		"commands turn flags into calls of internal/app, or of the pure core for what asks no cluster",
+		"commands turn flags into calls of internal/app, or of the pure core for work without a cluster",
 	},
 }
 
@@ -83,12 +83,19 @@ var bans = []ban{
 	{pure, []string{"math/rand", "crypto/rand"}, "the same inputs give the same bytes"},
 	{[]string{"actors", "supervisor"}, []string{"k8s.io/client-go"}, "actors are driven through ports, so that they run without clusters"},
 	{[]string{"internal/kube/..."}, []string{"github.com/asynkron/protoactor-go"}, "clients call back; that this becomes a message is the actors' affair"},
-	{[]string{"..."}, []string{module + "/sandbox", module + "/bench"}, "the product does not know what tests and measures it"},
-	{[]string{"..."}, []string{module + "/internal/memapi", module + "/internal/kube/kubetest", module + "/internal/sim", module + "/internal/importtest"}, "what stands in for an API server is for tests and benches"},
+	{[]string{"..."}, []string{module + "/sandbox", module + "/bench"}, "the product does not know its tests and benches"},
+	{
+		[]string{"..."},
+		[]string{
+			module + "/internal/memapi", module + "/internal/kube/kubetest", module + "/internal/sim", module + "/internal/growth",
+			module + "/internal/importtest",
+		},
+		"stand-ins and tools for tests and benches stay out of the product",
+	},
 	{[]string{"..."}, []string{"testing", "github.com/google/go-cmp", "pgregory.net/rapid", "go.uber.org/goleak"}, "tools for tests stay in tests"},
 }
 
-// clock is what a pure package does not call in package time: there, time is an argument.
+// clock are the functions of package time that pure packages do not call: there, time is an argument.
 var clock = []string{"Now", "Since", "Until", "Sleep", "After", "AfterFunc", "Tick", "NewTimer", "NewTicker"}
 
 // violations holds imports, by package of the product, against the rules. Both are import paths.
@@ -101,7 +108,7 @@ func violations(imports map[string][]string) []string {
 		}
 		rule, known := layers[from]
 		if !known {
-			found = append(found, fmt.Sprintf("%s is new: say in internal/importtest what it may import, and in docs/architecture.md what it is", from))
+			found = append(found, fmt.Sprintf("%s is new: add its allowed imports to internal/importtest and a description to docs/architecture.md", from))
 			continue
 		}
 		for _, to := range imports[path] {

@@ -107,7 +107,7 @@ func BenchmarkPatch(b *testing.B) {
 	}
 }
 
-// cpu is what the process has used: the clock on the wall says little on a machine that others use too.
+// cpu is the CPU time of the process so far. Elapsed time says little on a shared machine.
 func cpu() time.Duration {
 	var used syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
@@ -116,9 +116,9 @@ func cpu() time.Duration {
 	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
 }
 
-func perCPU(b *testing.B, n int, used time.Duration, what string) {
+func perCPU(b *testing.B, n int, used time.Duration, unit string) {
 	b.Helper()
-	b.ReportMetric(float64(n)/used.Seconds(), what+"/cpu-s")
+	b.ReportMetric(float64(n)/used.Seconds(), unit+"/cpu-s")
 }
 
 func request(tb testing.TB, s *memapi.Server, method, path, body string) *http.Response {

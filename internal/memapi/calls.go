@@ -5,7 +5,7 @@ import (
 	"sync"
 )
 
-// Call is what is counted of a request.
+// Call is the key under which a request is counted.
 type Call struct {
 	Cluster     string // the logical cluster's name, "*", or "" for the plain one
 	Virtual     bool   // through the virtual workspace of an APIExport
@@ -29,7 +29,7 @@ func (c Calls) Total(match func(Call) bool) int {
 	return n
 }
 
-// Since is what came after earlier.
+// Since subtracts the calls of an earlier count.
 func (c Calls) Since(earlier Calls) Calls {
 	after := Calls{}
 	for call, n := range c {

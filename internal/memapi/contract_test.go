@@ -12,7 +12,7 @@ import (
 // differs are the cases in which a plain memapi answers otherwise than a real server, on purpose.
 var differs = map[string]string{
 	"server-side apply on status merges with other owners": "nothing here applies; a client that tried would get 415",
-	"a JSON patch whose test fails is invalid":             "nothing here sends JSON patches; a client that tried would get 415",
+	"a JSON patch with a failing test is invalid":          "nothing here sends JSON patches; a client that tried would get 415",
 }
 
 func TestContractOfAPlainServer(t *testing.T) {

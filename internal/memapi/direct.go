@@ -10,7 +10,7 @@ import (
 )
 
 // Cluster reads and writes one logical cluster from Go: for load generators and oracles. Its calls are not counted and have no faults.
-// Errors are those that the API would answer.
+// Its errors are the API errors that a request would get.
 type Cluster struct {
 	server  *Server
 	cluster string
@@ -26,7 +26,7 @@ func (c Cluster) As(manager string) Cluster {
 	return c
 }
 
-// Create stores a new object: bytes of JSON, or anything that encodes to it. A resource with a status subresource begins without
+// Create stores a new object: bytes of JSON or a value that encodes to JSON. A resource with a status subresource begins without
 // status.
 func (c Cluster) Create(r schema.GroupVersionResource, object any) (*Object, error) {
 	return c.whole(r, "create", object, c.server.create)
@@ -50,7 +50,7 @@ func (c Cluster) whole(r schema.GroupVersionResource, verb string, object any, d
 	return o, err
 }
 
-// UpdateStatus replaces the status, whatever it was: bytes of JSON, or anything that encodes to it.
+// UpdateStatus replaces the whole status by bytes of JSON or by a value that encodes to JSON.
 func (c Cluster) UpdateStatus(r schema.GroupVersionResource, namespace, name string, status any) (*Object, error) {
 	t, body, err := c.prepare(r, status)
 	if err != nil {
@@ -133,7 +133,7 @@ func (c Cluster) table(r schema.GroupVersionResource) (*table, error) {
 	if !there {
 		return nil, fmt.Errorf("there is no logical cluster %q", c.cluster)
 	}
-	if t := c.server.table(place{cluster: c.cluster}, r); t != nil {
+	if t := c.server.stored(place{cluster: c.cluster}, r); t != nil {
 		return t, nil
 	}
 	return nil, fmt.Errorf("%s is not served in logical cluster %q", r.GroupResource(), c.cluster)

@@ -11,7 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/version"
 )
 
-// discovery answers what is not about objects.
+// discovery answers requests that address no resource: discovery, OpenAPI, version and health.
 func (x *exchange) discovery() error {
 	d := x.documents
 	if x.r.Method != http.MethodGet || len(d) == 0 {
@@ -26,6 +26,8 @@ func (x *exchange) discovery() error {
 		return x.send([]byte("ok"))
 	case len(d) == 1 && d[0] == "version":
 		return x.document(version.Info{Major: "1", Minor: "37", GitVersion: "v1.37.2"})
+	case len(d) >= 2 && d[0] == "openapi" && d[1] == "v3":
+		return x.openAPI(served, d[2:])
 	case len(d) == 1 && (d[0] == "api" || d[0] == "apis"):
 		return x.groups(served, d[0] == "api")
 	case len(d) == 2 && d[0] == "apis":
@@ -34,6 +36,7 @@ func (x *exchange) discovery() error {
 			group.TypeMeta = metav1.TypeMeta{Kind: "APIGroup", APIVersion: "v1"}
 			return x.document(group)
 		}
+		return x.s.absent(x.place, schema.GroupVersion{Group: d[1]})
 	case len(d) == 2 && d[0] == "api":
 		return x.groupVersion(served, schema.GroupVersion{Version: d[1]})
 	case len(d) == 3 && d[0] == "apis":
@@ -44,11 +47,11 @@ func (x *exchange) discovery() error {
 
 func (x *exchange) document(v any) error { return x.answer(http.StatusOK, encode(v)) }
 
-// aggregated is the form of a discovery document that names all resources at once.
+// aggregated is the form of a discovery document that names all resources at once. A kcp does not have it.
 const aggregated = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 
 func (x *exchange) groups(served []Resource, core bool) error {
-	if strings.Contains(strings.ReplaceAll(x.r.Header.Get("Accept"), " ", ""), aggregated) {
+	if !x.kcp() && strings.Contains(strings.ReplaceAll(x.r.Header.Get("Accept"), " ", ""), aggregated) {
 		if err := x.begin(http.StatusOK, aggregated); err != nil {
 			return err
 		}
@@ -96,8 +99,13 @@ func (x *exchange) groupVersion(served []Resource, gv schema.GroupVersion) error
 			list.APIResources = append(list.APIResources, own)
 		}
 	}
-	if len(list.APIResources) == 0 {
-		return errUnknownPath
+	known := slices.ContainsFunc(served, func(r Resource) bool { return r.Group == gv.Group && x.s.defined(r) })
+	switch {
+	case len(list.APIResources) > 0:
+	case x.workspace() && known: // a kcp answers an empty list for unknown versions of a group with CustomResourceDefinitions
+		list.APIResources = []metav1.APIResource{}
+	default:
+		return x.s.absent(x.place, gv)
 	}
 	return x.document(list)
 }

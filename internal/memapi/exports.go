@@ -9,20 +9,20 @@ import (
 // exportKey names an APIExport. cluster is the name of the provider's workspace.
 type exportKey struct{ cluster, name string }
 
-// export is what an APIExport serves, and to whom.
+// export holds the resources of an APIExport and the logical clusters bound to it.
 type export struct {
 	exportKey
 	resources map[schema.GroupVersionResource]bool
 	bound     map[string]map[string]bool // names of APIBindings, by consuming cluster
 }
 
-// serves says whether a resource is there.
+// serves reports whether the export has a resource.
 func (e *export) serves(r schema.GroupVersionResource) bool {
 	return e.resources[r] || r == apiBindings
 }
 
-// lets says whether a logical cluster is bound.
-func (e *export) lets(cluster string) bool { return len(e.bound[cluster]) > 0 }
+// isBound reports whether a logical cluster is bound.
+func (e *export) isBound(cluster string) bool { return len(e.bound[cluster]) > 0 }
 
 // AddExport makes an APIExport in the workspace provider (its name), with its endpoint slice. From now on workspaces serve these
 // resources only if they are bound to it.
@@ -62,7 +62,7 @@ func (s *Server) Bind(workspace, provider, name string) {
 	})
 }
 
-// serves says whether a resource is there at a place: exported ones only where they are bound.
+// serves reports whether a place has a resource: exported ones only where they are bound.
 func (s *Server) serves(t *table, p place) bool {
 	if p.export != nil {
 		return p.export.serves(t.GroupVersionResource)
@@ -74,7 +74,7 @@ func (s *Server) serves(t *table, p place) bool {
 	for _, e := range s.exports {
 		if e.resources[t.GroupVersionResource] {
 			exported = true
-			if e.lets(p.cluster) {
+			if e.isBound(p.cluster) {
 				return true
 			}
 		}
@@ -132,11 +132,11 @@ func (s *Server) unbind(o *Object) {
 	delete(e.bound, o.Cluster)
 }
 
-// through are the exports in whose virtual workspaces an object can be seen now.
+// through are the exports with virtual workspaces that show an object now.
 func (s *Server) through(t *table, cluster string) []*export {
 	var all []*export
 	for _, e := range s.exports {
-		if e.lets(cluster) && e.serves(t.GroupVersionResource) {
+		if e.isBound(cluster) && e.serves(t.GroupVersionResource) {
 			all = append(all, e)
 		}
 	}

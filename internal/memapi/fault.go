@@ -12,24 +12,24 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// Fault is what goes wrong with one request; the zero Fault is nothing. Its parts work together: a Delay comes before a Status.
+// Fault is a failure injected into one request; the zero Fault is none. Its parts combine: a Delay comes before a Status.
 type Fault struct {
-	Refuse bool          // the connection is refused, and nothing is done
-	Delay  time.Duration // before anything is done
+	Refuse bool          // the connection is refused; the request is not processed
+	Delay  time.Duration // before the request is processed
 
-	Status     int           // answers with this code, and does nothing
+	Status     int           // answers with this code; the request is not processed
 	Header     http.Header   // of that answer, such as a Location
 	Body       []byte        // of that answer; nil: a metav1.Status
 	RetryAfter time.Duration // of that answer, in whole seconds
 
-	Hold       time.Duration // after everything is done, before it is answered
-	LoseAnswer bool          // everything is done, then the connection is reset instead of answering
+	Hold       time.Duration // after the request is processed, before it is answered
+	LoseAnswer bool          // the request is processed, then the connection is reset instead of answering
 	Truncate   int           // the body ends after so many bytes, and the connection with it; 0: it does not
 
 	Watch WatchFault
 }
 
-// WatchFault is what goes wrong with a watch, once After events or Within have passed or When is closed, whichever comes first.
+// WatchFault is a failure injected into a watch once After events or Within have passed or When is closed, the first of them.
 // Events that are sent to begin with (sendInitialEvents) count too, bookmarks do not.
 type WatchFault struct {
 	Kind   WatchFaultKind
@@ -38,7 +38,7 @@ type WatchFault struct {
 	When   <-chan struct{} // nil: never
 }
 
-// WatchFaultKind says how a watch fails.
+// WatchFaultKind is a way in which a watch fails.
 type WatchFaultKind int
 
 const (
@@ -56,7 +56,7 @@ const (
 	OnlyBookmarks
 )
 
-// refused and reset are what a client's transport says when that happens to a socket.
+// refused and reset are the errors that a client's transport returns for a refused and for a reset socket.
 func refused() error {
 	return &net.OpError{Op: "dial", Net: "memory", Err: syscall.ECONNREFUSED}
 }
@@ -65,7 +65,7 @@ func reset() error {
 	return &net.OpError{Op: "read", Net: "memory", Err: syscall.ECONNRESET}
 }
 
-// abort ends the connection. In memory the client gets err; over a socket it sees that the connection is gone.
+// abort ends the connection. In memory the client gets err; over a socket the connection breaks.
 func (x *exchange) abort(err error) {
 	if w, ok := x.w.(interface{ fail(error) }); ok {
 		w.fail(err)
@@ -73,7 +73,7 @@ func (x *exchange) abort(err error) {
 	panic(http.ErrAbortHandler)
 }
 
-// faulty does what goes wrong before anything is done, and says whether that was all.
+// faulty injects the failures that come before the request is processed. It reports whether the request has ended with that.
 func (x *exchange) faulty() bool {
 	f := x.fault
 	if f.Refuse {
@@ -117,7 +117,7 @@ var reasons = map[int]metav1.StatusReason{
 	http.StatusGatewayTimeout:        metav1.StatusReasonTimeout,
 }
 
-// pause waits, and says whether client and server are still there.
+// pause waits, and reports whether client and server are still there.
 func (x *exchange) pause(d time.Duration) bool {
 	if d <= 0 {
 		return true
@@ -147,6 +147,7 @@ func (x *exchange) begin(code int, contentType string) error {
 	x.code = code
 	x.s.calls.add(x.call(), code)
 	x.w.Header().Set("Content-Type", contentType)
+	x.w.Header().Set("Date", x.s.now().Format(http.TimeFormat))
 	x.w.WriteHeader(code)
 	return nil
 }

@@ -21,7 +21,7 @@ const (
 	statusPath = "/apis/apps/v1/namespaces/default/deployments/d/status"
 )
 
-// faulty is a server whose requests with the header Faulty fail so, with a Deployment d.
+// faulty is a server with a Deployment d that injects a fault into requests with the header Faulty.
 func faulty(t *testing.T, fault memapi.Fault) *memapi.Server {
 	t.Helper()
 	s := memapi.New(memapi.Options{Fault: func(r *http.Request) memapi.Fault {
@@ -129,7 +129,7 @@ func TestFaultsOverASocket(t *testing.T) {
 	}
 }
 
-// watched is what a client sees of a watch that lasts for a while; events come each second from the fifth on.
+// watched records a watch as a client observes it; events come each second from the fifth on.
 func watched(t *testing.T, fault memapi.WatchFault, query string) (kinds string, last string, err error) {
 	t.Helper()
 	s := faulty(t, memapi.Fault{Watch: fault})
@@ -219,7 +219,7 @@ func TestBookmarksOfABrokenWatchDoNotPassWhatWasSent(t *testing.T) {
 		_, healthy, _ := watched(t, memapi.WatchFault{}, "&allowWatchBookmarks=true")
 		_, broken, _ := watched(t, memapi.WatchFault{Kind: memapi.OnlyBookmarks, After: 2}, "&allowWatchBookmarks=true")
 		if len(broken) != len(healthy) || broken >= healthy {
-			t.Errorf("bookmarks say %s, of a healthy watch %s: who resumes there would miss events", broken, healthy)
+			t.Errorf("bookmarks carry %s, those of a healthy watch %s: a client that resumes there would miss events", broken, healthy)
 		}
 	})
 }

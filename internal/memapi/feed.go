@@ -34,7 +34,7 @@ func (f *feed) run(lifetime time.Duration, streaming bool) error {
 	defer end.Stop()
 	bookmark := time.NewTicker(f.s.options.BookmarkEach)
 	defer bookmark.Stop()
-	var events []told
+	var events []watchEvent
 	for {
 		select {
 		case <-f.watcher.wake:
@@ -84,7 +84,7 @@ func (f *feed) open(streaming bool) error {
 		return f.flush()
 	}
 	for _, o := range f.watcher.initial {
-		f.event(told{watch.Added, o})
+		f.event(watchEvent{watch.Added, o})
 		if f.trip.over {
 			return f.flush()
 		}
@@ -102,7 +102,7 @@ func (f *feed) open(streaming bool) error {
 	return f.flush()
 }
 
-func (f *feed) event(e told) {
+func (f *feed) event(e watchEvent) {
 	if f.trip.tripped != Healthy {
 		return
 	}
@@ -132,7 +132,7 @@ func (f *feed) bookmark(initialEnd bool) {
 	f.buffer = append(f.buffer, "}}}\n"...)
 }
 
-// error says why there will be no more events.
+// error sends an ERROR event, the last one of the stream.
 func (f *feed) error(err error) {
 	status, ok := err.(apierrors.APIStatus)
 	if !ok {
@@ -143,7 +143,7 @@ func (f *feed) error(err error) {
 	f.buffer = fmt.Appendf(f.buffer, `{"type":"ERROR","object":%s}`+"\n", encode(s))
 }
 
-// flush sends what was written. The head goes out even before there is anything.
+// flush sends the buffer. The response head goes out even while the buffer is empty.
 func (f *feed) flush() error {
 	if len(f.buffer) > 0 {
 		if err := f.send(f.buffer); err != nil {

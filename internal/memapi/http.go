@@ -58,10 +58,10 @@ func (x *exchange) serve() error {
 		return x.discovery()
 	}
 	t := x.s.table(x.place, x.gvr())
-	if t == nil && x.s.compiledIn(x.place, x.gvr().GroupVersion()) {
-		return errUnknownResource
+	if t == nil {
+		return x.s.absent(x.place, x.gvr().GroupVersion())
 	}
-	if t == nil || x.namespace != "" && !t.Namespaced || x.subresource != "" && x.name == "" {
+	if x.namespace != "" && !t.Namespaced || x.subresource != "" && x.name == "" {
 		return errUnknownPath
 	}
 	switch {
@@ -142,7 +142,7 @@ func (x *exchange) write(t *table, code int, do writer) error {
 	return x.answer(code, o.JSON())
 }
 
-// checkKind refuses objects that do not say what they are. Compiled-in kinds are taken for what the path says.
+// checkKind refuses custom resources without apiVersion and kind. Compiled-in kinds take both from the path.
 func (t *table) checkKind(body []byte) error {
 	var kind metav1.TypeMeta
 	if err := json.Unmarshal(body, &kind); err != nil {
@@ -234,16 +234,16 @@ func (x *exchange) answerStatus(status metav1.Status) error {
 	return x.answer(int(status.Code), encode(status))
 }
 
-// errUnknownPath is answered in plain text, without saying what is missing, as real servers do for resources that they do not know.
+// errUnknownPath is answered in plain text that names nothing, as real servers do for resources that they do not know.
 var errUnknownPath = errors.New("404 page not found")
 
-// errUnknownResource is answered for what is missing in a group and version that is compiled in.
+// errUnknownResource is answered for a missing resource of a compiled-in group and version.
 var errUnknownResource = apierrors.NewGenericServerResponse(http.StatusNotFound, "", schema.GroupResource{}, "", "", 0, false)
 
-// fail answers with an error, if nothing was answered yet.
+// fail answers with an error, unless an answer was begun.
 func (x *exchange) fail(err error) {
 	if x.code != 0 {
-		return // only the connection can say it now, and it is broken
+		return // the answer was begun; only the broken connection tells the client
 	}
 	var known *apierrors.StatusError
 	switch {

@@ -14,14 +14,14 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 )
 
-// scope is which objects a list or watch is about. Empty parts admit all.
+// scope selects the objects of a list or watch. Empty parts admit all.
 type scope struct {
 	place
 	namespace, name string
 	selector        labels.Selector
 }
 
-// matches does not look at bindings: see visible.
+// matches ignores bindings: visible checks them.
 func (s scope) matches(o *Object) bool {
 	switch {
 	case s.cluster != everywhere && s.cluster != o.Cluster,
@@ -34,10 +34,10 @@ func (s scope) matches(o *Object) bool {
 	return true
 }
 
-// visible says whether an object's logical cluster is bound to the export that is looked through, now.
-func (s scope) visible(o *Object) bool { return s.export == nil || s.export.lets(o.Cluster) }
+// visible reports whether an object's logical cluster is bound to the export of the scope now.
+func (s scope) visible(o *Object) bool { return s.export == nil || s.export.isBound(o.Cluster) }
 
-// scope reads what a list or watch is about.
+// scope reads namespace, name and selectors of a list or watch.
 func (x *exchange) scope() (scope, error) {
 	s := scope{place: x.place, namespace: x.namespace}
 	if text := x.query.Get("labelSelector"); text != "" {
@@ -167,7 +167,7 @@ func (x *exchange) find(t *table, limit int) (page, token, error) {
 	}
 	version, match := x.query.Get("resourceVersion"), x.query.Get("resourceVersionMatch")
 	if match == "" && limit > 0 && version != "" && version != "0" {
-		match = "Exact" // what a version beside a limit meant before there was resourceVersionMatch
+		match = "Exact" // the meaning of a version beside a limit before resourceVersionMatch existed
 	}
 	if err := x.s.reached(version, match); err != nil {
 		return page{}, token{}, err

@@ -18,8 +18,8 @@ import (
 	"sigs.k8s.io/structured-merge-diff/v6/typed"
 )
 
-// track says who set which fields, after w changed old into next: what a write adds or changes is its manager's and nobody else's, what
-// it removes is nobody's.
+// track computes managedFields after w changed old into next: the manager of the write becomes the only owner of the fields that it added
+// or changed, and removed fields lose their owners.
 func (s *Server) track(t *table, old, next *Object, w target) ([]metav1.ManagedFieldsEntry, error) {
 	entries := old.Meta.ManagedFields
 	if w.manager == "" {
@@ -67,7 +67,7 @@ func (s *Server) track(t *table, old, next *Object, w target) ([]metav1.ManagedF
 		if err != nil {
 			return nil, err
 		}
-		now := metav1.Time{Time: time.Now().UTC().Truncate(time.Second)}
+		now := metav1.Time{Time: s.now().Truncate(time.Second)}
 		kept = append(kept, metav1.ManagedFieldsEntry{
 			Manager: w.manager, Operation: metav1.ManagedFieldsOperationUpdate, APIVersion: t.GroupVersion().String(), Time: &now,
 			FieldsType: "FieldsV1", FieldsV1: fields, Subresource: w.subresource(),
@@ -90,11 +90,12 @@ func (s *Server) compare(t *table, old, next *Object, statusOnly bool) (changed,
 	if err != nil {
 		return nil, nil, err
 	}
-	before, err := kind.FromUnstructured(old.fields(statusOnly), typed.AllowDuplicates)
+	located := old.version != 0 // when an object is created, its logical cluster's annotation has no owner yet
+	before, err := kind.FromUnstructured(old.fields(statusOnly, located), typed.AllowDuplicates)
 	if err != nil {
 		return nil, nil, err
 	}
-	after, err := kind.FromUnstructured(next.fields(statusOnly), typed.AllowDuplicates)
+	after, err := kind.FromUnstructured(next.fields(statusOnly, located), typed.AllowDuplicates)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -105,15 +106,15 @@ func (s *Server) compare(t *table, old, next *Object, statusOnly bool) (changed,
 	return c.Added.Union(c.Modified).Difference(unowned), c.Removed, nil
 }
 
-// unowned is what nobody owns.
+// unowned are the fields that never have an owner.
 var unowned = fieldpath.NewSet(fieldpath.MakePathOrDie("metadata"))
 
-// fields are those that have owners: all but what the server sets itself.
-func (o *Object) fields(statusOnly bool) map[string]any {
+// fields are those that have owners: all that the server does not set itself. located includes the annotation of the logical cluster.
+func (o *Object) fields(statusOnly, located bool) map[string]any {
 	all := map[string]any{}
 	if !statusOnly {
 		all = o.members()
-		if meta := o.ownedMetadata(); len(meta) > 0 {
+		if meta := o.ownedMetadata(located); len(meta) > 0 {
 			all["metadata"] = meta
 		}
 	}
@@ -123,9 +124,12 @@ func (o *Object) fields(statusOnly bool) map[string]any {
 	return all
 }
 
-func (o *Object) ownedMetadata() map[string]any {
-	annotations := maps.Clone(o.Meta.Annotations)
-	delete(annotations, logicalcluster.AnnotationKey)
+func (o *Object) ownedMetadata(located bool) map[string]any {
+	annotations := o.Meta.Annotations
+	if !located {
+		annotations = maps.Clone(annotations)
+		delete(annotations, logicalcluster.AnnotationKey)
+	}
 	meta, _ := decode(encode(metav1.ObjectMeta{
 		Labels: o.Meta.Labels, Annotations: annotations, Finalizers: o.Meta.Finalizers, OwnerReferences: o.Meta.OwnerReferences,
 		GenerateName: o.Meta.GenerateName,
@@ -133,14 +137,14 @@ func (o *Object) ownedMetadata() map[string]any {
 	return meta
 }
 
-// schemas are the kinds as structured-merge-diff sees them.
+// schemas are the schemas of kinds for structured-merge-diff.
 type schemas struct {
 	mu        sync.Mutex
 	converter managedfields.TypeConverter
 	kinds     map[schema.GroupVersionKind]typed.ParseableType
 }
 
-// of is the compiled-in schema of a typed kind, which knows its keyed lists; of others what follows from the values: all lists atomic.
+// of is the compiled-in schema of a typed kind, which knows its keyed lists. For other kinds it is deduced from the values: all lists are atomic.
 func (s *schemas) of(r Resource) (typed.ParseableType, error) {
 	if !r.Typed {
 		return typed.DeducedParseableType, nil

@@ -40,7 +40,7 @@ func statusOf(t *rapid.T) map[string]any {
 	return status
 }
 
-// What is tracked here in a fast way of its own is what a real server's own code tracks.
+// The fast tracking of this package gives the same managedFields as the code of a real server.
 func TestManagedFieldsAreThoseOfTheLibrary(t *testing.T) {
 	gvk := deployments.GroupVersion().WithKind("Deployment")
 	for name, tt := range map[string]struct {
@@ -79,7 +79,7 @@ func TestManagedFieldsAreThoseOfTheLibrary(t *testing.T) {
 	}
 }
 
-// update writes an object's status, as the library sees it. Its other fields are not written here.
+// update writes an object's status through the library. Other fields are not written here.
 func update(t *rapid.T, library managedfieldstest.TestFieldManager, o *memapi.Object, manager string) {
 	var stored map[string]any
 	if err := o.Unmarshal(&stored); err != nil {
@@ -96,7 +96,7 @@ func update(t *rapid.T, library managedfieldstest.TestFieldManager, o *memapi.Ob
 	}
 }
 
-// fieldsByManager is what each manager owns, with members in order. The maker, of whom only the library knows, is left out.
+// fieldsByManager are the fields of each manager, with members in order. It leaves out the maker, which only the library knows.
 func fieldsByManager(t *rapid.T, entries []metav1.ManagedFieldsEntry) map[string]string {
 	owned := map[string]string{}
 	for _, e := range entries {

@@ -25,6 +25,7 @@ type Object struct {
 	owners  []byte // managedFields: `,"managedFields":[…]`; empty: none
 	rest    []byte // all other members, in order of their names: `"spec":{…}`; empty: none
 	version uint64 // of Meta.ResourceVersion
+	settled bool   // the stored form has the annotation of its logical cluster: kcp adds it at the first write after the creation
 }
 
 // JSON is the whole object.
@@ -56,7 +57,7 @@ func (o *Object) appendJSON(b []byte, kind bool) []byte {
 	return append(b, '}')
 }
 
-// seal encodes the metadata, which must not change any more. What it shares with before, the version that it was made from, is not
+// seal encodes the metadata, which must not change any more. Parts that are equal in before, the version that it was made from, are not
 // encoded again.
 func (o *Object) seal(before *Object) error {
 	if before == nil || !o.sameMetadata(before) || o.Meta.Generation != before.Meta.Generation || !o.Meta.DeletionTimestamp.Equal(before.Meta.DeletionTimestamp) {
@@ -100,7 +101,7 @@ func (o *Object) clone() *Object {
 	return &c
 }
 
-// sameAs says whether nothing differs that a client may change.
+// sameAs reports whether all fields that a client may change are equal.
 func (o *Object) sameAs(p *Object) bool {
 	return bytes.Equal(o.rest, p.rest) && bytes.Equal(o.Status, p.Status) && o.sameMetadata(p) &&
 		o.Meta.DeletionTimestamp.Equal(p.Meta.DeletionTimestamp)
@@ -120,7 +121,7 @@ func sameOwners(a, b []metav1.OwnerReference) bool {
 
 func same(a, b *bool) bool { return (a == nil) == (b == nil) && (a == nil || *a == *b) }
 
-// parse splits an object's JSON, canonically: members in order of their names, whatever order they came in.
+// parse splits an object's JSON and orders its members by name.
 func parse(body []byte) (*Object, error) {
 	var head struct {
 		metav1.TypeMeta `json:",inline"`

@@ -2,6 +2,7 @@ package memapi
 
 import (
 	"cmp"
+	"encoding/json"
 	"net/http"
 	"time"
 
@@ -18,10 +19,11 @@ type Options struct {
 	BookmarkEach time.Duration // between bookmarks of a watch; default 1 min
 	WatchTimeout time.Duration // of watches that do not name one; default 45 min (real servers: 30 to 60 min)
 	MaxBody      int64         // bytes of a request; default 3 MiB, as a kube-apiserver has it
+	Skew         time.Duration // by which the server's clock is ahead: in Date headers, and in the times that it puts into objects
 
-	// Fault says what goes wrong with a request. It is asked once for each, before anything else is done, on many goroutines at once.
+	// Fault decides the failure that is injected into a request. It is called once per request, first of all, on many goroutines at once.
 	Fault func(*http.Request) Fault
-	// OnWrite sees every change in the order of resource versions. It is called under the store's lock: it must not call the Server.
+	// OnWrite observes every change in the order of resourceVersions. It is called under the store's lock: it must not call the Server.
 	OnWrite func(Write)
 }
 
@@ -47,10 +49,13 @@ type Resource struct {
 	Status     bool // has a status subresource
 	// Typed kinds behave as the compiled-in ones of a kube-apiserver: objects go through the Go types of k8s.io/api (unknown fields are
 	// pruned, empty ones vanish or appear), some statuses are refused, and keyed lists have owners per item. Others behave as custom
-	// resources whose schema admits everything.
+	// resources with a schema that admits everything.
 	Typed bool
 	// Unnumbered kinds have no metadata.generation.
 	Unnumbered bool
+	// Schema is the openAPIV3Schema of a kind that is not Typed, as JSON, published by /openapi/v3. Nil admits all fields. Objects are not
+	// validated against it.
+	Schema json.RawMessage
 }
 
 // GroupKind of the resource.
@@ -90,8 +95,8 @@ func workloads() []Resource {
 // Kubernetes are the resources of a plain cluster.
 func Kubernetes() []Resource { return append(base(), workloads()...) }
 
-// KCP are the resources of a kcp: its own kinds, and the workload kinds as an APIExport brings them, whose stored form is a custom
-// resource's.
+// KCP are the resources of a kcp: its own kinds, and the workload kinds as an APIExport brings them, which are stored as custom
+// resources.
 func KCP() []Resource {
 	all := append(base(),
 		custom("core.kcp.io", "v1alpha1", "logicalclusters", "LogicalCluster", clusterScoped, hasStatus),

@@ -44,7 +44,7 @@ func (s *Server) patch(t *table, w target, body []byte) (*Object, warnings, erro
 }
 
 // checkUID is about a uid in a merge patch: virtual workspaces take it as a precondition, typed kinds as a field that can't be changed,
-// and custom resources do not look at it.
+// and custom resources ignore it.
 func (t *table) checkUID(w target, old *Object, uid string) error {
 	switch {
 	case uid == "" || uid == string(old.Meta.UID):
@@ -57,7 +57,7 @@ func (t *table) checkUID(w target, old *Object, uid string) error {
 	return nil
 }
 
-// patchStatus merges what changes says of status. Of typed kinds it also takes metadata.
+// patchStatus merges the status of changes. For typed kinds it merges metadata too.
 func (t *table) patchStatus(old *Object, changes map[string]any) (*Object, warnings, error) {
 	next, warned := old.clone(), warnings(nil)
 	if change, there := changes["status"]; there {
@@ -93,7 +93,7 @@ func (t *table) patchMain(old *Object, changes map[string]any) (*Object, warning
 	return next, warned, nil
 }
 
-// undecodable is the answer to a patch whose result is no object of the kind.
+// undecodable is the answer to a patch with a result that does not decode as the kind.
 func (t *table) undecodable(err error) error {
 	return apierrors.NewInvalid(schema.GroupKind{}, "", field.ErrorList{field.Invalid(field.NewPath("patch"), field.OmitValueType{}, err.Error())})
 }

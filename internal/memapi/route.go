@@ -11,7 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// route is what a request's path and query ask for.
+// route is a parsed request: place, resource, name and verb.
 type route struct {
 	place
 	asked       string // the logical cluster as it stands in the path
@@ -84,13 +84,10 @@ func verb(method, name string, query url.Values) string {
 	return ""
 }
 
-// locate resolves where a request looks, and refuses where it may not.
+// locate resolves the logical cluster of a request, and refuses clusters that do not exist or are not bound.
 func (s *Server) locate(r *route) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	denied := func(why string) error {
-		return apierrors.NewForbidden(schema.GroupResource{}, "", fmt.Errorf("access denied: %s", why))
-	}
 	r.cluster = r.asked
 	if r.virtual {
 		e := s.exports[exportKey{s.name(r.through.cluster), r.through.name}]
@@ -101,7 +98,7 @@ func (s *Server) locate(r *route) error {
 			return denied("virtual workspaces want the name of a logical cluster, not its path")
 		case r.asked == "":
 			return errUnknownPath
-		case r.asked != everywhere && !e.lets(r.asked):
+		case r.asked != everywhere && !e.isBound(r.asked):
 			return denied("the logical cluster is not bound")
 		}
 		r.export = e
@@ -117,13 +114,46 @@ func (s *Server) locate(r *route) error {
 	return nil
 }
 
-// compiledIn says whether a group and version has typed kinds.
-func (s *Server) compiledIn(p place, gv schema.GroupVersion) bool {
-	return slices.ContainsFunc(s.served(p), func(r Resource) bool { return r.Typed && r.GroupVersion() == gv })
+// absent is the answer for a resource that is not served. A kcp denies access to groups that a workspace does not have, and to versions
+// that a bound group does not have.
+func (s *Server) absent(p place, gv schema.GroupVersion) error {
+	served := s.served(p)
+	if slices.ContainsFunc(served, func(r Resource) bool { return r.Typed && r.GroupVersion() == gv }) {
+		return errUnknownResource
+	}
+	if p.workspace() && !slices.ContainsFunc(served, func(r Resource) bool {
+		return r.GroupVersion() == gv || r.Group == gv.Group && (r.Typed || s.defined(r))
+	}) {
+		return denied("the group or version is not served here")
+	}
+	return errUnknownPath
+}
+
+// defined reports whether a CustomResourceDefinition made a resource.
+func (s *Server) defined(r Resource) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := s.tables[r.GroupVersionResource]
+	return t != nil && t.defined
+}
+
+// denied is the answer of a kcp to requests that are not allowed and to paths that do not exist.
+func denied(why string) error {
+	return apierrors.NewForbidden(schema.GroupResource{}, "", fmt.Errorf("access denied: %s", why))
 }
 
 // table is that of a resource at a place; nil if it is not served there.
 func (s *Server) table(p place, r schema.GroupVersionResource) *table {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t := s.tables[r]; t != nil && !t.withheld && s.serves(t, p) {
+		return t
+	}
+	return nil
+}
+
+// stored is table for a resource that is withheld too.
+func (s *Server) stored(p place, r schema.GroupVersionResource) *table {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if t := s.tables[r]; t != nil && s.serves(t, p) {

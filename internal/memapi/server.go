@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"time"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/rest"
@@ -92,11 +93,21 @@ func (s *Server) removeResource(r schema.GroupVersionResource) {
 	t.retire()
 }
 
+// Withhold stops serving a kind for now, or serves it again, as an APIService that is recreated or a version that is not served does:
+// requests are answered 404, discovery lacks the kind, and its watches end. Its objects stay, and can be changed through Cluster.
+func (s *Server) Withhold(r schema.GroupVersionResource, withheld bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t := s.tables[r]; t != nil {
+		t.withhold(withheld)
+	}
+}
+
 // Compact forgets the past: watches from older resource versions and pages of older lists are answered 410 Gone.
 func (s *Server) Compact() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.version++ // what has just been read is old now
+	s.version++ // versions that were just read are too old now
 	s.lists = pages{}
 	for _, t := range s.tables {
 		t.compact(s.version)
@@ -116,7 +127,7 @@ func (s *Server) served(p place) []Resource {
 	defer s.mu.Unlock()
 	var all []Resource
 	for _, t := range s.tables {
-		if s.serves(t, p) {
+		if !t.withheld && s.serves(t, p) {
 			all = append(all, t.Resource)
 		}
 	}
@@ -125,6 +136,9 @@ func (s *Server) served(p place) []Resource {
 	})
 	return all
 }
+
+// now is the time by the server's own clock.
+func (s *Server) now() time.Time { return time.Now().Add(s.options.Skew).UTC() }
 
 // uid is unique among servers of different names, and the same in every run.
 func (s *Server) uid(version uint64) string {

@@ -176,7 +176,7 @@ func TestWorkspacesComeAndGo(t *testing.T) {
 		}
 		slice := must[*memapi.Object](t)(s.Cluster("1p").Get(slicesOf, "", "compute"))
 		if want := `{"endpoints":[{"url":"http://memapi/services/apiexport/1p/compute"}]}`; string(slice.Status) != want {
-			t.Errorf("the endpoint slice says %s, want %s", slice.Status, want)
+			t.Errorf("the endpoint slice has status %s, want %s", slice.Status, want)
 		}
 	})
 }
@@ -272,7 +272,7 @@ func TestAWatchThatLagsIsEnded(t *testing.T) {
 		resp := request(t, s, http.MethodGet, "/api/v1/secrets?watch=true", "")
 		defer func() { _ = resp.Body.Close() }()
 		events(t, resp.Body, 1)
-		for i := range 100 { // while nobody reads
+		for i := range 100 { // without a reader
 			must[*memapi.Object](t)(s.Cluster("").Patch(secrets, "default", "s", map[string]any{"stringData": map[string]any{"n": fmt.Sprint(i)}}))
 			synctest.Wait()
 		}
@@ -307,6 +307,41 @@ func TestResourcesComeAndGo(t *testing.T) {
 	})
 }
 
+func TestAWithheldKindKeepsItsObjects(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := memapi.New(memapi.Options{})
+		defer s.Close()
+		made := must[*memapi.Object](t)(s.Cluster("").Create(secrets, object("default", "a")))
+		open := func() (int, io.ReadCloser) {
+			resp := request(t, s, http.MethodGet, "/api/v1/secrets?watch=true&resourceVersion="+made.Meta.ResourceVersion, "")
+			return resp.StatusCode, resp.Body
+		}
+		_, before := open()
+		defer func() { _ = before.Close() }()
+		s.Withhold(secrets, true)
+		if rest, err := io.ReadAll(before); err != nil || len(rest) > 0 {
+			t.Errorf("the watch ended with %q and %v", rest, err)
+		}
+		code, body := open()
+		_ = body.Close()
+		if code != http.StatusNotFound {
+			t.Errorf("got %d for a kind that is withheld", code)
+		}
+		var list metav1.APIResourceList
+		get(t, s, "/api/v1", &list)
+		if slices.ContainsFunc(list.APIResources, func(r metav1.APIResource) bool { return r.Name == "secrets" }) {
+			t.Error("discovery names a kind that is withheld")
+		}
+		must[*memapi.Object](t)(s.Cluster("").Create(secrets, object("default", "b")))
+		s.Withhold(secrets, false)
+		_, after := open()
+		defer func() { _ = after.Close() }()
+		if e := events(t, after, 1); e[0].Type != "ADDED" || e[0].Object.Metadata.Name != "b" {
+			t.Errorf("the watch that resumes got %v", e)
+		}
+	})
+}
+
 func TestANamespaceTakesItsContentWithIt(t *testing.T) {
 	s := memapi.New(memapi.Options{})
 	defer s.Close()
@@ -322,7 +357,7 @@ func TestANamespaceTakesItsContentWithIt(t *testing.T) {
 	}
 }
 
-func TestCallsAndWritesAreTold(t *testing.T) {
+func TestCallsAreCountedAndWritesReported(t *testing.T) {
 	var writes []string
 	s := memapi.New(memapi.Options{
 		Resources: memapi.KCP(),
@@ -383,13 +418,13 @@ func TestDirectCallsAnswerAsTheAPIDoes(t *testing.T) {
 		t.Errorf("not there: %v", err)
 	}
 	if _, err := c.UpdateStatus(deployments, "default", "x", map[string]any{}); !apierrors.IsNotFound(err) {
-		t.Errorf("status of what is not there: %v", err)
+		t.Errorf("status of a missing object: %v", err)
 	}
 	if _, err := c.UpdateStatus(deployments, "default", "d", map[string]any{"readyReplicas": 1}); !apierrors.IsInvalid(err) {
 		t.Errorf("more ready than there are: %v", err)
 	}
 	if _, err := c.UpdateStatus(deployments, "default", "d", []byte(`{`)); err == nil {
-		t.Error("took what is no JSON")
+		t.Error("took a body that is not JSON")
 	}
 	after := must[*memapi.Object](t)(c.UpdateStatus(deployments, "default", "d", deploymentStatus(1)))
 	if after.Meta.Generation != 1 || len(after.Meta.ManagedFields) != 2 || after.Meta.ManagedFields[1].Subresource != "status" {
@@ -422,7 +457,7 @@ func TestUIDsAreTheSameInEveryRunAndDifferBetweenServers(t *testing.T) {
 	}
 }
 
-// Many write at once; each watch must still see every version of every object in order.
+// Many clients write at once; each watch still gets every version of every object in order.
 func TestConcurrentWritersAndWatchers(t *testing.T) {
 	const writers, each = 8, 100
 	s := memapi.New(memapi.Options{})

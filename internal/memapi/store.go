@@ -35,12 +35,14 @@ type table struct {
 	oldest   uint64 // watches from a resourceVersion before this one can't be served
 	watchers map[*watcher]struct{}
 	retired  bool
+	defined  bool // by a CustomResourceDefinition
+	withheld bool // not served for now
 }
 
 type event struct {
 	kind     watch.EventType
 	old, new *Object   // new of a deletion is the last state, with the deletion's resourceVersion
-	through  []*export // whose virtual workspaces show it
+	through  []*export // their virtual workspaces show it
 }
 
 func newTable(r Resource, version uint64) *table {
@@ -119,7 +121,17 @@ func (t *table) retire() {
 	}
 }
 
-// commit stores next in place of old (nil: next is new), unless somebody else was faster, or its logical cluster is gone.
+func (t *table) withhold(withheld bool) {
+	if t.withheld = withheld; !withheld {
+		return
+	}
+	for w := range t.watchers {
+		w.ended = true
+		w.notify()
+	}
+}
+
+// commit stores next in place of old (nil: next is new), unless another write came first or the logical cluster is gone.
 func (s *Server) commit(t *table, old, next *Object, w Write) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -193,7 +205,7 @@ func (s *Server) birth(t *table, o *Object) {
 	s.mu.Unlock()
 	m := &o.Meta
 	m.UID = types.UID(s.uid(number))
-	m.CreationTimestamp = metav1.Time{Time: time.Now().UTC().Truncate(time.Second)}
+	m.CreationTimestamp = metav1.Time{Time: s.now().Truncate(time.Second)}
 	m.DeletionTimestamp, m.DeletionGracePeriodSeconds = nil, nil
 	m.Generation = 0
 	if !t.Unnumbered {

@@ -11,7 +11,7 @@ import (
 )
 
 // Transport carries requests to the server through memory: no sockets, no HTTP framing, bodies stream. It works inside
-// testing/synctest. After Close, and for refused connections, it says that the connection was refused.
+// testing/synctest. After Close, and for refused connections, it returns ECONNREFUSED.
 func (s *Server) Transport() http.RoundTripper { return (*transport)(s) }
 
 type transport Server
@@ -74,7 +74,7 @@ func (s *Server) enter() bool {
 	}
 }
 
-// errAborted is what a client gets whose connection was cut for no other reason.
+// errAborted is the error of a connection that was cut for no other reason.
 var errAborted = errors.New("connection aborted")
 
 // run serves one request. It returns how the connection fails; nil if it does not.
@@ -132,7 +132,7 @@ func (s *Server) direct(r *http.Request) (*http.Response, error) {
 	w := &whole{header: http.Header{}}
 	failure := run(s, w, r)
 	if err := r.Context().Err(); err != nil {
-		return nil, err // whatever was done: the client is gone
+		return nil, err // the client is gone, even if the request took effect
 	}
 	if w.code == 0 {
 		if failure == nil {
@@ -156,7 +156,7 @@ type broken struct{ error }
 
 func (b broken) Read([]byte) (int, error) { return 0, b.error }
 
-// stream is an answer whose body is read while it is written.
+// stream is a response with a body that is read while it is written.
 type stream struct {
 	header  http.Header // the handler's, until the head is sent
 	sent    http.Header // the client's, from then on

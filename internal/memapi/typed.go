@@ -12,7 +12,7 @@ import (
 	sigsjson "sigs.k8s.io/json"
 )
 
-// warnings tell a client which of the fields that it sent are not kept.
+// warnings are the fields that a client sent and that are not kept.
 type warnings []string
 
 // normalise passes a typed kind's object through its Go type: unknown fields go, empty ones vanish or appear as they do on a real
@@ -47,7 +47,7 @@ func (t *table) normaliseStatus(status []byte) ([]byte, warnings, error) {
 	return roundTrip(status, f.Addr().Interface(), "status.")
 }
 
-// firstStatus is the status of an object whose status nobody has set yet.
+// firstStatus is the initial status of an object.
 func (t *table) firstStatus() ([]byte, error) {
 	var first []byte
 	switch t.Kind {

@@ -9,6 +9,8 @@ import (
 	"strconv"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/upstreamd/upstreamd/internal/patch"
 )
 
 // JSON values are, as apimachinery has them: nil, bool, int64, float64, string, []any, map[string]any. They are read and written on every
@@ -121,34 +123,24 @@ func appendFloat(b []byte, f float64) []byte {
 	return append(b, jsontext.Float(f).String()...)
 }
 
-// decode reads what the server itself has encoded; nothing is nil.
+// decode reads JSON that the server itself has encoded; empty input is nil.
 func decode(b []byte) any {
 	if len(b) == 0 {
 		return nil
 	}
 	v, err := unmarshal(b)
 	if err != nil {
-		panic("memapi: decoding what was encoded: " + err.Error())
+		panic("memapi: decoding its own JSON: " + err.Error())
 	}
 	return v
 }
 
-// mergePatch applies a JSON merge patch (RFC 7386). It keeps parts of both, and changes maps of target.
-func mergePatch(target, patch any) any {
-	changes, ok := patch.(map[string]any)
+// mergePatch applies a JSON merge patch (RFC 7386) to values of any type. It modifies neither.
+func mergePatch(target, change any) any {
+	changes, ok := change.(map[string]any)
 	if !ok {
-		return patch
+		return change
 	}
-	merged, ok := target.(map[string]any)
-	if !ok {
-		merged = map[string]any{}
-	}
-	for name, change := range changes {
-		if change == nil {
-			delete(merged, name)
-			continue
-		}
-		merged[name] = mergePatch(merged[name], change)
-	}
-	return merged
+	fields, _ := target.(map[string]any)
+	return patch.Apply(fields, changes)
 }

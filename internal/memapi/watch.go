@@ -14,9 +14,10 @@ import (
 type watcher struct {
 	scope   scope
 	wake    chan struct{} // holds a token when there may be events
-	next    uint64        // number of the next event to look at
-	version uint64        // all up to here was looked at
+	next    uint64        // number of the next event to examine
+	version uint64        // all events up to here were examined
 	initial []*Object     // to send first, as ADDED
+	ended   bool          // the kind is no longer served
 }
 
 func (w *watcher) notify() {
@@ -26,7 +27,7 @@ func (w *watcher) notify() {
 	}
 }
 
-// batch is how many events are looked at in one go.
+// batch is how many events are examined under one hold of the lock.
 const batch = 512
 
 // watch streams events.
@@ -64,7 +65,7 @@ func (x *exchange) watch(t *table) error {
 	return f.run(lifetime, streaming)
 }
 
-// streaming says whether the initial state is wanted as events, with a bookmark at its end.
+// streaming reports whether the client wants the initial state as events, with a bookmark at its end.
 func (x *exchange) streaming() (bool, error) {
 	match := x.query.Get("resourceVersionMatch")
 	switch wanted := x.query.Get("sendInitialEvents"); {
@@ -77,13 +78,16 @@ func (x *exchange) streaming() (bool, error) {
 	}
 }
 
-// subscribe registers a watch. An error beside a watcher is for the stream, as real servers say that a resourceVersion is too old.
+// subscribe registers a watch. An error beside a watcher goes into the stream, as real servers send "too old resource version".
 func (s *Server) subscribe(t *table, scope scope, from string, streaming bool) (*watcher, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	v, err := unsigned(from)
 	if err != nil {
 		return nil, err
+	}
+	if t.retired || t.withheld {
+		return nil, errUnknownPath
 	}
 	w := &watcher{scope: scope, wake: make(chan struct{}, 1), next: t.dropped + uint64(len(t.events)), version: s.version}
 	switch {
@@ -113,17 +117,17 @@ func (s *Server) unsubscribe(t *table, w *watcher) {
 	delete(t.watchers, w)
 }
 
-// told is an event as one watch sees it.
-type told struct {
+// watchEvent is an event as one watch sends it.
+type watchEvent struct {
 	kind   watch.EventType
 	object *Object
 }
 
 // since collects the next events for a watch. more: there are others left. ok is false if the watch has to end.
-func (s *Server) since(t *table, w *watcher, into []told) (events []told, more, ok bool) {
+func (s *Server) since(t *table, w *watcher, into []watchEvent) (events []watchEvent, more, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if w.next < t.dropped || t.retired {
+	if w.next < t.dropped || t.retired || w.ended {
 		return nil, false, false
 	}
 	from := int(w.next - t.dropped) //nolint:gosec // an index
@@ -136,15 +140,15 @@ func (s *Server) since(t *table, w *watcher, into []told) (events []told, more, 
 		is := e.kind != watch.Deleted && w.scope.matches(e.new)
 		switch {
 		case was && is:
-			into = append(into, told{watch.Modified, e.new})
+			into = append(into, watchEvent{watch.Modified, e.new})
 		case is:
-			into = append(into, told{watch.Added, e.new})
+			into = append(into, watchEvent{watch.Added, e.new})
 		case was && e.kind == watch.Deleted:
-			into = append(into, told{watch.Deleted, e.new})
+			into = append(into, watchEvent{watch.Deleted, e.new})
 		case was: // it left the scope
 			last := e.old.clone()
 			last.Meta.ResourceVersion, last.version = e.new.Meta.ResourceVersion, e.new.version
-			into = append(into, told{watch.Deleted, last})
+			into = append(into, watchEvent{watch.Deleted, last})
 		}
 	}
 	w.next = t.dropped + uint64(to)

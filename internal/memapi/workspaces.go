@@ -59,7 +59,7 @@ func (s *Server) createDefaultNamespace(cluster string) {
 	s.mustCreate(cluster, namespaces, map[string]any{"metadata": map[string]any{"name": metav1.NamespaceDefault}})
 }
 
-// mustCreate creates what the server itself owns, with its status. Kinds that are not served, and objects that are there, are left out.
+// mustCreate creates objects of the server itself, with their status. It skips kinds that are not served and objects that exist.
 func (s *Server) mustCreate(cluster string, r schema.GroupVersionResource, members map[string]any) {
 	s.mu.Lock()
 	t := s.tables[r]
@@ -77,7 +77,7 @@ func (s *Server) mustCreate(cluster string, r schema.GroupVersionResource, membe
 	panic(fmt.Sprintf("memapi: creating %s: %v", r.Resource, err))
 }
 
-// react does what controllers of a real server do when certain objects come and go. It runs under the lock.
+// react imitates the controllers of a real server when certain objects come and go. It runs under the lock.
 func (s *Server) react(t *table, kind watch.EventType, o *Object) {
 	gone := kind == watch.Deleted
 	switch t.GroupVersionResource {
@@ -92,13 +92,14 @@ func (s *Server) react(t *table, kind watch.EventType, o *Object) {
 			s.unbind(o)
 		} else if o.Status == nil {
 			bound := o.clone()
+			bound.settled = true
 			bound.Status = []byte(`{"phase":"Bound"}`)
 			s.put(t, o, bound, Write{Verb: "update", Subresource: "status"})
 		}
 	}
 }
 
-// empty deletes everything in a Namespace, whatever its finalizers.
+// empty deletes all objects of a Namespace, in spite of finalizers.
 func (s *Server) empty(cluster, namespace string) {
 	for _, t := range s.tables {
 		if t.Namespaced {
@@ -109,7 +110,7 @@ func (s *Server) empty(cluster, namespace string) {
 	}
 }
 
-// define serves what a CustomResourceDefinition defines, in all clusters, and says so in its status.
+// define serves the versions of a CustomResourceDefinition in all clusters, and sets its status.
 func (s *Server) define(o *Object, gone bool) {
 	var crd struct {
 		Spec struct {
@@ -119,6 +120,7 @@ func (s *Server) define(o *Object, gone bool) {
 				Name         string
 				Served       bool
 				Subresources struct{ Status *struct{} }
+				Schema       struct{ OpenAPIV3Schema json.RawMessage }
 			}
 		}
 	}
@@ -129,22 +131,27 @@ func (s *Server) define(o *Object, gone bool) {
 		r := Resource{
 			GroupVersionResource: schema.GroupVersionResource{Group: crd.Spec.Group, Version: v.Name, Resource: crd.Spec.Names.Plural},
 			Kind:                 crd.Spec.Names.Kind, Namespaced: crd.Spec.Scope == "Namespaced", Status: v.Subresources.Status != nil,
+			Schema: v.Schema.OpenAPIV3Schema,
 		}
-		if gone || !v.Served {
+		if gone {
 			s.removeResource(r.GroupVersionResource)
-		} else {
-			s.addResource(r)
+			continue
 		}
+		s.addResource(r)
+		t := s.tables[r.GroupVersionResource]
+		t.defined, t.Schema = true, r.Schema
+		t.withhold(!v.Served)
 	}
 	if gone || o.Status != nil {
 		return
 	}
 	established := o.clone()
+	established.settled = true
 	established.Status = []byte(`{"conditions":[{"type":"NamesAccepted","status":"True"},{"type":"Established","status":"True"}]}`)
 	s.put(s.tables[crds], o, established, Write{Verb: "update", Subresource: "status"})
 }
 
-// there says whether a logical cluster is there; the plain one always is.
+// there reports whether a logical cluster exists; the plain one always does.
 func (s *Server) there(cluster string) bool {
 	_, known := s.workspaces[cluster]
 	return known || cluster == ""
@@ -158,7 +165,7 @@ func (s *Server) name(nameOrPath string) string {
 	return nameOrPath
 }
 
-// annotate says on an object of a logical cluster where it is, whatever the client said.
+// annotate sets the kcp.io/cluster annotation of an object, over any value from the client.
 func annotate(m *metav1.ObjectMeta, cluster string) {
 	if cluster == "" || m.Annotations[logicalcluster.AnnotationKey] == cluster {
 		return
@@ -175,7 +182,7 @@ func annotate(m *metav1.ObjectMeta, cluster string) {
 // isPath tells paths from names of logical clusters.
 func isPath(cluster string) bool { return strings.Contains(cluster, ":") }
 
-// namespaceThere says whether objects may be created in a Namespace. Servers without Namespaces have none that could be missing.
+// namespaceThere reports whether objects may be created in a Namespace. Servers without Namespaces have none that could be missing.
 func (s *Server) namespaceThere(cluster, namespace string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -11,14 +11,20 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// place is where a request looks: a logical cluster (its name, "*", or "" for the plain one), perhaps through an export's virtual
+// place is the part of the server that a request addresses: a logical cluster (its name, "*", or "" for the plain one), perhaps through an export's virtual
 // workspace.
 type place struct {
 	cluster string
 	export  *export // nil: directly
 }
 
-// target is what a write is aimed at, and who writes.
+// kcp reports whether a place belongs to a kcp.
+func (p place) kcp() bool { return p.cluster != "" }
+
+// workspace reports whether a place is one logical cluster, addressed directly.
+func (p place) workspace() bool { return p.kcp() && p.cluster != everywhere && p.export == nil }
+
+// target is the object and subresource of a write, and its field manager.
 type target struct {
 	place
 	namespace, name string
@@ -103,8 +109,8 @@ func (s *Server) born(t *table, w target, o *Object) error {
 	return o.seal(nil)
 }
 
-// update changes an object, as often as it takes to be the one whose change is stored. change gets the stored version and returns the
-// wanted one as far as a client may say; what it may not is overruled. A change that changes nothing stores nothing.
+// update changes an object, and retries while other writes come first. change gets the stored version and returns the wanted one; fields
+// that a client may not set are overruled. An update without a difference stores nothing.
 func (s *Server) update(t *table, w target, change func(old *Object) (*Object, error)) (*Object, error) {
 	for {
 		old := s.lookup(t, w.cluster, w.namespace, w.name)
@@ -136,16 +142,17 @@ func (s *Server) update(t *table, w target, change func(old *Object) (*Object, e
 	}
 }
 
-// replace stores next in place of old, or deletes old if nothing holds it any more. Nil: somebody else was faster.
+// replace stores next in place of old, or deletes old once it is marked for deletion and has no finalizers. Nil: another write came first.
 func (s *Server) replace(t *table, w target, old, next *Object) (*Object, error) {
 	if t.Typed {
 		if errs := validate(t.Kind, old, next); len(errs) > 0 {
 			return nil, t.invalid(w.name, errs...)
 		}
 	}
-	if next.sameAs(old) {
+	if next.sameAs(old) && (old.settled || old.Cluster == "") {
 		return old, nil
 	}
+	next.settled = true
 	specChanged := !bytes.Equal(next.rest, old.rest) || !t.Status && !bytes.Equal(next.Status, old.Status) ||
 		t.Typed && t.Kind == "Deployment" && !w.status && !maps.Equal(next.Meta.Annotations, old.Meta.Annotations)
 	deleted := old.Meta.DeletionTimestamp == nil && next.Meta.DeletionTimestamp != nil
@@ -178,7 +185,7 @@ func (s *Server) drop(t *table, old *Object, w target) *Object {
 	return s.remove(t, old, w.write())
 }
 
-// replaceBy replaces an object, or its status, by what a client sent.
+// replaceBy replaces an object, or its status, by the body of a PUT.
 func (s *Server) replaceBy(t *table, w target, body []byte) (*Object, warnings, error) {
 	body, warned, err := t.normalise(body)
 	if err != nil {
@@ -236,7 +243,7 @@ func (s *Server) delete(t *table, w target, options metav1.DeleteOptions) (*Obje
 		}
 		next := old.clone()
 		if len(old.Meta.Finalizers) > 0 {
-			now, grace := metav1.Time{Time: time.Now().UTC().Truncate(time.Second)}, int64(0)
+			now, grace := metav1.Time{Time: s.now().Truncate(time.Second)}, int64(0)
 			next.Meta.DeletionTimestamp, next.Meta.DeletionGracePeriodSeconds = &now, &grace
 			done, err := s.replace(t, w, old, next)
 			if done != nil || err != nil {

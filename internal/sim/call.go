@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// call is what a request asks for.
+// call is a parsed request.
 type call struct {
 	verb      string // list, watch, get, patch, or other: discovery and probes
 	workspace string // upstream only
@@ -57,7 +57,7 @@ func callOf(r *http.Request) call {
 	return c
 }
 
-// String is the call without what differs between runs.
+// String is the call without the parts that differ between runs.
 func (c call) String() string {
 	var b strings.Builder
 	b.WriteString(c.verb)

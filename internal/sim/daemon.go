@@ -18,7 +18,7 @@ import (
 	"github.com/upstreamd/upstreamd/supervisor"
 )
 
-// life is one process of a daemon: it ends when it is stopped or killed, and the next one knows nothing of it.
+// life is one process of a daemon. It ends when it is stopped or killed; the next one inherits nothing.
 type life struct {
 	name, daemon string
 	plan         *plan
@@ -29,8 +29,8 @@ type life struct {
 	electing     sync.WaitGroup
 
 	mu       sync.Mutex
-	seen     []*seen     // by target
-	disturbs []time.Time // when its own code was made to fail
+	observed []*observations // by target
+	disturbs []time.Time     // when its own code was made to fail
 }
 
 // awake waits while the process is frozen; false if it is no more.
@@ -49,11 +49,11 @@ func (l *life) awake(d draw) bool {
 	}
 }
 
-// told is what a life was told of a target.
-func (l *life) told(target int) *seen {
+// observations are those that a life has of a target.
+func (l *life) observations(target int) *observations {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.seen[target]
+	return l.observed[target]
 }
 
 // disturb notes that the code of this life was made to fail.
@@ -63,7 +63,7 @@ func (l *life) disturb() {
 	l.disturbs = append(l.disturbs, time.Now())
 }
 
-// disturbed is for how long back what a life knew at a time may not be what it was told: an actor that fails loses that, and asks again.
+// disturbed is how far back the knowledge of a life may lag behind its observations: an actor that failed lost them, and observes again.
 func (l *life) disturbed(at time.Time) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -91,13 +91,13 @@ func (n *network) begin(w *world, daemon string, nth int, wildcard bool, l *leas
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	born.end = cancel
-	born.elector = &elector{lease: l, who: born.name, reach: func() (time.Duration, bool) { return n.toLease(born) }}
+	born.elector = &elector{lease: l, name: born.name, reach: func() (time.Duration, bool) { return n.toLease(born) }}
 	born.electing.Go(func() { born.elector.run(ctx) })
 	born.system, err = supervisor.New(supervisor.Options{
 		Upstream: brittleUpstream{up, brittle{n, born, "upstream"}},
 		Locators: []string{"NamespaceLocator"},
 		Fence:    born.elector.fence,
-		Writer:   actors.WriterOptions{Concurrency: 64}, // enough for all: what waits for a turn comes from maps, in any order
+		Writer:   actors.WriterOptions{Concurrency: 64}, // enough for all: queued writes come from maps, in any order
 		Workers:  1,
 		Jitter:   func() float64 { return 0.5 },
 		Logger:   n.log,
@@ -113,9 +113,9 @@ func (n *network) begin(w *world, daemon string, nth int, wildcard bool, l *leas
 	if err := born.system.Start(ctx); err != nil {
 		return nil, err
 	}
-	born.seen = make([]*seen, len(w.targets))
+	born.observed = make([]*observations, len(w.targets))
 	for i, t := range w.targets {
-		born.seen[i] = newSeen()
+		born.observed[i] = newObservations()
 		if t.gone {
 			continue
 		}
@@ -126,25 +126,25 @@ func (n *network) begin(w *world, daemon string, nth int, wildcard bool, l *leas
 	born.system.Subscribe(func(e supervisor.Event) {
 		switch e := e.(type) {
 		case supervisor.Published:
-			n.trace.say("%s: acknowledged: %s %s: %s", born.name, e.Resource.Resource, e.Upstream, e.Reason)
+			n.trace.note("%s: acknowledged: %s %s: %s", born.name, e.Resource.Resource, e.Upstream, e.Reason)
 		case supervisor.Health:
-			n.trace.say("%s: %s is stale: %v", born.name, e.Target, e.Stale)
+			n.trace.note("%s: %s is stale: %v", born.name, e.Target, e.Stale)
 		case supervisor.Failure:
-			n.trace.say("%s: failed: %s", born.name, e.Actor)
+			n.trace.note("%s: failed: %s", born.name, e.Actor)
 		}
 	})
-	n.trace.say("%s begins", born.name)
+	n.trace.note("%s begins", born.name)
 	return born, nil
 }
 
 // backoff has no jitter: a run must be had again.
 var backoff = lean.Backoff{Initial: 500 * time.Millisecond, Max: 30 * time.Second}
 
-// connect leads a life to a target, of which it has heard nothing yet.
+// connect connects a life to a target, which it has not observed yet.
 func (n *network) connect(l *life, t *target, i int) (supervisor.Target, actors.Downstream) {
-	s := newSeen()
+	s := newObservations()
 	l.mu.Lock()
-	l.seen[i] = s
+	l.observed[i] = s
 	l.mu.Unlock()
 	down, err := downstream.New(n.config(l, t.name, t.server.Config(), s), downstream.Options{Backoff: backoff})
 	if err != nil {
@@ -155,8 +155,8 @@ func (n *network) connect(l *life, t *target, i int) (supervisor.Target, actors.
 	}, brittleDownstream{down, brittle{n, l, t.name}}
 }
 
-func (n *network) config(l *life, server string, cfg *rest.Config, s *seen) *rest.Config {
-	cfg.Transport = &way{network: n, life: l, server: server, inner: cfg.Transport, seen: s}
+func (n *network) config(l *life, server string, cfg *rest.Config, s *observations) *rest.Config {
+	cfg.Transport = &way{network: n, life: l, server: server, inner: cfg.Transport, observed: s}
 	return cfg
 }
 
@@ -171,7 +171,7 @@ func (n *network) toLease(l *life) (time.Duration, bool) {
 
 // stop ends a process as SIGTERM does.
 func (l *life) stop(t *trace) {
-	t.say("%s is stopped", l.name)
+	t.note("%s is stopped", l.name)
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	err := l.system.Stop(ctx)
@@ -179,21 +179,21 @@ func (l *life) stop(t *trace) {
 	l.electing.Wait()
 	l.elector.lease.release(l.name)
 	close(l.dead)
-	t.say("%s has stopped, in time: %v", l.name, err == nil)
+	t.note("%s has stopped, in time: %v", l.name, err == nil)
 }
 
-// kill ends a process as SIGKILL does: what is on its way to a server goes on, nothing else.
+// kill ends a process as SIGKILL does: requests on their way to a server go on, nothing else does.
 func (l *life) kill(t *trace) {
-	t.say("%s is killed", l.name)
+	t.note("%s is killed", l.name)
 	close(l.dead)
 	l.end()
 	l.electing.Wait()
 	gone, cancel := context.WithCancel(context.Background())
 	cancel()
-	_ = l.system.Stop(gone) // its actors only: it reaches nobody any more
+	_ = l.system.Stop(gone) // its actors only: its connections are dead
 }
 
-// ---- connections whose code fails
+// ---- connections with code that fails
 
 // brittle makes a connection's code, or the actor behind it, panic now and then.
 type brittle struct {
@@ -202,7 +202,7 @@ type brittle struct {
 	server string
 }
 
-// harm draws what happens at an event or call; poisonable says that it may be handed on spoilt.
+// harm draws the failure at an event or call. A poisonable one may be handed on with an invalid object.
 func (b brittle) harm(c call, poisonable bool) harm {
 	kind := b.life.daemon + " ↔ " + b.server + ": " + c.String()
 	select {
@@ -212,13 +212,13 @@ func (b brittle) harm(c call, poisonable bool) harm {
 	}
 	h, name := b.net.plan.harm(b.life.daemon, b.server, c, func(h harm) bool { return h.panics || h.poison && poisonable }, b.net.now())
 	if name != "" {
-		b.net.trace.say("%s: %s", kind, name)
+		b.net.trace.note("%s: %s", kind, name)
 		b.life.disturb()
 	}
 	return h
 }
 
-// watch hands events on, some of them spoilt, until one makes it panic: that event and all later ones are lost.
+// watch hands events on, some of them with an invalid object, until one makes it panic: that event and all later ones are lost.
 func (b brittle) watch(ctx context.Context, r ref.Resource, emit ref.Emit, run func(context.Context, ref.Emit)) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -263,7 +263,7 @@ func (b brittleUpstream) Patch(ctx context.Context, p ref.Patch, want ref.Want) 
 	}
 	o, err := b.Upstream.Patch(ctx, p, want)
 	if h.poison && err == nil {
-		return nil, nil // what no connection returns
+		return nil, nil // no connection returns that
 	}
 	return o, err
 }

@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// Seed is what everything in a run is drawn from.
+// Seed determines everything that is drawn in a run.
 type Seed uint64
 
-// generator is for what one goroutine draws in order.
+// generator is for draws of one goroutine, in order.
 func (s Seed) generator(purpose uint64) *rand.Rand {
 	return rand.New(rand.NewPCG(uint64(s), purpose)) //nolint:gosec // to be had again, not secret
 }

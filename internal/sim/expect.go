@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// What is to be published in the end is calculated here from the SyncTargets' stores, without any code of the product.
+// The statuses to be published in the end are calculated here from the SyncTargets' stores, without code of the product.
 
 const summary = "upstreamd.dev/Aggregated"
 
@@ -55,7 +55,7 @@ func checkDeployment(want []copied, got []byte) error {
 	return checkSummary(len(want), is, got)
 }
 
-// checkMessage wants a condition to say what each SyncTarget says that decides it, and if there are several, who that is.
+// checkMessage wants the message of a condition to hold the message of each SyncTarget that decides it, and if there are several, their names.
 func checkMessage(want []copied, is parsedCondition) error {
 	var deciding []copied
 	for _, c := range want {
@@ -64,18 +64,18 @@ func checkMessage(want []copied, is parsedCondition) error {
 		}
 	}
 	for _, c := range deciding {
-		said := parse(c.status).condition(is.Type).Message
-		if !strings.Contains(is.Message, said) || len(deciding) > 1 && !strings.Contains(is.Message, targetName(c.target)) {
-			return fmt.Errorf("SyncTarget %d says %q of %s, published is %q", c.target, said, is.Type, is.Message)
+		reported := parse(c.status).condition(is.Type).Message
+		if !strings.Contains(is.Message, reported) || len(deciding) > 1 && !strings.Contains(is.Message, targetName(c.target)) {
+			return fmt.Errorf("SyncTarget %d reports %q for %s, published is %q", c.target, reported, is.Type, is.Message)
 		}
 	}
 	return nil
 }
 
 func checkSummary(placed int, is parsed, got []byte) error {
-	said := is.condition(summary)
-	if text := fmt.Sprintf("%d/%d SyncTargets reporting", placed, placed); said.Status != "True" || len(said.Message) < len(text) || said.Message[:len(text)] != text {
-		return fmt.Errorf("%q is not said: %s", text, got)
+	reported := is.condition(summary)
+	if text := fmt.Sprintf("%d/%d SyncTargets reporting", placed, placed); reported.Status != "True" || len(reported.Message) < len(text) || reported.Message[:len(text)] != text {
+		return fmt.Errorf("the summary lacks %q: %s", text, got)
 	}
 	return nil
 }
@@ -110,7 +110,7 @@ func checkPod(want []copied, got []byte) error {
 			return checkSummary(len(want), is, got)
 		}
 	}
-	return fmt.Errorf("no SyncTarget reports what is published: %s", got)
+	return fmt.Errorf("no SyncTarget reports the published status: %s", got)
 }
 
 // checkEmpty is for objects of which no SyncTarget has a copy any more.
@@ -121,13 +121,13 @@ func checkEmpty(k *kind, got []byte) error {
 	return nil
 }
 
-// wrong compares everything that is published with what ought to be. It returns one line for each object that differs.
+// wrong compares all published statuses with the expected ones. It returns one line for each object that differs.
 func (w *world) wrong() []string {
 	var lines []string
 	for _, o := range w.objects {
 		published, err := w.upstream.Cluster(o.workspace).Get(o.kind.resource, o.namespace, o.name)
 		if err != nil {
-			continue // nobody wants it
+			continue // it does not exist
 		}
 		var want []copied
 		for _, i := range o.placed(w) {

@@ -16,7 +16,7 @@ type fault struct {
 	harm  func(draw) harm
 }
 
-// side says whose calls a fault may hit.
+// side is the servers with calls that a fault may hit.
 type side int
 
 const (
@@ -25,14 +25,14 @@ const (
 	atTargets
 )
 
-// harm is what happens to one call.
+// harm is the failure of one call.
 type harm struct {
-	server memapi.Fault  // what the API server does
+	server memapi.Fault  // injected into the API server
 	late   time.Duration // on the way there; a client that gives up meanwhile does not call it back
-	lost   bool          // the answer is, after everything was done
-	silent bool          // nothing is done, and nothing is ever answered
+	lost   bool          // the answer is, after the request was processed
+	silent bool          // the request is not processed and never answered
 	panics bool          // the connection's code panics
-	poison bool          // the connection hands on what makes the actor behind it panic
+	poison bool          // the connection hands on an object that makes the actor behind it panic
 }
 
 func lists(c call) bool   { return c.verb == "list" || c.streaming }
@@ -43,7 +43,7 @@ func all(call) bool       { return true }
 func streams(c call) bool { return c.streaming }
 func reads(c call) bool   { return c.verb != "patch" }
 
-// status answers instead of doing anything.
+// status answers with an error; the request is not processed.
 func status(code int, after time.Duration) func(draw) harm {
 	return func(draw) harm { return harm{server: memapi.Fault{Status: code, RetryAfter: after}} }
 }
@@ -74,7 +74,7 @@ var faults = []fault{
 	{"internal error (500)", anywhere, 0.5, all, status(http.StatusInternalServerError, 0)},
 	{"unavailable (503)", anywhere, 0.6, all, status(http.StatusServiceUnavailable, 0)},
 	{"gateway timeout (504)", anywhere, 0.5, all, status(http.StatusGatewayTimeout, 0)},
-	{"not found, says something in front (404)", anywhere, 0.5, reads, status(http.StatusNotFound, 0)},
+	{"not found by a proxy (404)", anywhere, 0.5, reads, status(http.StatusNotFound, 0)},
 	{"unauthorized (401)", anywhere, 1, all, status(http.StatusUnauthorized, 0)},
 	{"forbidden for one kind (403)", anywhere, 1, func(c call) bool { return c.resource == "deployments" }, status(http.StatusForbidden, 0)},
 	{"slow answer", anywhere, 0.3, all, func(d draw) harm { return harm{server: memapi.Fault{Hold: d.between(3*time.Second, 12*time.Second)}} }},

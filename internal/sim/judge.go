@@ -16,10 +16,10 @@ import (
 	"github.com/upstreamd/upstreamd/internal/ref"
 )
 
-// patience is how old what a daemon knew may be when it sends a write: the longest that changes are put together, and a little.
+// patience is the age that the observations behind a write may have: the longest coalescing window, and a little.
 const patience = 3 * time.Second
 
-// judge holds every write of upstreamd against what its daemon could know.
+// judge compares every write of upstreamd with the observations of its daemon.
 type judge struct {
 	world *world
 	net   *network
@@ -28,7 +28,7 @@ type judge struct {
 	mu     sync.Mutex
 	wrong  []string
 	writes int // PATCH calls that were sent
-	others int // writes of anybody else to any store
+	others int // writes of other managers to any store
 }
 
 // sent is a write on its way.
@@ -42,13 +42,13 @@ type sent struct {
 
 func (j *judge) fail(format string, args ...any) {
 	text := fmt.Sprintf("%v: %s", time.Since(j.trace.begin), fmt.Sprintf(format, args...))
-	j.trace.say("WRONG: %s", text)
+	j.trace.note("WRONG: %s", text)
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.wrong = append(j.wrong, text)
 }
 
-// sent notes a write that leaves its daemon. called is when the product asked for that.
+// sent records a write that leaves its daemon. called is when the product asked for that.
 func (j *judge) sent(l *life, c call, body []byte, called time.Time) *sent {
 	_, leased := l.elector.holds()
 	var patch struct {
@@ -69,7 +69,7 @@ func (j *judge) sent(l *life, c call, body []byte, called time.Time) *sent {
 	return &sent{life: l, call: c, version: patch.Metadata["resourceVersion"], called: called, status: string(patch.Status)}
 }
 
-// answered notes what the server said to a write.
+// answered records the answer to a write.
 func (j *judge) answered(s *sent, code int, body []byte) {
 	var o wireObject
 	if code != 200 || json.Unmarshal(body, &o) != nil || o.Metadata.ResourceVersion != s.version {
@@ -78,7 +78,7 @@ func (j *judge) answered(s *sent, code int, body []byte) {
 	j.fail("%s: a write that changes nothing", s.call)
 }
 
-// wrote looks at a change of the upstream store. It runs under the store's lock.
+// wrote checks a change of the upstream store. It runs under the store's lock.
 func (j *judge) wrote(w memapi.Write) {
 	if w.Manager != ref.FieldManager {
 		j.mu.Lock()
@@ -93,15 +93,15 @@ func (j *judge) wrote(w memapi.Write) {
 		return
 	}
 	before, after := k.tokens(w.Old.Status), k.tokens(w.New.Status)
-	j.trace.say("published by %s: %s: %v", s.life.name, s.call, after)
+	j.trace.note("published by %s: %s: %v", s.life.name, s.call, after)
 	if !sameButStatus(w.Old, w.New) {
 		j.fail("%s: more than the status was changed: %s became %s", s.call, w.Old.JSON(), w.New.JSON())
 	}
 	if j.world.changing(s.called) {
-		return // who is placed where is another matter for a moment
+		return // placement is in flux for a moment
 	}
 	placed := j.world.placedBy(w.Old)
-	if len(placed) == 0 && len(after) > 0 { // what is ours may go
+	if len(placed) == 0 && len(after) > 0 { // our fields may be removed
 		j.fail("%s: written although no SyncTarget is placed", s.call)
 	}
 	if maps.Equal(before, after) {
@@ -112,14 +112,14 @@ func (j *judge) wrote(w memapi.Write) {
 			j.fail("%s: %s of SyncTarget %d, which is not placed", s.call, token, target)
 		}
 	}
-	j.believed(s, k, placed, after)
+	j.checkObserved(s, k, placed, after)
 }
 
-// believed holds tokens that were published against what the daemon was told.
-func (j *judge) believed(s *sent, k *kind, placed []int, published map[int]string) {
+// checkObserved compares published tokens with the observations of the daemon.
+func (j *judge) checkObserved(s *sent, k *kind, placed []int, published map[int]string) {
 	o := j.world.find(k, s.call)
 	if o == nil {
-		j.fail("%s: nobody made this object", s.call)
+		j.fail("%s: the object was never created", s.call)
 		return
 	}
 	since := max(patience, s.life.disturbed(s.called))
@@ -127,18 +127,18 @@ func (j *judge) believed(s *sent, k *kind, placed []int, published map[int]strin
 	fits := false
 	var why []string
 	for _, target := range placed {
-		told, plural, below := s.life.told(target), k.resource.Resource, j.world.downNamespace(o, target)
-		tokens, listed := told.could(plural, below, o.name, s.called, since)
+		known, plural, below := s.life.observations(target), k.resource.Resource, j.world.downNamespace(o, target)
+		tokens, listed := known.possible(plural, below, o.name, s.called, since)
 		if !listed && !one {
 			j.fail("%s: published by %s although SyncTarget %d was never listed", s.call, s.life.name, target)
 		}
 		if slices.Contains(tokens, published[target]) && (!one || published[target] != "" || len(published) == 0) {
-			if fits = true; (!one || published[target] != "") && !told.follows(plural, below, o.name, published[target], s.called, since) {
-				j.fail("%s: %s published %q of SyncTarget %d after what followed that", s.call, s.life.name, published[target], target)
+			if fits = true; (!one || published[target] != "") && !known.inOrder(plural, below, o.name, published[target], s.called, since) {
+				j.fail("%s: %s published %q of SyncTarget %d after a later report", s.call, s.life.name, published[target], target)
 			}
 			continue
 		}
-		why = append(why, fmt.Sprintf("%q of SyncTarget %d, which said %q", published[target], target, tokens))
+		why = append(why, fmt.Sprintf("%q of SyncTarget %d, which reported %q", published[target], target, tokens))
 	}
 	if one && fits {
 		return
@@ -152,7 +152,7 @@ func sameButStatus(a, b *memapi.Object) bool {
 	return bytes.Equal(withoutStatus(a), withoutStatus(b))
 }
 
-// withoutStatus is an object without what a status patch changes.
+// withoutStatus is an object without the fields that a status patch changes.
 func withoutStatus(o *memapi.Object) []byte {
 	var members map[string]any
 	if err := o.Unmarshal(&members); err != nil {
@@ -167,7 +167,7 @@ func withoutStatus(o *memapi.Object) []byte {
 	return text
 }
 
-// verdict is all that was wrong so far.
+// verdict is all failures so far.
 func (j *judge) verdict() []string {
 	j.mu.Lock()
 	defer j.mu.Unlock()

@@ -10,17 +10,17 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// kind is a kind of object that users make. A status that a SyncTarget reports can be told from any other's by its token, and a published
-// status says whose tokens are in it.
+// kind is a kind of object that users make. The token of a reported status differs between SyncTargets, so that the SyncTargets behind a
+// published status follow from its tokens.
 type kind struct {
 	resource   schema.GroupVersionResource
 	apiVersion string
 	name       string
 	spec       map[string]any
 	report     func(target, value int, generation int64, good bool) map[string]any
-	token      func(status []byte) string            // of what a SyncTarget reports; "" is nothing
-	tokens     func(status []byte) map[int]string    // by target, of what is published
-	check      func(want []copied, got []byte) error // what is published, against the copies of all placed SyncTargets
+	token      func(status []byte) string            // of a reported status; "" is none
+	tokens     func(status []byte) map[int]string    // by target, of a published status
+	check      func(want []copied, got []byte) error // a published status, against the copies of all placed SyncTargets
 }
 
 // maxTargets is how many SyncTargets a run may have: their shares of a sum must fit into 31 bits.
@@ -120,7 +120,7 @@ func address(target, value int) string { return fmt.Sprintf("10.%d.0.%d", target
 func targetOf(ip string) int {
 	var target, value int
 	if _, err := fmt.Sscanf(ip, "10.%d.0.%d", &target, &value); err != nil {
-		return maxTargets // nobody's
+		return maxTargets // of no target
 	}
 	return target - 1
 }
@@ -136,7 +136,7 @@ func condition(kind string, good bool, value int) map[string]any {
 	}
 }
 
-// parsed is what is looked at of any status.
+// parsed holds the fields of any status that are checked.
 type parsed struct {
 	Replicas, UpdatedReplicas, ReadyReplicas, AvailableReplicas, ObservedGeneration int64
 	Phase, PodIP                                                                    string

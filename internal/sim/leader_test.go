@@ -13,15 +13,14 @@ import (
 	"github.com/upstreamd/upstreamd/internal/ref"
 )
 
-// Two daemons compete for the lease. Time and again the one that leads is paused for a minute just when it sends a write; the other one takes over, and
-// what the write was decided on changes, or changes back so that nobody has anything to write. Nothing that the paused one decided overwrites
-// anything when it goes on.
+// Two daemons compete for the lease. Again and again the leader is paused for a minute just when it sends a write; the other one takes over, and
+// the inputs of the write change, or change back so that no write is due. No decision of the paused one overwrites a later one when it goes on.
 func TestAPausedLeaderOverwritesNothing(t *testing.T) {
 	all := pauses{}
 	for seed := Seed(1); seed <= pausedSeeds; seed++ {
 		synctest.Test(t, func(t *testing.T) { newPaused(t, seed, &all).run() })
 	}
-	t.Logf("%d pauses of the leader between decision and sending, %d on the way to the socket: %d stale overwrites; %d writes slipped through where nobody had written since, and were put right",
+	t.Logf("%d pauses of the leader between decision and sending, %d on the way to the socket: %d stale overwrites; %d writes slipped through where no other had written since, and were repaired",
 		all.before, all.within, all.overwrites, all.slipped)
 	if all.before == 0 || all.within == 0 || all.slipped == 0 || all.overwrites > 0 { // none that slips through: the pauses were not long enough
 		t.Fail()
@@ -33,7 +32,7 @@ type pauses struct {
 	before     int // the lease was checked, the call not made
 	within     int // the call was made, and goes out when the process goes on though its deadline has passed
 	overwrites int // writes of a paused daemon that took place though another had written since, or that were not made yet
-	slipped    int // writes on the way to the socket that took place where nobody had
+	slipped    int // writes on the way to the socket that took place where no other had written
 }
 
 // paused is a simulation in which nothing goes wrong but that.
@@ -90,7 +89,7 @@ func (p *paused) run() {
 		l.stop(p.trace)
 	}
 	p.world.close()
-	time.Sleep(2 * pauseLasts) // what is still on its way arrives nowhere
+	time.Sleep(2 * pauseLasts) // late requests arrive at closed servers
 	for _, wrong := range p.judge.verdict() {
 		p.t.Errorf("seed %d: %s", p.seed, wrong)
 	}
@@ -110,7 +109,7 @@ func (p *paused) once() {
 	p.aim(o, p.rand.IntN(2) == 0)
 	p.world.report(o, target, 7)
 	early := p.rand.IntN(2) == 0
-	if time.Sleep(5 * time.Second); early { // nobody leads
+	if time.Sleep(5 * time.Second); early { // there is no leader
 		p.world.report(o, target, back)
 	}
 	time.Sleep(20 * time.Second) // the lease has gone to the other one
@@ -128,7 +127,7 @@ func (p *paused) once() {
 	p.true("after")
 }
 
-// object picks an object, one of its SyncTargets, and what that says when the leader is paused: what is published, or something new.
+// object picks an object, one of its SyncTargets, and the value that this reports while the leader is paused: the published one, or a new one.
 func (p *paused) object() (o *object, target, back int) {
 	for range 100 {
 		o = p.world.objects[p.rand.IntN(len(p.world.objects))]
@@ -149,14 +148,14 @@ func (p *paused) aim(o *object, late bool) {
 	p.next, p.late, p.hit = o, late, nil
 }
 
-// struck is who was paused since; nil: nobody yet.
+// struck is the life that was paused since; nil: none yet.
 func (p *paused) struck() *life {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.hit
 }
 
-// strike pauses who is about to write the object.
+// strike pauses the life that is about to write the object.
 func (p *paused) strike(l *life, c call) (late time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -165,7 +164,7 @@ func (p *paused) strike(l *life, c call) (late time.Duration) {
 	}
 	p.next, p.hit = nil, l
 	p.plan.freeze(l.daemon, pauseLasts)
-	p.trace.say("%s is paused: %s", l.name, c)
+	p.trace.note("%s is paused: %s", l.name, c)
 	if p.late {
 		p.within++
 		return pauseLasts
@@ -189,7 +188,7 @@ func (p *paused) observe(w memapi.Write) {
 	case time.Since(s.called) < leaseDeadline:
 	case !p.late || last.by != s.life && last.at.After(s.called):
 		p.overwrites++
-		p.trace.say("WRONG: a stale overwrite by %s: %s", s.life.name, s.call)
+		p.trace.note("WRONG: a stale overwrite by %s: %s", s.life.name, s.call)
 	default:
 		p.slipped++
 	}

@@ -22,21 +22,21 @@ type lease struct {
 }
 
 // acquire takes the lease, or renews it.
-func (l *lease) acquire(who string) bool {
+func (l *lease) acquire(candidate string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
-	if l.holder != who && l.holder != "" && now.Sub(l.renewed) < leaseDuration {
+	if l.holder != candidate && l.holder != "" && now.Sub(l.renewed) < leaseDuration {
 		return false
 	}
-	l.holder, l.renewed = who, now
+	l.holder, l.renewed = candidate, now
 	return true
 }
 
-func (l *lease) release(who string) {
+func (l *lease) release(candidate string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.holder == who {
+	if l.holder == candidate {
 		l.holder = ""
 	}
 }
@@ -44,7 +44,7 @@ func (l *lease) release(who string) {
 // elector keeps one life of a daemon's part in the election.
 type elector struct {
 	lease *lease
-	who   string
+	name  string
 	reach func() (delay time.Duration, ok bool) // how the lease's server is reached now
 
 	mu    sync.Mutex
@@ -55,7 +55,7 @@ type elector struct {
 func (e *elector) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		began := time.Now()
-		if delay, ok := e.reach(); ok && pause(ctx, delay) && e.lease.acquire(e.who) {
+		if delay, ok := e.reach(); ok && pause(ctx, delay) && e.lease.acquire(e.name) {
 			e.mu.Lock()
 			e.until = began.Add(leaseDeadline)
 			e.mu.Unlock()

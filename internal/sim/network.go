@@ -32,17 +32,17 @@ type network struct {
 	writing *sent      // that write
 }
 
-// now tells what is drawn for a call from what is drawn for the same call at another time. Calls are not counted: whether one was begun in
+// now separates the draws for a call from those for the same call at another time. Calls are not counted: whether one was begun in
 // the instant in which its caller gave up may differ from run to run.
 func (n *network) now() int { return int(time.Since(n.trace.begin)) }
 
 // way leads one life of a daemon to one server.
 type way struct {
 	*network
-	life   *life
-	server string
-	inner  http.RoundTripper
-	seen   *seen // what is told over it; nil: nobody asks
+	life     *life
+	server   string
+	inner    http.RoundTripper
+	observed *observations // made over it; nil: none are kept
 }
 
 const (
@@ -58,7 +58,7 @@ var (
 
 type faultKey struct{}
 
-// faultOf is what the API servers ask: what the network decided of a request.
+// faultOf is the Fault option of the API servers: the decision of the network about a request.
 func faultOf(r *http.Request) memapi.Fault {
 	f, _ := r.Context().Value(faultKey{}).(memapi.Fault)
 	return f
@@ -95,7 +95,7 @@ func (w *way) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	h, name := w.plan.harm(w.life.daemon, w.server, c, func(h harm) bool { return !h.panics && !h.poison }, n)
 	if name != "" {
-		w.trace.say("%s: %s", kind, name)
+		w.trace.note("%s: %s", kind, name)
 	}
 	if h.silent {
 		return nil, w.nothing(r.Context())
@@ -107,7 +107,7 @@ func (w *way) RoundTrip(r *http.Request) (*http.Response, error) {
 	return w.read(r, c, kind, h, d)
 }
 
-// nothing is heard until the caller gives up.
+// nothing blocks until the caller gives up.
 func (w *way) nothing(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
@@ -120,7 +120,7 @@ func (w *way) nothing(ctx context.Context) error {
 // write sends a request that goes its way, whether its caller waits or not.
 func (w *way) write(r *http.Request, c call, kind string, body []byte, called time.Time, h harm, d draw) (*http.Response, error) {
 	record := w.judge.sent(w.life, c, body, called)
-	w.trace.say("%s: sent %s", kind, record.status)
+	w.trace.note("%s: sent %s", kind, record.status)
 	type answer struct {
 		resp *http.Response
 		err  error
@@ -143,7 +143,7 @@ func (w *way) write(r *http.Request, c call, kind string, body []byte, called ti
 		}
 		return a.resp, a.err
 	case <-r.Context().Done():
-		w.trace.say("%s: given up", kind)
+		w.trace.note("%s: given up", kind)
 		return nil, r.Context().Err()
 	case <-w.life.dead:
 		return nil, errKilled
@@ -155,8 +155,9 @@ func (w *way) arrive(r *http.Request, body []byte, h harm, record *sent) (*http.
 	ctx := context.WithValue(context.WithoutCancel(r.Context()), faultKey{}, h.server)
 	again := r.Clone(ctx)
 	again.Body = io.NopCloser(bytes.NewReader(body))
-	if h.server.Delay > 0 || h.server.Hold > 0 { // not while others wait for the arrival
-		time.Sleep(h.server.Delay + h.server.Hold)
+	hold := h.server.Hold
+	if h.server.Delay > 0 || hold > 0 { // not while others wait for the arrival
+		time.Sleep(h.server.Delay)
 		h.server.Delay, h.server.Hold = 0, 0
 		again = again.WithContext(context.WithValue(ctx, faultKey{}, h.server))
 	}
@@ -171,6 +172,7 @@ func (w *way) arrive(r *http.Request, body []byte, h harm, record *sent) (*http.
 	text, err := io.ReadAll(resp.Body)
 	_ = resp.Body.Close()
 	w.judge.answered(record, resp.StatusCode, text)
+	time.Sleep(hold)
 	resp.Body = io.NopCloser(bytes.NewReader(text))
 	return resp, err
 }
@@ -181,7 +183,7 @@ func (w *way) read(r *http.Request, c call, kind string, h harm, d draw) (*http.
 	}
 	ctx, cancel := context.WithCancelCause(context.WithValue(r.Context(), faultKey{}, h.server))
 	again := r.Clone(ctx)
-	if c.verb == "watch" { // client-go draws how long a watch lasts from a generator that nobody else may seed
+	if c.verb == "watch" { // client-go draws the length of a watch from a generator that cannot be seeded
 		query := again.URL.Query()
 		query.Set("timeoutSeconds", strconv.Itoa(300+60*d.also(4).upTo(5)+1+d.also(5).upTo(59))) // never at the instant of a bookmark
 		again.URL.RawQuery = query.Encode()
@@ -200,16 +202,16 @@ func (w *way) read(r *http.Request, c call, kind string, h harm, d draw) (*http.
 		return nil, err
 	}
 	if resp.StatusCode == http.StatusOK && c.verb == "watch" {
-		w.trace.say("%s: open", kind)
+		w.trace.note("%s: open", kind)
 		resp.Body = w.follow(ctx, cancel, resp.Body, c, kind, d)
 		return resp, nil
 	}
 	text, failed := io.ReadAll(resp.Body)
 	_ = resp.Body.Close()
 	cancel(nil)
-	w.trace.say("%s: %d", kind, resp.StatusCode)
-	if failed == nil && r.Context().Err() == nil && resp.StatusCode == http.StatusOK && c.verb == "list" && w.seen != nil {
-		w.seen.page(c, text)
+	w.trace.note("%s: %d", kind, resp.StatusCode)
+	if failed == nil && r.Context().Err() == nil && resp.StatusCode == http.StatusOK && c.verb == "list" && w.observed != nil {
+		w.observed.page(c, text)
 	}
 	resp.Body = io.NopCloser(io.MultiReader(bytes.NewReader(text), broken{failed}))
 	return resp, nil

@@ -59,14 +59,14 @@ func awayUnderLoad(t *testing.T, o outageLoad) {
 	d.start()
 	d.until(3*time.Minute, "the beginning")
 	d.load(20 * time.Second)
-	before := d.look("before")
+	before := d.measure("before")
 
 	d.gate.shut()
 	calls := d.patches()
 	var first, worst vitals
 	for minute := range outageLasts / time.Minute {
 		d.load(time.Minute)
-		now := d.look("upstream is away")
+		now := d.measure("upstream is away")
 		if minute == 0 {
 			first = now
 		}
@@ -82,7 +82,7 @@ func awayUnderLoad(t *testing.T, o outageLoad) {
 	d.gate.open()
 	took := d.until(time.Minute, "upstream is back")
 	needed := d.patches() - calls
-	after := d.look("after")
+	after := d.measure("after")
 	d.stop()
 
 	t.Logf("%d changes of %d objects while upstream was away: %d PATCH calls tried, %d objects differed at the end; true again after %v, by %d PATCH calls",
@@ -90,7 +90,7 @@ func awayUnderLoad(t *testing.T, o outageLoad) {
 	t.Logf("live heap: %+.1f MiB in the first minute, %+.1f MiB at the most, %+.1f MiB after; at most %d writes waited for the writer",
 		first.above(before), worst.above(before), after.above(before), worst.waiting)
 	kib := float64(o.objects) / 1024 // MiB, if it is one for each object
-	const slack = 4                  // MiB, for what does not depend on the objects: clients that wait, buffers
+	const slack = 4                  // MiB, independent of the objects: waiting clients, buffers
 	if worst.above(before) > 4*kib+slack || worst.above(first) > kib/2+slack || after.above(before) > slack {
 		t.Errorf("memory grows with the changes")
 	}
@@ -108,7 +108,7 @@ func awayUnderLoad(t *testing.T, o outageLoad) {
 	}
 }
 
-// gate is what lies before upstream.
+// gate stands before upstream.
 type gate struct {
 	silent bool // closed, it swallows; else it refuses
 
@@ -165,14 +165,14 @@ type deluge struct {
 type drop struct {
 	ref.Upstream
 
-	copies [2]int    // indices of targets
-	down   [2]string // their namespaces
-	said   [2]int    // ready replicas
+	copies   [2]int    // indices of targets
+	down     [2]string // their namespaces
+	reported [2]int    // ready replicas
 }
 
 func newDeluge(t *testing.T, o outageLoad) *deluge {
 	d := &deluge{t: t, rate: o.rate, gate: &gate{silent: o.silent, closed: make(chan struct{})}, rand: Seed(1).generator(1), counted: prometheus.NewRegistry()}
-	const window = 512 // of past events, which would hide what upstreamd keeps
+	const window = 512 // of past events, which would hide the heap of upstreamd
 	d.kcp = memapi.New(memapi.Options{Name: "upstream", Resources: memapi.KCP(), Fault: d.gate.fault, Window: window})
 	t.Cleanup(d.kcp.Close)
 	var bound []ref.Workspace
@@ -229,10 +229,10 @@ func (d *deluge) add(i int, ws ref.Workspace) {
 	d.report(o, 1)
 }
 
-// report has one of an object's SyncTargets say something new.
+// report has one of an object's SyncTargets report a new status.
 func (d *deluge) report(o *drop, c int) {
-	n := 100 + (o.said[c]-99)%899 // always of three digits: what is stored does not grow
-	o.said[c] = n
+	n := 100 + (o.reported[c]-99)%899 // always of three digits: stored objects do not grow
+	o.reported[c] = n
 	_, err := d.targets[o.copies[c]].server.Cluster("").UpdateStatus(deployments.resource, o.down[c], o.Name, fmt.Appendf(nil,
 		`{"observedGeneration":1,"replicas":%d,"updatedReplicas":%d,"readyReplicas":%d,"availableReplicas":%d,"conditions":[`+
 			`{"type":"Available","status":"True","lastTransitionTime":"2026-01-01T00:00:00Z","lastUpdateTime":"2026-01-01T00:00:00Z","reason":"MinimumReplicasAvailable",`+
@@ -286,14 +286,14 @@ func (d *deluge) differ() int {
 		published, err := d.kcp.Cluster(string(o.Workspace)).Get(deployments.resource, o.Namespace, o.Name)
 		d.must(err)
 		var status struct{ ReadyReplicas int }
-		if len(published.Status) == 0 || json.Unmarshal(published.Status, &status) != nil || status.ReadyReplicas != o.said[0]+o.said[1] {
+		if len(published.Status) == 0 || json.Unmarshal(published.Status, &status) != nil || status.ReadyReplicas != o.reported[0]+o.reported[1] {
 			n++
 		}
 	}
 	return n
 }
 
-// until waits until all is true, and tells how long that took.
+// until waits until all is true, and observing how long that took.
 func (d *deluge) until(limit time.Duration, when string) time.Duration {
 	began := time.Now()
 	for d.differ() > 0 {
@@ -324,7 +324,7 @@ func (v vitals) or(w vitals) vitals {
 // above is by how many MiB more lives than in w.
 func (v vitals) above(w vitals) float64 { return (float64(v.heap) - float64(w.heap)) / (1 << 20) }
 
-func (d *deluge) look(when string) vitals {
+func (d *deluge) measure(when string) vitals {
 	d.t.Helper()
 	synctest.Wait()
 	runtime.GC()

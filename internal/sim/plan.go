@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// plan is what goes wrong in a run, and when. Times are since the run's begin.
+// plan is the schedule of faults of a run. Times are since the run's begin.
 type plan struct {
 	seed     Seed
 	begin    time.Time
@@ -21,7 +21,7 @@ type plan struct {
 	injected map[string]int // by name of the fault
 }
 
-// window is a time in which something goes wrong.
+// window is a span of time.
 type window struct{ from, to time.Duration }
 
 func (w window) holds(at time.Duration) bool { return w.from <= at && at < w.to }
@@ -29,7 +29,7 @@ func (w window) holds(at time.Duration) bool { return w.from <= at && at < w.to 
 // episode is a time in which a fault hits a share of the calls of one daemon (all if empty) to one server.
 type episode struct {
 	window
-	name           string // tells episodes apart
+	name           string // observing episodes apart
 	fault          *fault
 	daemon, server string
 }
@@ -52,7 +52,7 @@ const (
 	frozen    = "daemon frozen for 60 s (SIGSTOP, SIGCONT)"
 )
 
-// newPlan draws what goes wrong between daemons, "upstream" and targets.
+// newPlan draws the faults between daemons, "upstream" and targets.
 func newPlan(seed Seed, begin time.Time, chaos time.Duration, daemons, targets []string) *plan {
 	p := &plan{seed: seed, begin: begin, chaos: chaos, injected: map[string]int{}}
 	r := seed.generator(1)
@@ -112,7 +112,7 @@ func (p *plan) outage(kind int, w window, target string, targets []string, oneDa
 	}
 }
 
-// sort keeps what a reader of the plan wants to see in order.
+// String lists the faults of a plan, one per line.
 func (p *plan) String() string {
 	var lines []string
 	at := func(w window) string {
@@ -148,7 +148,7 @@ func (p *plan) counts() map[string]int {
 	return maps.Clone(p.injected)
 }
 
-// harm draws what happens to the n-th call of its kind; name is empty for nothing.
+// harm draws the failure of the n-th call of its kind; name is empty for none.
 func (p *plan) harm(daemon, server string, c call, kinds func(harm) bool, n int) (h harm, name string) {
 	now := p.now()
 	for i := range p.episodes {

@@ -12,7 +12,7 @@ import (
 	"github.com/upstreamd/upstreamd/internal/ref"
 )
 
-// Result is what came of a run.
+// Result is the outcome of a run.
 type Result struct {
 	Seed     Seed
 	Wrong    []string // empty: all was well
@@ -25,12 +25,12 @@ type Result struct {
 }
 
 const (
-	// heals is the longest that it may take until everything is true: what is refused as forbidden or invalid is tried again after 10 minutes.
+	// heals is the longest time until all statuses are true: writes refused as forbidden or invalid are retried after 10 minutes.
 	heals = 15 * time.Minute
 	quiet = 3 * time.Minute // in which nothing may be written then
 )
 
-// Run runs one seed in a bubble of virtual time. log takes what the daemons log.
+// Run runs one seed in a bubble of virtual time. The daemons log to log.
 func Run(t *testing.T, seed Seed, log zerolog.Logger) Result {
 	t.Helper()
 	var result Result
@@ -81,6 +81,7 @@ func run(seed Seed, log zerolog.Logger) Result {
 		})
 	}
 	w.plan(chaos)
+	w.tenants(n.plan)
 	w.live(chaos + 30*time.Second)
 	result := s.heal()
 	result.Seed, result.Plan = seed, n.plan.String()
@@ -88,7 +89,7 @@ func run(seed Seed, log zerolog.Logger) Result {
 		l.stop(t)
 	}
 	w.close()
-	time.Sleep(time.Minute) // what is still on its way arrives nowhere
+	time.Sleep(time.Minute) // late requests arrive at closed servers
 	if limit := 3*j.others + 20*len(w.objects); result.Writes > limit {
 		j.fail("%d PATCH calls, though there were only %d other writes", result.Writes, j.others)
 	}
@@ -129,18 +130,18 @@ func (s *simulation) restart(d int, kill bool, at, pause time.Duration) {
 	})
 }
 
-// removeTarget has the daemons be told that there is no such SyncTarget.
+// removeTarget removes a SyncTarget from all daemons.
 func (s *simulation) removeTarget(i int) {
 	t := s.world.targets[i]
 	if t.gone {
 		return
 	}
 	s.plan.count("SyncTarget removed")
-	s.trace.say("%s is removed", t.name)
+	s.trace.note("%s is removed", t.name)
 	s.world.change(t, func() { t.gone = true })
-	s.tell(func(ctx context.Context, l *life) error {
+	s.each(func(ctx context.Context, l *life) error {
 		l.mu.Lock()
-		l.seen[i] = newSeen()
+		l.observed[i] = newObservations()
 		l.mu.Unlock()
 		return l.system.RemoveTarget(ctx, t.located.Name)
 	})
@@ -151,9 +152,9 @@ func (s *simulation) addTarget(i int) {
 	if !t.gone {
 		return
 	}
-	s.trace.say("%s is added", t.name)
+	s.trace.note("%s is added", t.name)
 	s.world.change(t, func() { t.gone = false })
-	s.tell(func(_ context.Context, l *life) error { return l.system.AddTarget(s.connect(l, t, i)) })
+	s.each(func(_ context.Context, l *life) error { return l.system.AddTarget(s.connect(l, t, i)) })
 }
 
 // replaceTarget puts an empty cluster in the place of a SyncTarget, under the same name.
@@ -163,7 +164,7 @@ func (s *simulation) replaceTarget(i int) {
 		return
 	}
 	s.plan.count("SyncTarget replaced under its name")
-	s.trace.say("%s is replaced", t.name)
+	s.trace.note("%s is replaced", t.name)
 	all, err := t.server.Cluster("").List(namespaces)
 	if err != nil {
 		panic(err) // it is served
@@ -174,7 +175,7 @@ func (s *simulation) replaceTarget(i int) {
 		}
 	}
 	s.world.change(t, func() { t.become(t.located.UID + "+") })
-	s.tell(func(ctx context.Context, l *life) error {
+	s.each(func(ctx context.Context, l *life) error {
 		target, connection := s.connect(l, t, i)
 		return l.system.ReplaceTarget(ctx, target, connection)
 	})
@@ -183,14 +184,14 @@ func (s *simulation) replaceTarget(i int) {
 	}
 }
 
-// tell has all daemons that are up told something, which takes them no time.
-func (s *simulation) tell(what func(context.Context, *life) error) {
+// each calls all daemons that are up, which takes them no time.
+func (s *simulation) each(call func(context.Context, *life) error) {
 	for _, l := range s.lives {
 		if l == nil {
 			continue
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-		if err := what(ctx, l); err != nil {
+		if err := call(ctx, l); err != nil {
 			s.judge.fail("%s: %v", l.name, err)
 		}
 		cancel()
@@ -205,7 +206,7 @@ func (s *simulation) heal() Result {
 	for i := range s.world.targets {
 		s.addTarget(i)
 	}
-	s.world.steps = nil // what would still be done is not
+	s.world.steps = nil // planned steps are dropped
 	s.world.settle()
 	healed := time.Now()
 	var wrong []string
@@ -220,11 +221,11 @@ func (s *simulation) heal() Result {
 	}
 	took := time.Since(healed)
 	if len(wrong) == 0 {
-		time.Sleep(30 * time.Second) // what was true may be written once more, where something was in flight or held stale
+		time.Sleep(30 * time.Second) // true statuses may be written once more, where a write was in flight or a contribution was stale
 		before := s.judge.sends()
 		time.Sleep(quiet)
 		if n := s.judge.sends() - before; n > 0 {
-			s.judge.fail("%d writes although nothing happens", n)
+			s.judge.fail("%d writes although nothing changes", n)
 		}
 		for _, line := range s.world.wrong() {
 			s.judge.fail("true, and then not any more: %s", line)
@@ -233,14 +234,14 @@ func (s *simulation) heal() Result {
 	return Result{Healed: took, Writes: s.judge.sends()}
 }
 
-// explain adds to the trace what the daemons know of what is wrong.
+// explain adds to the trace the knowledge of the daemons about wrong objects.
 func (s *simulation) explain() {
 	for _, o := range s.world.objects {
 		for _, l := range s.lives {
 			e, err := l.system.Explain(context.Background(), o.kind.resource, ref.Upstream{
 				Workspace: ref.Workspace(o.workspace), Namespace: o.namespace, Name: o.name,
 			})
-			s.trace.say("%s knows of %s: known %v, %s, %s, %q, %v", l.name, o, e.Known, e.Reason, e.Message, e.Suppressed, err)
+			s.trace.note("%s knows of %s: known %v, %s, %s, %q, %v", l.name, o, e.Known, e.Reason, e.Message, e.Suppressed, err)
 		}
 	}
 }

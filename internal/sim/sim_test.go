@@ -24,17 +24,17 @@ var (
 	count = flag.Int("sim.seeds", manySeeds, "how many seeds are run")
 	only  = flag.Uint64("sim.seed", 0, "the one seed to run, with its trace")
 	fast  = flag.Bool("sim.failfast", false, "stop at the first seed that fails")
-	logs  = flag.Bool("sim.log", false, "with -sim.seed: what the daemons log, too")
+	logs  = flag.Bool("sim.log", false, "with -sim.seed: the logs of the daemons, too")
 )
 
 func TestMain(m *testing.M) {
 	klog.SetLogger(logr.Discard())
 	utilruntime.ErrorHandlers = utilruntime.ErrorHandlers[:1] // the others slow everything down, by the clock of whichever bubble is first
-	utilruntime.PanicHandlers = nil                           // what panics is meant to
+	utilruntime.PanicHandlers = nil                           // panics are injected
 	goleak.VerifyTestMain(m)
 }
 
-func say(w io.Writer, format string, args ...any) { _, _ = fmt.Fprintf(w, format+"\n", args...) }
+func printTo(w io.Writer, format string, args ...any) { _, _ = fmt.Fprintf(w, format+"\n", args...) }
 
 func TestSeeds(t *testing.T) {
 	if *only != 0 {
@@ -53,7 +53,7 @@ func TestSeeds(t *testing.T) {
 		}
 		if len(r.Wrong) > 0 {
 			t.Fail()
-			say(os.Stderr, "seed %d fails; to have it again: make sim SEED=%d\n%s", seed, seed, lines(r.Wrong[:min(len(r.Wrong), 5)]))
+			printTo(os.Stderr, "seed %d fails; to have it again: make sim SEED=%d\n%s", seed, seed, lines(r.Wrong[:min(len(r.Wrong), 5)]))
 			if *fast {
 				return
 			}
@@ -61,11 +61,11 @@ func TestSeeds(t *testing.T) {
 	}
 	took := time.Since(began)
 	slices.Sort(healed)
-	say(os.Stderr, "%d seeds, %.1f a second; true again after %v (median), %v (longest)", *count, float64(*count)/took.Seconds(),
+	printTo(os.Stderr, "%d seeds, %.1f a second; true again after %v (median), %v (longest)", *count, float64(*count)/took.Seconds(),
 		healed[len(healed)/2], healed[len(healed)-1])
-	say(os.Stderr, "%d PATCH calls; how often each of %d faults was:", writes, len(injected))
+	printTo(os.Stderr, "%d PATCH calls; how often each of %d faults was:", writes, len(injected))
 	for _, name := range slices.Sorted(maps.Keys(injected)) {
-		say(os.Stderr, "%8d  %s", injected[name], name)
+		printTo(os.Stderr, "%8d  %s", injected[name], name)
 	}
 }
 
@@ -78,25 +78,25 @@ func TestSeed(t *testing.T) {
 		log = zerolog.New(os.Stderr).Level(zerolog.DebugLevel)
 	}
 	r := Run(t, Seed(*only), log)
-	say(os.Stderr, "%s\n%s\n%s", r.Plan, r.Trace, lines(r.Wrong))
+	printTo(os.Stderr, "%s\n%s\n%s", r.Plan, r.Trace, lines(r.Wrong))
 	if len(r.Wrong) > 0 {
 		t.Fail()
 	}
 }
 
-// Seeds that have found something. What it was stands in docs/decisions, and has a test of its own where it was mended; "make mutate" puts
-// most of it back and sees them fail.
+// Seeds that have found bugs. docs/decisions describes each bug, and a test of the mended package covers it; "make mutate" puts most of them
+// back and checks that a test fails.
 var found = map[Seed]string{
-	1:   "the answer to a write said nothing of placement",
+	1:   "the answer to a write lacked placement",
 	3:   "a copy that was replaced unseen was missed in between",
-	10:  "what was parked waited for ever for the one write that tried",
-	906: "a deletion that was told late ended the object that had taken the place",
+	10:  "parked writes waited for ever for their probe",
+	906: "a late deletion event removed the successor of an object",
 }
 
 func TestSeedsThatFoundSomething(t *testing.T) {
-	for seed, what := range found {
+	for seed, finding := range found {
 		if r := Run(t, seed, zerolog.Nop()); len(r.Wrong) > 0 {
-			t.Errorf("seed %d, which once found that %s:\n%s", seed, what, lines(r.Wrong[:min(len(r.Wrong), 5)]))
+			t.Errorf("seed %d, which once found that %s:\n%s", seed, finding, lines(r.Wrong[:min(len(r.Wrong), 5)]))
 		}
 	}
 }

@@ -31,7 +31,7 @@ func (w *way) follow(ctx context.Context, cancel context.CancelCauseFunc, body i
 		silent, name := o.silent, o.name
 		breaks = time.AfterFunc(after+d.also(5).between(0, 50*time.Millisecond), func() {
 			w.plan.count(name)
-			w.trace.say("%s: %s", kind, name)
+			w.trace.note("%s: %s", kind, name)
 			if mute.Store(silent); !silent {
 				_ = in.CloseWithError(errReset)
 				cancel(errReset)
@@ -62,7 +62,7 @@ func (w *way) follow(ctx context.Context, cancel context.CancelCauseFunc, body i
 
 func (w *way) pump(ctx context.Context, from io.Reader, to io.Writer, c call, d draw, mute *atomic.Bool) error {
 	lines := bufio.NewReaderSize(from, 64<<10)
-	tells := w.seen.open(c)
+	observing := w.observed.open(c)
 	for n := uint64(10); ; n++ {
 		text, err := lines.ReadBytes('\n')
 		if len(text) > 0 {
@@ -73,7 +73,7 @@ func (w *way) pump(ctx context.Context, from io.Reader, to io.Writer, c call, d 
 				continue
 			}
 			if err == nil {
-				tells.line(text)
+				observing.line(text)
 			}
 			if _, err := to.Write(text); err != nil {
 				return err

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// trace is what happened in a run, by virtual time. It says nothing that differs between runs of one seed, such as resourceVersions.
+// trace lists the events of a run by virtual time. It leaves out values that differ between runs of one seed, such as resourceVersions.
 type trace struct {
 	begin time.Time
 	mu    sync.Mutex
@@ -20,7 +20,7 @@ type line struct {
 	text string
 }
 
-func (t *trace) say(format string, args ...any) {
+func (t *trace) note(format string, args ...any) {
 	at := time.Since(t.begin)
 	text := fmt.Sprintf(format, args...)
 	t.mu.Lock()
@@ -28,7 +28,7 @@ func (t *trace) say(format string, args ...any) {
 	t.lines = append(t.lines, line{at, text})
 }
 
-// String is the trace in order of time. What happens in one instant has no order.
+// String is the trace in order of time. Events of one instant have no order.
 func (t *trace) String() string {
 	t.mu.Lock()
 	lines := slices.Clone(t.lines)

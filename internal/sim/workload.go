@@ -8,7 +8,7 @@ import (
 	"github.com/upstreamd/upstreamd/internal/ref"
 )
 
-// act is something that people or programs do to an object.
+// act is an action of a user or program on an object.
 type act struct {
 	weight int
 	name   string
@@ -70,7 +70,7 @@ var acts = []act{
 	{6, "delete a copy", func(w *world, o *object) {
 		w.oneCopy(o, func(i int) {
 			_ = w.targets[i].server.Cluster("").Delete(o.kind.resource, w.downNamespace(o, i), o.name)
-			w.trace.say("target %d: the copy of %s is deleted", i, o)
+			w.trace.note("target %d: the copy of %s is deleted", i, o)
 			w.spread(o)
 		})
 	}},
@@ -78,8 +78,8 @@ var acts = []act{
 	{3, "delete a namespace", func(w *world, o *object) {
 		w.oneCopy(o, func(i int) {
 			_ = w.targets[i].server.Cluster("").Delete(namespaces, "", w.downNamespace(o, i))
-			w.trace.say("target %d: namespace of %s is deleted", i, o.workspace)
-			if w.rand.IntN(2) == 0 { // it says later what it is
+			w.trace.note("target %d: namespace of %s is deleted", i, o.workspace)
+			if w.rand.IntN(2) == 0 { // its locator comes later
 				w.ensureNamespace(o, i, false)
 				w.within(10*time.Second, func() { w.ensureNamespace(o, i, true) })
 			}
@@ -91,7 +91,7 @@ var acts = []act{
 		})
 	}},
 	{6, "forget the past", func(w *world, _ *object) {
-		// Whoever was cut off has to list everything again.
+		// Watches that were cut off have to list again.
 		for _, t := range w.targets {
 			if w.rand.IntN(2) == 0 {
 				t.server.Compact()
@@ -124,7 +124,7 @@ func (w *world) oneCopy(o *object, do func(target int)) {
 	}
 }
 
-// plan draws what everybody does until the end of the chaos.
+// plan schedules the acts of users and programs until the end of the chaos.
 func (w *world) plan(chaos time.Duration) {
 	for _, o := range w.objects {
 		w.within(20*time.Second, func() {
@@ -142,7 +142,7 @@ func (w *world) plan(chaos time.Duration) {
 		for _, a := range acts {
 			if pick -= a.weight; pick < 0 {
 				w.within(chaos, func() {
-					w.trace.say("act: %s, %s", a.name, o)
+					w.trace.note("act: %s, %s", a.name, o)
 					a.do(w, o)
 				})
 				break
@@ -171,13 +171,13 @@ func (w *world) forge(o *object) {
 	if err == nil {
 		_, err = at.UpdateStatus(o.kind.resource, ns.Name, o.name, o.kind.report(i, 9, 1, false))
 	}
-	w.trace.say("target %d: forged copy of %s in %s: %v", i, o, ns.Name, err)
+	w.trace.note("target %d: forged copy of %s in %s: %v", i, o, ns.Name, err)
 }
 
 // dissolve deletes a workspace, and makes it anew after a while.
 func (w *world) dissolve(workspace string) {
 	w.upstream.RemoveWorkspace(workspace)
-	w.trace.say("workspace %s is deleted", workspace)
+	w.trace.note("workspace %s is deleted", workspace)
 	of := func(do func(*object)) {
 		for _, o := range w.objects {
 			if o.workspace == workspace {
@@ -204,5 +204,5 @@ func (w *world) restore(workspace string) {
 		return
 	}
 	w.upstream.AddWorkspace(workspace, "root:"+workspace)
-	w.trace.say("workspace %s is made", workspace)
+	w.trace.note("workspace %s is made", workspace)
 }

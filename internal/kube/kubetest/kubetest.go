@@ -1,5 +1,5 @@
-// Package kubetest helps to test what talks to an API server: answers, scripts of answers, a server in memory that works inside
-// testing/synctest, and a recorder of what a watch says.
+// Package kubetest helps to test clients of API servers: answers, scripts of answers, HTTP over memory that works inside testing/synctest,
+// and a recorder of watch events.
 package kubetest
 
 import (
@@ -41,7 +41,7 @@ func Memory(t testing.TB, h http.Handler) *rest.Config {
 	return &rest.Config{Host: "http://memory", Dial: l.dial}
 }
 
-// readFirst reads a request's body before it is answered: net/http notices that a client went away only behind the body.
+// readFirst reads a request's body before it is answered: net/http notices a client's disconnection only behind the body.
 func readFirst(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
@@ -83,7 +83,7 @@ func (l *listener) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	}
 }
 
-// Script answers one request after the other, each with its own step; the last step answers all further ones. It notes what was asked.
+// Script answers one request after the other, each with its own step; the last step answers all further ones. It records the requests.
 type Script struct {
 	mu    sync.Mutex
 	steps []http.HandlerFunc
@@ -202,7 +202,7 @@ func InitialEnd(version int) string {
 // Gone is the event that says that a watch's resourceVersion is no longer known.
 const Gone = `{"type":"ERROR","object":{"kind":"Status","status":"Failure","message":"too old resource version","reason":"Expired","code":410}}`
 
-// Recorder keeps what a watch says, in short form: "Listed a ns/b", "Changed a", "Deleted a", "Failed <error>". Objects are told as
+// Recorder keeps the events of a watch in short form: "Listed a ns/b", "Changed a", "Deleted a", "Failed <error>". Objects are written as
 // workspace|namespace/name@version, as far as they have these.
 type Recorder struct {
 	mu     sync.Mutex
@@ -264,7 +264,7 @@ func Short(e ref.Event) string {
 	return b.String()
 }
 
-// All is everything said so far.
+// All is all events so far, in short form.
 func (r *Recorder) All() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()

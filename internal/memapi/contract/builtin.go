@@ -18,7 +18,7 @@ func (k *kit) pods(more ...string) string     { return k.path("/api/v1", "pods",
 
 const template raw = `{"metadata":{"labels":{"app":"a"}},"spec":{"containers":[{"name":"c","image":"i"}]}}`
 
-// make makes the object a of a compiled-in kind; the path says which.
+// make makes the object a of the compiled-in kind at a path.
 func (k *kit) make(path string, spec raw) answer {
 	return k.want(http.StatusCreated, http.MethodPost, path, `{"metadata":{"name":"a"},"spec":`+spec+`}`)
 }
@@ -177,8 +177,8 @@ var builtInCases = []Case{
 		after := k.patch(k.pods("a", "status"), raw(`{"status":{"phase":"Nonsense","containerStatuses":[`+strange+`]}}`))
 		k.same("phase", at(after.body, "status", "phase"), `"Nonsense"`)
 		container, _ := at(after.body, "status", "containerStatuses").([]any)[0].(map[string]any) //nolint:forcetypeassert // patched so
-		k.same("what appears", container["lastState"], `{}`)
-		k.same("what appears below", container["state"], `{"running":{"startedAt":null}}`)
+		k.same("lastState", container["lastState"], `{}`)
+		k.same("state", container["state"], `{"running":{"startedAt":null}}`)
 	}},
 	{Name: "compiled-in kinds take metadata through their status", BuiltIn: true, run: func(k *kit) {
 		k.pod()
@@ -202,6 +202,16 @@ var builtInCases = []Case{
 		k.deployment()
 		k.same("labels do not", at(k.patch(k.deployments("a"), raw(`{"metadata":{"labels":{"x":"y"}}}`)).body, "metadata", "generation"), `1`)
 		k.same("annotations do", at(k.patch(k.deployments("a"), raw(`{"metadata":{"annotations":{"x":"y"}}}`)).body, "metadata", "generation"), `2`)
+	}},
+	{Name: "OpenAPI v3 names the map keys of lists", BuiltIn: true, run: func(k *kit) {
+		all, deployment := schemaOf(k.get("/openapi/v3/apis/apps/v1"), "Deployment")
+		status := resolve(all, at(deployment, "properties", "status"))
+		k.same("type", at(status, "properties", "replicas", "type"), `"integer"`)
+		k.same("list type", at(status, "properties", "conditions", "x-kubernetes-list-type"), `"map"`)
+		k.same("keys", at(status, "properties", "conditions", "x-kubernetes-list-map-keys"), `["type"]`)
+		conditions, _ := at(status, "properties", "conditions").(map[string]any)
+		item := resolve(all, conditions["items"])
+		k.same("format of a time", resolve(all, at(item, "properties", "lastTransitionTime"))["format"], `"date-time"`)
 	}},
 	{Name: "a resource that a compiled-in group lacks is not found, without a name", BuiltIn: true, run: func(k *kit) {
 		missing := k.want(http.StatusNotFound, http.MethodGet, k.path("/apis/apps/v1", "gizmos", "a"), nil).status()

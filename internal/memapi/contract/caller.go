@@ -14,7 +14,7 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// caller makes calls without any of a client library's own ideas.
+// caller sends plain HTTP requests: no client library adds retries, headers or conversions.
 type caller struct {
 	client *http.Client
 	base   string
@@ -32,7 +32,7 @@ func newCaller(config *rest.Config) (*caller, error) {
 	return &caller{client: client, base: strings.TrimSuffix(base, "/")}, nil
 }
 
-// answer is what came back.
+// answer is the response to a call.
 type answer struct {
 	code   int
 	header http.Header
@@ -72,7 +72,7 @@ func header(name, value string) option {
 	return func(r *http.Request) { r.Header.Set(name, value) }
 }
 
-// call sends a request. A body is a string of JSON, or what encodes to it; PATCH is a merge patch unless an option says otherwise.
+// call sends a request. A body is a string of JSON or a value that encodes to JSON; PATCH is a merge patch unless an option says otherwise.
 func (k *kit) call(method, path string, body any, options ...option) answer {
 	resp := k.open(k.ctx, method, path, body, options...)
 	defer func() { _ = resp.Body.Close() }()
@@ -148,7 +148,7 @@ func canonical(v any) string {
 	if err := json.Unmarshal([]byte(text), &decoded); err != nil {
 		return string(text)
 	}
-	b, _ := json.Marshal(decoded) // what was decoded can be encoded
+	b, _ := json.Marshal(decoded) // a decoded value can be encoded
 	return string(b)
 }
 

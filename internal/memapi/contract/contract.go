@@ -1,5 +1,5 @@
-// Package contract holds what upstreamd and its tests rely on of an API server, as cases that run against any: the one in memory, a
-// real kube-apiserver, a real kcp. So the one in memory can't drift from the truth.
+// Package contract checks the behaviour of API servers that upstreamd and its tests rely on. The same cases run against the server in
+// memory, a real kube-apiserver and a real kcp, so that the server in memory cannot drift from real ones.
 package contract
 
 import (
@@ -15,7 +15,7 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// Server is what the cases run against.
+// Server is one API server under test.
 type Server struct {
 	// Config leads, with all rights, to a plain API server or to one workspace of a kcp.
 	Config *rest.Config
@@ -37,12 +37,13 @@ type Workspaces struct {
 // Workspace is a logical cluster.
 type Workspace struct{ Name, Path string }
 
-// Case is one thing to rely on.
+// Case checks one behaviour.
 type Case struct {
 	Name string
-	// BuiltIn and Workspaces are what the case needs of a server.
-	BuiltIn, Workspaces bool
-	run                 func(*kit)
+	// BuiltIn: the case needs the compiled-in kinds of a kube-apiserver. Workspaces: it needs logical clusters. Plain: it needs a server
+	// without them.
+	BuiltIn, Workspaces, Plain bool
+	run                        func(*kit)
 }
 
 // Cases are all cases, in the order in which they run.
@@ -50,10 +51,10 @@ func Cases() []Case {
 	return slices.Concat(statusCases, writeCases, managerCases, listCases, watchCases, discoveryCases, builtInCases, workspaceCases)
 }
 
-// patience bounds a case.
+// patience is the time limit of one case.
 const patience = 30 * time.Second
 
-// Run runs all cases that the server can be asked.
+// Run runs all cases that apply to the server.
 func Run(t *testing.T, s Server) {
 	plain, err := newCaller(s.Config)
 	if err != nil {
@@ -76,6 +77,8 @@ func Run(t *testing.T, s Server) {
 				t.Skip("needs the compiled-in kinds of a kube-apiserver")
 			case c.Workspaces && s.Workspaces == nil:
 				t.Skip("needs logical clusters")
+			case c.Plain && s.Workspaces != nil:
+				t.Skip("needs a server without logical clusters")
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			defer cancel()
@@ -103,7 +106,7 @@ func Run(t *testing.T, s Server) {
 	t.Logf("%d of %d cases apply to this server, %d differ by design", ran, len(known), len(s.Differs))
 }
 
-// kit is what a case works with. The first thing that is not as it should be ends the case.
+// kit is the environment of one case. The first failed check ends the case.
 type kit struct {
 	*caller
 
@@ -129,25 +132,28 @@ func (k *kit) fail(format string, args ...any) {
 	runtime.Goexit()
 }
 
+// kcp reports whether the server has logical clusters.
+func (k *kit) kcp() bool { return k.server.Workspaces != nil }
+
 // same fails unless got, as JSON, is want.
-func (k *kit) same(what string, got any, want string) {
+func (k *kit) same(name string, got any, want string) {
 	if g, w := canonical(got), canonical(raw(want)); g != w {
-		k.fail("%s: got %s, want %s", what, g, w)
+		k.fail("%s: got %s, want %s", name, g, w)
 	}
 }
 
-func (k *kit) true(what string, ok bool) {
+func (k *kit) true(claim string, ok bool) {
 	if !ok {
-		k.fail("not so: %s", what)
+		k.fail("not true: %s", claim)
 	}
 }
 
-// eventually tries until check is content, for things that a server does in its own time.
-func (k *kit) eventually(what string, check func() bool) {
+// eventually repeats check until it succeeds, for effects that a server has asynchronously.
+func (k *kit) eventually(claim string, check func() bool) {
 	for !check() {
 		select {
 		case <-k.ctx.Done():
-			k.fail("not so in time: %s", what)
+			k.fail("not true in time: %s", claim)
 		case <-time.After(20 * time.Millisecond):
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 )
 
 func names(list map[string]any) string {
@@ -83,7 +84,7 @@ var listCases = []Case{
 			return names(k.want(http.StatusOK, http.MethodGet, k.widgets(), nil, query("resourceVersion", "0")).body) == "a"
 		})
 	}},
-	{Name: "a resourceVersion beside a limit is exactly that one, unless it is said to be the least", run: func(k *kit) {
+	{Name: "a resourceVersion beside a limit is exactly that one, unless NotOlderThan is set", run: func(k *kit) {
 		before, now := k.widget("a"), k.widget("b")
 		past := k.call(http.MethodGet, k.widgets(), nil, query("limit", "9", "resourceVersion", version(before)))
 		forgotten := past.code == http.StatusGone && past.status().Reason == "Expired"
@@ -92,7 +93,7 @@ var listCases = []Case{
 			query("limit", "9", "resourceVersion", version(now), "resourceVersionMatch", "NotOlderThan")).body), `"a b"`)
 		k.want(http.StatusOK, http.MethodGet, k.widgets(), nil, query("limit", "9", "resourceVersion", version(before), "resourceVersionMatch", "NotOlderThan"))
 	}},
-	{Name: "a list of the future is a time-out that says so", run: func(k *kit) {
+	{Name: "a list of the future is a time-out with a cause", run: func(k *kit) {
 		late := k.want(http.StatusGatewayTimeout, http.MethodGet, k.widgets(), nil, query("resourceVersion", "1000000000", "resourceVersionMatch", "NotOlderThan"))
 		s := late.status()
 		k.true("one cause", s.Reason == "Timeout" && s.Details != nil && len(s.Details.Causes) == 1)
@@ -101,17 +102,17 @@ var listCases = []Case{
 	{Name: "resourceVersionMatch needs a resourceVersion", run: func(k *kit) {
 		k.want(http.StatusUnprocessableEntity, http.MethodGet, k.widgets(), nil, query("resourceVersionMatch", "Exact"))
 	}},
-	{Name: "deletecollection deletes what is selected", run: func(k *kit) {
+	{Name: "deletecollection deletes the selected objects", run: func(k *kit) {
 		k.widget("a")
 		k.widget("b")
 		k.patch(k.widgets("b"), raw(`{"metadata":{"labels":{"go":"yes"}}}`))
 		k.want(http.StatusOK, http.MethodDelete, k.widgets(), nil, query("labelSelector", "go=yes"))
-		k.same("what stays", names(k.get(k.widgets()).body), `"a"`)
+		k.same("the rest", names(k.get(k.widgets()).body), `"a"`)
 	}},
 }
 
 var watchCases = []Case{
-	{Name: "a watch from a list tells what came after", run: func(k *kit) {
+	{Name: "a watch from a list sends later events", run: func(k *kit) {
 		k.widget("before")
 		list := k.get(k.widgets())
 		w := k.watch(k.widgets(), "resourceVersion", version(list))
@@ -144,7 +145,7 @@ var watchCases = []Case{
 		k.same("first", at(w.expect("MODIFIED", "a").Object, "status"), `{"n":1}`)
 		k.same("second", at(w.expect("MODIFIED", "a").Object, "status"), `{"n":2}`)
 	}},
-	{Name: "a watch without a resourceVersion begins with what is there", run: func(k *kit) {
+	{Name: "a watch without a resourceVersion begins with the present objects", run: func(k *kit) {
 		k.widget("a")
 		k.widget("b")
 		w := k.watch(k.widgets())
@@ -154,7 +155,7 @@ var watchCases = []Case{
 		k.widget("c")
 		w.expect("ADDED", "c")
 	}},
-	{Name: "a streaming list ends with a bookmark that says so", run: func(k *kit) {
+	{Name: "a streaming list ends with an annotated bookmark", run: func(k *kit) {
 		k.widget("a")
 		k.widget("b")
 		w := k.watch(k.widgets(), "sendInitialEvents", "true", "resourceVersionMatch", "NotOlderThan", "allowWatchBookmarks", "true")
@@ -235,6 +236,33 @@ var watchCases = []Case{
 	}},
 }
 
+// schemaOf finds the schema of a kind in an OpenAPI document, by x-kubernetes-group-version-kind. Nil: it is not there.
+func schemaOf(document answer, kind string) (all, found map[string]any) {
+	all, _ = at(document.body, "components", "schemas").(map[string]any)
+	for _, s := range all {
+		candidate, _ := s.(map[string]any)
+		kinds, _ := candidate["x-kubernetes-group-version-kind"].([]any)
+		for _, gvk := range kinds {
+			if m, _ := gvk.(map[string]any); str(m, "kind") == kind {
+				return all, candidate
+			}
+		}
+	}
+	return all, nil
+}
+
+// resolve follows the reference of a property, if it is one.
+func resolve(all map[string]any, property any) map[string]any {
+	p, _ := property.(map[string]any)
+	if parts, _ := p["allOf"].([]any); len(parts) == 1 {
+		p, _ = parts[0].(map[string]any)
+	}
+	if to := str(p, "$ref"); to != "" {
+		p, _ = all[strings.TrimPrefix(to, "#/components/schemas/")].(map[string]any)
+	}
+	return p
+}
+
 var discoveryCases = []Case{
 	{Name: "a group and version names its resources", run: func(k *kit) {
 		list := k.get("/apis/" + group + "/v1")
@@ -249,7 +277,11 @@ var discoveryCases = []Case{
 		k.same("namespaced", served["widgets"]["namespaced"], `true`)
 		k.true("verbs of status", strings.Contains(canonical(served["widgets/status"]["verbs"]), `"patch"`))
 		k.true("plains have no status", served["plains"] != nil && served["plains/status"] == nil)
-		k.want(http.StatusNotFound, http.MethodGet, "/apis/"+group+"/v7", nil)
+		if k.kcp() {
+			k.same("of an unknown version", k.get("/apis/" + group + "/v7").body["resources"], `[]`)
+		} else {
+			k.want(http.StatusNotFound, http.MethodGet, "/apis/"+group+"/v7", nil)
+		}
 	}},
 	{Name: "the list of groups names ours", run: func(k *kit) {
 		list := k.get("/apis")
@@ -258,7 +290,7 @@ var discoveryCases = []Case{
 		k.same("of ours", str(k.get("/apis/"+group).body, "preferredVersion", "groupVersion"), `"`+group+`/v1"`)
 		k.same("core", k.get("/api").body["versions"], `["v1"]`)
 	}},
-	{Name: "discovery in one document", run: func(k *kit) {
+	{Name: "discovery in one document", Plain: true, run: func(k *kit) {
 		const form = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 		var found any
 		k.eventually("our group is there", func() bool {
@@ -285,6 +317,28 @@ var discoveryCases = []Case{
 			k.true("status of "+r.Resource, (len(r.Subresources) == 1 && r.Subresources[0].Subresource == "status") == (r.Resource == "widgets"))
 		}
 		k.true("both resources", len(versions[0].Resources) == 2)
+	}},
+	{Name: "each answer has a Date header", run: func(k *kit) {
+		k.widget("a")
+		missing := k.want(http.StatusNotFound, http.MethodGet, k.widgets("b"), nil)
+		patched := k.patch(k.widgets("a", "status"), raw(`{"status":{"n":1}}`))
+		for _, a := range []answer{k.get(k.widgets()), k.get("/readyz"), missing, patched} {
+			at, err := http.ParseTime(a.header.Get("Date"))
+			k.true("Date is a time", err == nil)
+			k.true("Date is the present", time.Since(at).Abs() < 5*time.Minute)
+		}
+	}},
+	{Name: "OpenAPI v3 has the schema of a kind", run: func(k *kit) {
+		k.eventually("the group and version is in the index", func() bool {
+			return str(k.get("/openapi/v3").body, "paths", "apis/"+group+"/v1", "serverRelativeURL") != ""
+		})
+		var kind map[string]any
+		k.eventually("the kind is in the document", func() bool {
+			_, kind = schemaOf(k.get("/openapi/v3/apis/"+group+"/v1"), "Widget")
+			return kind != nil
+		})
+		k.same("type of status", at(kind, "properties", "status", "type"), `"object"`)
+		k.same("unknown fields of status", at(kind, "properties", "status", "x-kubernetes-preserve-unknown-fields"), `true`)
 	}},
 	{Name: "version and readiness", run: func(k *kit) {
 		k.true("a version", str(k.get("/version").body, "gitVersion") != "")

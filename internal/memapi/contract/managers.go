@@ -30,20 +30,20 @@ var managerCases = []Case{
 		k.same("fields", e["fieldsV1"], `{"f:status":{".":{},"f:m":{".":{},"f:x":{}},"f:n":{}}}`)
 		k.same("the maker's fields", at(entry(after.body, "maker", ""), "fieldsV1"), `{"f:spec":{".":{},"f:size":{}}}`)
 	}},
-	{Name: "who changes a field owns it alone", run: func(k *kit) {
+	{Name: "a manager that changes a field is its only owner", run: func(k *kit) {
 		k.widget("a")
 		k.patch(k.widgets("a", "status"), raw(`{"status":{"x":1,"y":1}}`), by("one"))
 		after := k.patch(k.widgets("a", "status"), raw(`{"status":{"x":2,"y":1}}`), by("two"))
 		k.same("of one", fieldsOf(after.body, "one"), `{"f:status":{".":{},"f:y":{}}}`)
 		k.same("of two", fieldsOf(after.body, "two"), `{"f:status":{"f:x":{}}}`)
 	}},
-	{Name: "who owns nothing any more has no entry", run: func(k *kit) {
+	{Name: "a manager without fields has no entry", run: func(k *kit) {
 		k.widget("a")
 		k.patch(k.widgets("a", "status"), raw(`{"status":{"x":1}}`), by("one"))
 		k.patch(k.widgets("a", "status"), raw(`{"status":{"y":1}}`), by("two"))
 		after := k.patch(k.widgets("a", "status"), raw(`{"status":{"y":null}}`), by("three"))
 		k.true("no entry of two", entry(after.body, "two", "status") == nil)
-		k.true("no entry of three, who set nothing", entry(after.body, "three", "status") == nil)
+		k.true("no entry of three, which set nothing", entry(after.body, "three", "status") == nil)
 		k.same("of one", fieldsOf(after.body, "one"), `{"f:status":{".":{},"f:x":{}}}`)
 	}},
 	{Name: "lists of custom resources have one owner", run: func(k *kit) {
@@ -58,16 +58,20 @@ var managerCases = []Case{
 		after := k.patch(k.widgets("a", "status"), raw(`{"status":{"n":1}}`), by("m"))
 		k.true("both", entry(after.body, "m", "") != nil && entry(after.body, "m", "status") != nil)
 	}},
-	{Name: "who does not name himself is named by his User-Agent", run: func(k *kit) {
+	{Name: "the User-Agent names a manager that does not name itself", run: func(k *kit) {
 		made := k.widget("a", header("User-Agent", "some-agent/v1.2 (linux)"))
 		k.true("an entry some-agent", entry(made.body, "some-agent", "") != nil)
 	}},
 	{Name: "labels and annotations have owners", run: func(k *kit) {
 		k.widget("a", by("one"))
 		after := k.patch(k.widgets("a"), raw(`{"metadata":{"labels":{"l":"1"},"annotations":{"a.b/c":"1"}}}`), by("two"))
-		k.same("of two", at(entry(after.body, "two", ""), "fieldsV1"), `{"f:metadata":{"f:annotations":{".":{},"f:a.b/c":{}},"f:labels":{".":{},"f:l":{}}}}`)
+		annotations := `{".":{},"f:a.b/c":{}}`
+		if k.kcp() { // the map exists already: it holds the annotation of the logical cluster
+			annotations = `{"f:a.b/c":{}}`
+		}
+		k.same("of two", at(entry(after.body, "two", ""), "fieldsV1"), `{"f:metadata":{"f:annotations":`+annotations+`,"f:labels":{".":{},"f:l":{}}}}`)
 	}},
-	{Name: "PUT on status owns what it changes", run: func(k *kit) {
+	{Name: "PUT on status owns the changed fields", run: func(k *kit) {
 		k.widget("a")
 		now := k.patch(k.widgets("a", "status"), raw(`{"status":{"x":1,"y":1}}`), by("one"))
 		wanted := named("Widget", "a", `"status":{"y":2}`).with("resourceVersion", version(now))

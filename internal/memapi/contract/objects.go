@@ -80,6 +80,12 @@ func (k *kit) widget(name string, options ...option) answer {
 	return k.want(http.StatusCreated, http.MethodPost, k.widgets(), named("Widget", name, `"spec":{"size":1}`), options...)
 }
 
+// settled makes a widget and writes it once: a kcp stores the annotation of the logical cluster at the first write after a creation.
+func (k *kit) settled(name string) answer {
+	k.widget(name)
+	return k.patch(k.widgets(name), raw(`{}`))
+}
+
 // named is an object of a custom kind with a name and other members in JSON.
 func named(kind, name, members string) raw {
 	if members != "" {

@@ -36,7 +36,7 @@ func (k *kit) everywhere(name string) (a, b answer) {
 	return made(k.server.Workspaces.A), made(k.server.Workspaces.B)
 }
 
-// clustersOf are where the case's objects in a list say they are.
+// clustersOf counts the case's objects in a list by the logical cluster that they name.
 func (k *kit) clustersOf(list map[string]any) map[string]int {
 	found := map[string]int{}
 	items, _ := list["items"].([]any)
@@ -48,25 +48,69 @@ func (k *kit) clustersOf(list map[string]any) map[string]int {
 	return found
 }
 
-func (k *kit) bothIn(what string, found map[string]int) {
+func (k *kit) bothIn(claim string, found map[string]int) {
 	ws := k.server.Workspaces
-	k.true(what, len(found) == 2 && found[ws.A.Name] == 1 && found[ws.B.Name] == 1)
+	k.true(claim, len(found) == 2 && found[ws.A.Name] == 1 && found[ws.B.Name] == 1)
 }
 
 // workspaceCases are about logical clusters.
 var workspaceCases = []Case{
-	{Name: "objects say in which logical cluster they are", Workspaces: true, run: func(k *kit) {
+	{Name: "objects name their logical cluster", Workspaces: true, run: func(k *kit) {
 		a, b := k.everywhere("g")
 		ws := k.server.Workspaces
 		k.same("of a", at(a.body, "metadata", "annotations", "kcp.io/cluster"), `"`+ws.A.Name+`"`)
 		k.same("of b", at(b.body, "metadata", "annotations", "kcp.io/cluster"), `"`+ws.B.Name+`"`)
 		k.true("two objects", uid(a) != uid(b))
 	}},
+	{Name: "the first write after a creation makes a new resourceVersion, the next that changes nothing does not", Workspaces: true, run: func(k *kit) {
+		made := k.widget("a")
+		first := k.patch(k.widgets("a"), raw(`{}`))
+		k.true("another resourceVersion", version(first) != version(made))
+		k.same("the next", version(k.patch(k.widgets("a"), raw(`{}`))), `"`+version(first)+`"`)
+		made = k.widget("b")
+		put := k.want(http.StatusOK, http.MethodPut, k.widgets("b"), made.body)
+		k.true("by PUT too", version(put) != version(made))
+		k.same("and the next", version(k.want(http.StatusOK, http.MethodPut, k.widgets("b"), put.body)), `"`+version(put)+`"`)
+	}},
+	{Name: "a first status patch that changes nothing is an event", Workspaces: true, run: func(k *kit) {
+		made := k.widget("a")
+		w := k.watch(k.widgets(), "resourceVersion", version(made))
+		defer w.close()
+		first := k.patch(k.widgets("a", "status"), raw(`{}`))
+		k.patch(k.widgets("a", "status"), raw(`{}`))
+		k.same("version", at(w.expect("MODIFIED", "a").Object, "metadata", "resourceVersion"), `"`+version(first)+`"`)
+		second := k.patch(k.widgets("a", "status"), raw(`{"status":{"n":1}}`))
+		k.same("version", at(w.expect("MODIFIED", "a").Object, "metadata", "resourceVersion"), `"`+version(second)+`"`)
+	}},
+	{Name: "aggregated discovery is not offered", Workspaces: true, run: func(k *kit) {
+		const form = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+		list := k.want(http.StatusOK, http.MethodGet, "/apis", nil, header("Accept", form+",application/json"))
+		k.same("kind", list.body["kind"], `"APIGroupList"`)
+		k.same("content type", list.header.Get("Content-Type"), `"application/json"`)
+	}},
+	{Name: "access to unknown groups, and to unknown versions of a bound group, is denied", Workspaces: true, run: func(k *kit) {
+		bound := k.server.Workspaces.Config.Host + "/clusters/" + k.server.Workspaces.A.Name + "/apis/"
+		k.get(bound + Gadgets.Group + "/" + Gadgets.Version)
+		for _, path := range []string{"no.such.group/v1", Gadgets.Group + "/v7"} {
+			denied := k.want(http.StatusForbidden, http.MethodGet, bound+path, nil)
+			k.true("access denied", strings.Contains(denied.status().Message, "access denied"))
+		}
+	}},
+	{Name: "OpenAPI v3 has the schemas of bound kinds, directly and through the virtual workspace", Workspaces: true, run: func(k *kit) {
+		ws := k.server.Workspaces
+		for _, base := range []string{ws.Config.Host, ws.Virtual} {
+			k.eventually("the kind is in the document of "+base, func() bool {
+				document := k.call(http.MethodGet, base+"/clusters/"+ws.A.Name+"/openapi/v3/apis/"+Gadgets.Group+"/"+Gadgets.Version, nil)
+				_, kind := schemaOf(document, "Gadget")
+				return document.code == http.StatusOK && at(kind, "properties", "status") != nil
+			})
+		}
+	}},
 	{Name: "a workspace answers by name and by path", Workspaces: true, run: func(k *kit) {
 		a, _ := k.everywhere("g")
 		k.same("by path", k.get(k.in(k.server.Workspaces.A.Path, "g")).body, a.text)
 	}},
-	{Name: "a workspace tells its name", Workspaces: true, run: func(k *kit) {
+	{Name: "a workspace reports its name", Workspaces: true, run: func(k *kit) {
 		ws := k.server.Workspaces
 		o := k.get(ws.Config.Host + "/clusters/" + ws.A.Path + "/apis/core.kcp.io/v1alpha1/logicalclusters/cluster")
 		k.same("kcp.io/cluster", at(o.body, "metadata", "annotations", "kcp.io/cluster"), `"`+ws.A.Name+`"`)
@@ -117,7 +161,7 @@ var workspaceCases = []Case{
 		k.everywhere("g")
 		patch := raw(`{"metadata":{"uid":"00000000-0000-0000-0000-000000000000"},"status":{"n":1}}`)
 		refused := k.want(http.StatusConflict, http.MethodPatch, k.through(k.server.Workspaces.A.Name, "g", "status"), patch)
-		k.true("says so", strings.Contains(refused.status().Message, "Precondition failed: UID"))
+		k.true("names the precondition", strings.Contains(refused.status().Message, "Precondition failed: UID"))
 		k.patch(k.in(k.server.Workspaces.A.Name, "g", "status"), patch) // directly it is ignored
 	}},
 	{Name: "a stale resourceVersion through the virtual workspace is a conflict", Workspaces: true, run: func(k *kit) {
@@ -126,7 +170,7 @@ var workspaceCases = []Case{
 		k.patch(path, raw(`{"status":{"n":1}}`))
 		k.want(http.StatusConflict, http.MethodPatch, path, raw(`{"metadata":{"resourceVersion":"`+version(a)+`"},"status":{"n":2}}`))
 	}},
-	{Name: "the virtual workspace serves what is exported, and APIBindings", Workspaces: true, run: func(k *kit) {
+	{Name: "the virtual workspace serves exported resources and APIBindings", Workspaces: true, run: func(k *kit) {
 		base := k.server.Workspaces.Virtual + "/clusters/*"
 		k.get(base + "/apis/apis.kcp.io/v1alpha1/apibindings")
 		k.want(http.StatusNotFound, http.MethodGet, base+"/apis/"+group+"/v1/widgets", nil)

@@ -33,7 +33,7 @@ var writeCases = []Case{
 		made := k.want(http.StatusCreated, http.MethodPost, k.widgets(), raw(`{"apiVersion":"`+group+`/v1","kind":"Widget","metadata":{"generateName":"some-"}}`))
 		k.true("a longer name", strings.HasPrefix(str(made.body, "metadata", "name"), "some-") && len(str(made.body, "metadata", "name")) == 10)
 	}},
-	{Name: "what is no JSON is a bad request", run: func(k *kit) {
+	{Name: "a body that is not JSON is a bad request", run: func(k *kit) {
 		k.widget("a")
 		k.want(http.StatusBadRequest, http.MethodPost, k.widgets(), raw(`{"metadata":`))
 		k.want(http.StatusBadRequest, http.MethodPatch, k.widgets("a", "status"), raw(`{"status":`))
@@ -57,8 +57,8 @@ var writeCases = []Case{
 		k.patch(k.widgets("a", "status"), raw(`{"status":{"n":1}}`))
 		k.same("generation", at(k.get(k.widgets("a")).body, "metadata", "generation"), `1`)
 	}},
-	{Name: "PUT of what is there changes nothing", run: func(k *kit) {
-		made := k.widget("a")
+	{Name: "PUT of the present object changes nothing", run: func(k *kit) {
+		made := k.settled("a")
 		after := k.want(http.StatusOK, http.MethodPut, k.widgets("a"), made.body)
 		k.same("resourceVersion", version(after), `"`+version(made)+`"`)
 	}},
@@ -76,7 +76,7 @@ var writeCases = []Case{
 		made := k.widget("a")
 		other := named("Widget", "a", `"status":{"n":1}`).with("resourceVersion", version(made)).with("uid", stranger)
 		refused := k.want(http.StatusConflict, http.MethodPut, k.widgets("a", "status"), other)
-		k.true("says which precondition", strings.Contains(refused.status().Message, "Precondition failed: UID"))
+		k.true("names the precondition", strings.Contains(refused.status().Message, "Precondition failed: UID"))
 	}},
 	{Name: "PUT under another name is a bad request", run: func(k *kit) {
 		k.widget("a")
@@ -86,11 +86,11 @@ var writeCases = []Case{
 		k.widget("a")
 		k.want(http.StatusBadRequest, http.MethodPatch, k.widgets("a", "status"), raw(`{"metadata":{"name":"b"},"status":{"n":1}}`))
 	}},
-	{Name: "an object that does not say its kind is a bad request", run: func(k *kit) {
+	{Name: "an object without a kind is a bad request", run: func(k *kit) {
 		k.want(http.StatusBadRequest, http.MethodPost, k.widgets(), raw(`{"metadata":{"name":"a"}}`))
 		k.want(http.StatusBadRequest, http.MethodPost, k.widgets(), raw(`{"apiVersion":"v1","kind":"Pod","metadata":{"name":"a"}}`))
 	}},
-	{Name: "PUT of what is not there is not found", run: func(k *kit) {
+	{Name: "PUT of a missing object is not found", run: func(k *kit) {
 		k.want(http.StatusNotFound, http.MethodPut, k.widgets("a"), named("Widget", "a", "").with("resourceVersion", "5"))
 	}},
 	{Name: "a merge patch leaves status alone", run: func(k *kit) {
@@ -117,7 +117,7 @@ var writeCases = []Case{
 		after := k.patch(k.widgets("a", "status"), named("Widget", "a", `"status":{"y":2}`), by("two"), header("Content-Type", applyPatch))
 		k.same("status", at(after.body, "status"), `{"x":1,"y":2}`)
 	}},
-	{Name: "a JSON patch whose test fails is invalid", run: func(k *kit) {
+	{Name: "a JSON patch with a failing test is invalid", run: func(k *kit) {
 		k.widget("a")
 		test := raw(`[{"op":"test","path":"/metadata/uid","value":"no"}]`)
 		k.want(http.StatusUnprocessableEntity, http.MethodPatch, k.widgets("a", "status"), test, header("Content-Type", jsonPatch))

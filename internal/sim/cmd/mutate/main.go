@@ -18,7 +18,7 @@ import (
 
 // mutation is one deliberate break.
 type mutation struct {
-	name string // what is broken
+	name string // of the broken promise
 	file string
 	old  string // must be in the file once
 	new  string
@@ -73,21 +73,21 @@ func main() {
 	}
 }
 
-// unbroken wants all that has to fail later to pass now, and every break to find its place: else it would tell nothing.
+// unbroken checks that all tests that have to fail later pass now, and that every break finds its place: else a failure would prove nothing.
 func unbroken(wanted []mutation) error {
 	began := time.Now()
-	trials := map[trial]int{} // by what is run: for how many seeds at the most
+	trials := map[trial]int{} // the most seeds of each test
 	for _, m := range wanted {
 		if _, _, err := m.broken(); err != nil {
 			return fmt.Errorf("%s: %w", m.name, err)
 		}
-		what := trial{folder: m.by.folder, name: m.by.name}
-		trials[what] = max(trials[what], m.by.seeds)
+		unique := trial{folder: m.by.folder, name: m.by.name}
+		trials[unique] = max(trials[unique], m.by.seeds)
 	}
-	for what, seeds := range trials {
-		what.seeds = seeds
-		if output, err := what.run(); err != nil {
-			return fmt.Errorf("go test %s fails with nothing broken: %w: %s", what, err, output)
+	for t, seeds := range trials {
+		t.seeds = seeds
+		if output, err := t.run(); err != nil {
+			return fmt.Errorf("go test %s fails with nothing broken: %w: %s", t, err, output)
 		}
 	}
 	fmt.Printf("nothing broken, and all tests pass: %v\n", time.Since(began).Round(time.Second))
@@ -135,7 +135,7 @@ func (m mutation) run() (seen string, err error) {
 	}
 }
 
-// broken is the file's path, and what is in it when it is broken.
+// broken is the file's path and its content with the break.
 func (m mutation) broken() (path, source string, err error) {
 	if path, err = filepath.Abs(m.file); err != nil {
 		return "", "", err
@@ -145,7 +145,7 @@ func (m mutation) broken() (path, source string, err error) {
 		return "", "", err
 	}
 	if n := strings.Count(string(text), m.old); n != 1 {
-		return "", "", fmt.Errorf("%s holds what is to be broken %d times, not once", m.file, n)
+		return "", "", fmt.Errorf("%s holds the text to be broken %d times, not once", m.file, n)
 	}
 	return path, strings.Replace(string(text), m.old, m.new, 1), nil
 }

@@ -1,55 +1,57 @@
 package sim
 
 import (
+	"cmp"
 	"encoding/json"
-	"strconv"
 	"sync"
 	"time"
+
+	"k8s.io/apimachinery/pkg/util/resourceversion"
 )
 
-// seen is what one life of a daemon was told of one SyncTarget, up to now and when.
-type seen struct {
+// observations are the facts that one life of a daemon received from one SyncTarget so far, with their times.
+type observations struct {
 	mu         sync.Mutex
-	namespaces map[string]bool // known, with whether they say where they belong
-	pages      map[string][]told
-	resources  map[string]*seenResource // by plural
+	namespaces map[string]bool // known, with whether they carry a locator
+	pages      map[string][]observation
+	resources  map[string]*observedResource // by plural
 }
 
-// seenResource are the objects of one resource.
-type seenResource struct {
+// observedResource are the objects of one resource.
+type observedResource struct {
 	listed  bool // once completely
-	objects map[string]*seenObject
+	objects map[string]*observedObject
 }
 
-// seenObject is one object's past: what it said, and from when on that was known. It begins with nothing.
-type seenObject struct {
-	version   uint64
+// observedObject is the history of one object: its reports and the times of their arrival. It begins without a report.
+type observedObject struct {
+	version   string
 	facts     []fact
-	published int // the oldest fact that what was published last can be of
+	published int // the oldest fact behind the latest published status
 }
 
-// fact is what an object contributed from a moment on; "" is nothing.
+// fact is the contribution of an object from a moment on; "" is none.
 type fact struct {
 	at    time.Time
 	token string
 }
 
-// told is one object in a list or event.
-type told struct {
+// observation is one object in a list or event.
+type observation struct {
 	namespace, name string
-	version         uint64
+	version         string
 	token           string
-	located         bool // of Namespaces: it says where its objects belong
+	located         bool // of Namespaces: it carries a locator
 }
 
-func newSeen() *seen {
-	return &seen{namespaces: map[string]bool{}, pages: map[string][]told{}, resources: map[string]*seenResource{}}
+func newObservations() *observations {
+	return &observations{namespaces: map[string]bool{}, pages: map[string][]observation{}, resources: map[string]*observedResource{}}
 }
 
-func (s *seen) resource(plural string) *seenResource {
+func (s *observations) resource(plural string) *observedResource {
 	r := s.resources[plural]
 	if r == nil {
-		r = &seenResource{objects: map[string]*seenObject{}}
+		r = &observedResource{objects: map[string]*observedObject{}}
 		s.resources[plural] = r
 	}
 	return r
@@ -63,9 +65,8 @@ type wireObject struct {
 	Status json.RawMessage
 }
 
-func (o *wireObject) told(plural string) told {
-	version, _ := strconv.ParseUint(o.Metadata.ResourceVersion, 10, 64)
-	t := told{namespace: o.Metadata.Namespace, name: o.Metadata.Name, version: version}
+func (o *wireObject) observation(plural string) observation {
+	t := observation{namespace: o.Metadata.Namespace, name: o.Metadata.Name, version: o.Metadata.ResourceVersion}
 	if plural == "namespaces" {
 		t.located = o.Metadata.Annotations[locatorAnnotation] != ""
 		return t
@@ -76,8 +77,8 @@ func (o *wireObject) told(plural string) told {
 	return t
 }
 
-// page takes what a list says. Pages count once the last one is there.
-func (s *seen) page(c call, body []byte) {
+// page takes a page of a list. Pages count once the last one is there.
+func (s *observations) page(c call, body []byte) {
 	var list struct {
 		Metadata struct{ Continue string }
 		Items    []wireObject
@@ -92,7 +93,7 @@ func (s *seen) page(c call, body []byte) {
 		delete(s.pages, key)
 	}
 	for i := range list.Items {
-		s.pages[key] = append(s.pages[key], list.Items[i].told(c.resource))
+		s.pages[key] = append(s.pages[key], list.Items[i].observation(c.resource))
 	}
 	if list.Metadata.Continue != "" {
 		return
@@ -108,8 +109,8 @@ func (s *seen) page(c call, body []byte) {
 	}
 }
 
-// list takes a complete list: what it lacks is gone.
-func (s *seen) list(plural string, all []told) {
+// list takes a complete list: objects that it lacks are gone.
+func (s *observations) list(plural string, all []observation) {
 	there := map[string]bool{}
 	for _, t := range all {
 		there[t.namespace+"/"+t.name] = true
@@ -126,12 +127,12 @@ func (s *seen) list(plural string, all []told) {
 	r.listed = true
 	for key, o := range r.objects {
 		if !there[key] {
-			o.add(0, "")
+			o.add("", "")
 		}
 	}
 }
 
-func (s *seen) present(plural string, t told) {
+func (s *observations) present(plural string, t observation) {
 	if plural == "namespaces" {
 		s.namespaces[t.name] = t.located
 		return
@@ -140,43 +141,46 @@ func (s *seen) present(plural string, t told) {
 	o := r.objects[t.namespace+"/"+t.name]
 	switch located, known := s.namespaces[t.namespace]; {
 	case !known || o == nil && !located:
-		return // it is not known yet whose it is, and will be told again
+		return // its Namespace is not located yet; it will be observed again
 	case !located:
-		t.token = "" // it is nobody's any more
+		t.token = "" // its Namespace names no workspace any more
 	}
 	if o == nil {
-		o = &seenObject{facts: []fact{{}}}
+		o = &observedObject{facts: []fact{{}}}
 		r.objects[t.namespace+"/"+t.name] = o
 	}
 	o.add(t.version, t.token)
 }
 
-func (o *seenObject) add(version uint64, token string) {
-	if version != 0 && version < o.version {
-		return
+// add adds a fact. An empty version is that of a list that lacks the object.
+func (o *observedObject) add(version, token string) {
+	if version != "" && o.version != "" {
+		if order, err := resourceversion.CompareResourceVersion(version, o.version); err == nil && order < 0 {
+			return
+		}
 	}
-	o.version = max(o.version, version)
+	o.version = cmp.Or(version, o.version)
 	o.facts = append(o.facts, fact{time.Now(), token})
 }
 
-// telling is a watch that is open.
-type telling struct {
-	*seen
+// watchObservations is a watch that is open.
+type watchObservations struct {
+	*observations
 	plural  string
 	initial bool // it begins with a list
-	list    []told
+	list    []observation
 }
 
-// open begins a watch. A nil seen asks for nothing.
-func (s *seen) open(c call) *telling {
+// open begins a watch. Of nil, no observations are kept.
+func (s *observations) open(c call) *watchObservations {
 	if s == nil {
 		return nil
 	}
-	return &telling{seen: s, plural: c.resource, initial: c.streaming}
+	return &watchObservations{observations: s, plural: c.resource, initial: c.streaming}
 }
 
 // line takes an event.
-func (t *telling) line(text []byte) {
+func (t *watchObservations) line(text []byte) {
 	var event struct {
 		Type   string
 		Object wireObject
@@ -186,12 +190,12 @@ func (t *telling) line(text []byte) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	o := event.Object.told(t.plural)
+	o := event.Object.observation(t.plural)
 	switch event.Type {
 	case "BOOKMARK":
 		if t.initial && event.Object.Metadata.Annotations["k8s.io/initial-events-end"] == "true" {
 			t.initial = false
-			t.seen.list(t.plural, t.list)
+			t.observations.list(t.plural, t.list)
 			t.list = nil
 		}
 	case "ADDED", "MODIFIED":
@@ -209,9 +213,9 @@ func (t *telling) line(text []byte) {
 	}
 }
 
-// could are the tokens that a daemon that decides within patience may say of an object now: what it knew that long ago, and all that it was told since.
-// listed is false if it was never told all objects.
-func (s *seen) could(plural, namespace, name string, at time.Time, patience time.Duration) (tokens []string, listed bool) {
+// possible are the tokens that a daemon that decides within patience may publish for an object now: the one known that long ago, and all since.
+// listed is false if no list was ever completed.
+func (s *observations) possible(plural, namespace, name string, at time.Time, patience time.Duration) (tokens []string, listed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r := s.resource(plural)
@@ -233,9 +237,9 @@ func (s *seen) could(plural, namespace, name string, at time.Time, patience time
 	return tokens, r.listed
 }
 
-// follows takes note of a token that is published, and reports whether what was known can have been published in the order in which it was told: after
-// something newer, nothing older ever is. at and patience are those of could.
-func (s *seen) follows(plural, namespace, name, token string, at time.Time, patience time.Duration) bool {
+// inOrder records a published token, and reports whether publications can have followed the order of observations: after a newer fact no older
+// one is published. at and patience are those of possible.
+func (s *observations) inOrder(plural, namespace, name, token string, at time.Time, patience time.Duration) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	o := s.resource(plural).objects[namespace+"/"+name]

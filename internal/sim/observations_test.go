@@ -1,12 +1,13 @@
 package sim
 
 import (
+	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
 )
 
-// What is published follows what was told, in its order: after something newer, nothing older.
+// Publications follow the order of observations: after a newer one, no older one.
 func TestHistory(t *testing.T) {
 	for _, c := range []struct {
 		published string // one after the other
@@ -19,24 +20,24 @@ func TestHistory(t *testing.T) {
 		{"2213", true},
 		{"232", false}, // the 2 came before the 3
 		{"1213112", false},
-		{"4", false}, // it never said that
+		{"4", false}, // it never reported that
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			s := newSeen()
+			s := newObservations()
 			s.namespaces["ns"] = true
 			for i, token := range "12131" {
 				time.Sleep(time.Second)
-				s.present("pods", told{namespace: "ns", name: "p", version: uint64(i + 1), token: string(token)})
+				s.present("pods", observation{namespace: "ns", name: "p", version: strconv.Itoa(i + 1), token: string(token)})
 			}
 			fits := true
 			for _, token := range c.published {
-				fits = fits && s.follows("pods", "ns", "p", string(token), time.Now(), time.Minute)
+				fits = fits && s.inOrder("pods", "ns", "p", string(token), time.Now(), time.Minute)
 			}
 			if fits != c.fits {
 				t.Errorf("%q may have been published: %v", c.published, fits)
 			}
-			if s.follows("pods", "ns", "p", "2", time.Now(), 2*time.Second) {
-				t.Error("what was replaced long ago may be published")
+			if s.inOrder("pods", "ns", "p", "2", time.Now(), 2*time.Second) {
+				t.Error("a status that was replaced long ago may be published")
 			}
 		})
 	}
