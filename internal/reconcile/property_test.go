@@ -381,7 +381,7 @@ func (m *machine) policyChanges() {
 	if !reread {
 		return
 	}
-	for scope := range m.known { // the watch is opened anew: what the old one would have shown does not come
+	for scope := range m.known { // the watch is opened anew: events of the old one do not come
 		m.streams[scope] = nil
 	}
 	m.known = map[ref.Workspace]bool{}
@@ -399,7 +399,7 @@ func (m *machine) writerRestarts() {
 
 // ---- the end
 
-// settle lets all arrive and all be answered: SyncTargets list and are fresh, scopes list, the API server accepts what it may.
+// settle lets all arrive and all be answered: SyncTargets list and are fresh, scopes list, the API server accepts all writes.
 func (m *machine) settle() {
 	clear(m.panics)
 	m.drops = false
@@ -435,7 +435,7 @@ func maxTime(a, b time.Time) time.Time {
 	return a
 }
 
-// deliverAll delivers what is on its way and reports whether that was anything.
+// deliverAll delivers all events, answers and reads that are under way, and reports whether there was any.
 func (m *machine) deliverAll() (any bool) {
 	for more := true; more; {
 		more = m.arrive()
@@ -509,7 +509,7 @@ func (m *machine) check() {
 	}
 }
 
-// input puts together what is true of an object, without the State. It is uncertain for an object that no SyncTarget can hold: whether one
+// input puts together the facts about an object, without the State. It is uncertain for an object that no SyncTarget can hold: whether one
 // held it before decides about its status.
 func (m *machine) input(o *ref.Object) (in aggregate.Input, certain bool) {
 	in = aggregate.Input{

@@ -20,7 +20,7 @@ import (
 	"github.com/upstreamd/upstreamd/internal/ref"
 )
 
-// machine is a State in a world of SyncTargets, an API server, a writer and watches that lag, whose events arrive in any order that
+// machine is a State in a world of SyncTargets, an API server, a writer and watches that lag. Events arrive in any order that
 // the actors allow: in order for one copy, one scope and one object's writes; in any order between them.
 type machine struct {
 	t     *rapid.T
@@ -163,7 +163,7 @@ func (m *machine) deleted(o *ref.Object) {
 	}
 }
 
-// list lists a scope in two parts. What its watch has not shown yet is in the list.
+// list lists a scope in two parts. Changes that its watch has not shown yet are in the list.
 func (m *machine) list(scope ref.Workspace) {
 	m.streams[scope], m.known[scope] = nil, true
 	var all []*ref.Object
@@ -178,7 +178,7 @@ func (m *machine) list(scope ref.Workspace) {
 	m.step(UpstreamListed{Scope: scope, Version: version, Objects: all[half:], Last: true})
 }
 
-// patch is what the API server does with a write.
+// patch applies a write as the API server does.
 func (m *machine) patch(w Write) (*ref.Object, Refusal) {
 	o := m.server[w.Upstream]
 	switch {

@@ -28,7 +28,7 @@ func (s *script) send(d *datadriven.TestData) {
 }
 
 // answered is the write that an answer is for: the one in flight, else the one that waits. The writer drops a write that waits behind the
-// answered one, as it was decided on an older version; not if the answer is for a dead State, whose successor does not get it.
+// answered one, as it was decided on an older version; not if the answer is for a dead State, as its successor does not get it.
 func (s *script) answered(d *datadriven.TestData) (Write, ref.Upstream) {
 	u := name(d.CmdArgs[0].Key)
 	w, ok := s.flight[u]
@@ -184,7 +184,7 @@ func (s *script) advanceBy(by time.Duration) {
 	s.now = until
 }
 
-// restart begins a State that knows nothing, and feeds it with what there is: SyncTargets, upstream objects, copies. The writer drops the
+// restart begins a State that knows nothing, and feeds it with the SyncTargets, upstream objects and copies of the world. The writer drops the
 // queued writes of the State before it; those in flight stay so, and their answers may still come. SyncTargets that are away do not list.
 func (s *script) restart(d *datadriven.TestData) {
 	flight, reads := s.flight, s.reads

@@ -39,7 +39,7 @@ func TestScripts(t *testing.T) {
 	}
 }
 
-// script is a State with the world around it: what the API server holds, what the SyncTargets hold, and the writes that wait.
+// script is a State with the world around it: the objects of the API server, the copies of the SyncTargets, and the writes that wait.
 type script struct {
 	t       *testing.T
 	state   *State
@@ -54,9 +54,9 @@ type script struct {
 	policies *policy.Set
 	targets  map[ref.SyncTarget]SyncTargetAdded
 	scopes   map[ref.Workspace]ScopeDescribed
-	server   map[ref.Upstream]*ref.Object // what the API server holds
+	server   map[ref.Upstream]*ref.Object // the objects of the API server
 	within   map[ref.Upstream]ref.Workspace
-	panics   map[string]bool // names of the objects whose decisions panic
+	panics   map[string]bool // names of objects: their decisions panic
 	copies   map[ref.SyncTarget]map[ref.Downstream]Reported
 	queue    map[ref.Upstream]Write // not sent yet
 	flight   map[ref.Upstream]Write // sent, and not answered

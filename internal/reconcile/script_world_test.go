@@ -84,7 +84,7 @@ func name(text string) ref.Upstream {
 }
 
 // begin is the world in which most stories begin: SyncTargets that are bound to team-a, each with a copy of each object, and all is
-// published. It prints what the API server holds then.
+// published. It prints the objects that the API server holds then.
 func (s *script) begin(d *datadriven.TestData) {
 	objects := strings.Split(arg(d, "objects", "web"), ",")
 	for _, o := range objects {
@@ -355,7 +355,7 @@ func (s *script) contribution(d *datadriven.TestData) *aggregate.Contribution {
 	return c
 }
 
-// integers makes json.Numbers what a status holds.
+// integers turns json.Numbers into the numbers that a status holds.
 func integers(v any) any {
 	switch v := v.(type) {
 	case map[string]any:

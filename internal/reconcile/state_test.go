@@ -65,7 +65,7 @@ func TestAPanicParksOneObject(t *testing.T) {
 	}
 }
 
-// A namespace falls into one bucket, whatever the kind; namespaces spread over all.
+// A namespace falls into one bucket for all kinds; namespaces spread over all buckets.
 func TestBucketsSpreadNamespaces(t *testing.T) {
 	counts := make([]int, 8)
 	for _, w := range []ref.Workspace{"a", "b", "ab"} {
