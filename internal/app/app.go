@@ -17,6 +17,7 @@ import (
 	"k8s.io/component-base/featuregate"
 
 	"github.com/upstreamd/upstreamd/internal/config"
+	"github.com/upstreamd/upstreamd/internal/kube/client"
 	"github.com/upstreamd/upstreamd/internal/kube/downstream"
 	"github.com/upstreamd/upstreamd/internal/kube/lean"
 	"github.com/upstreamd/upstreamd/internal/kube/lease"
@@ -34,6 +35,7 @@ type App struct {
 	registry *prometheus.Registry
 	metrics  *metrics.Metrics
 	policies *policyFolder
+	servers  *client.Servers
 	locators []string // the styles, as the locator package takes them
 	upstream *upstream.Client
 	election *lease.Election         // nil: there is none, and this daemon always writes
@@ -89,7 +91,7 @@ func New(c *config.Configuration, log zerolog.Logger) (*App, error) {
 		rebound:   make(chan struct{}, 1),
 		listening: make(chan struct{}),
 	}
-	err := errors.Join(a.makeMetrics(), a.readPolicies(), a.makeLocators(), a.makeUpstream(), a.makeElection(), a.readTargets(), a.makeGate(), a.setGates())
+	err := errors.Join(a.makeMetrics(), a.readPolicies(), a.makeLocators(), a.makeServers(), a.makeUpstream(), a.makeElection(), a.readTargets(), a.makeGate(), a.setGates())
 	if err != nil {
 		return nil, err
 	}
@@ -130,6 +132,18 @@ func (a *App) makeLocators() error {
 	}
 	if _, err := locator.New(a.locators, locator.Target{}); err != nil {
 		return fmt.Errorf("syncAgent.namespace: %w", err)
+	}
+	return nil
+}
+
+// makeServers reads the rules for the kubeconfigs of SyncTarget objects.
+func (a *App) makeServers() error {
+	if a.config.Discovery == nil {
+		return nil
+	}
+	var err error
+	if a.servers, err = client.NewServers(a.config.Discovery.AllowedServers); err != nil {
+		return fmt.Errorf("syncTargetDiscovery.allowedServers%w", err)
 	}
 	return nil
 }

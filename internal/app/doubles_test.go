@@ -77,3 +77,41 @@ func TestTheTemplateOfNamespacesIsChecked(t *testing.T) {
 		t.Errorf("a template: %v", err)
 	}
 }
+
+// TestRulesForServersAreChecked: a rule that is none stops the start, with its place.
+func TestRulesForServersAreChecked(t *testing.T) {
+	c := configure(t, nobody(t), nobody(t))
+	c.Discovery = &config.Discovery{Workspace: "root:infra", SecretNamespace: "keys", AllowedServers: []string{"east.example", "https://west"}}
+	if _, err := New(c, zerolog.Nop()); err == nil || !strings.Contains(err.Error(), `syncTargetDiscovery.allowedServers[1]: "https://west": want a host`) {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestHubsAreWarnedOfLoadBalancers: only where nodes may route traffic for the addresses that untrusted SyncTargets publish.
+func TestHubsAreWarnedOfLoadBalancers(t *testing.T) {
+	services, pods := config.Resource{Version: "v1", Resource: "services"}, config.Resource{Version: "v1", Resource: "pods"}
+	all := config.Resource{Group: "*", Version: "*", Resource: "*"}
+	without := all
+	without.Exclude = []config.Exclusion{{Resource: "services"}}
+	for name, tc := range map[string]struct {
+		workspaces []string
+		discovery  *config.Discovery
+		resource   config.Resource
+		want       bool
+	}{
+		"a hub and SyncTarget objects": {discovery: &config.Discovery{}, resource: services, want: true},
+		"all kinds":                    {discovery: &config.Discovery{}, resource: all, want: true},
+		"all but Services":             {discovery: &config.Discovery{}, resource: without},
+		"other kinds":                  {discovery: &config.Discovery{}, resource: pods},
+		"the operator's SyncTargets":   {resource: services},
+		"a kcp, which has no nodes":    {workspaces: []string{"root:a"}, discovery: &config.Discovery{}, resource: services},
+	} {
+		var log strings.Builder
+		c := config.Defaults()
+		c.Upstream.Workspaces, c.Discovery, c.Resources = tc.workspaces, tc.discovery, []config.Resource{tc.resource}
+		(&App{config: c, log: zerolog.New(&log)}).warnOfLoadBalancers()
+		if got := log.Len() > 0; got != tc.want {
+			t.Errorf("%s: %q", name, log.String())
+		}
+	}
+}

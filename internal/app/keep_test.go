@@ -121,7 +121,7 @@ func (c *cloud) configuration() *config.Configuration {
 	c.Helper()
 	out := configure(c.T, strings.TrimPrefix(c.hubURL, "http://"), nobody(c.T))
 	out.SyncTargets = nil
-	out.Discovery = &config.Discovery{Workspace: "root:infra", SecretNamespace: "keys", Workspaces: []string{"root:team-a"}}
+	out.Discovery = &config.Discovery{Workspace: "root:infra", SecretNamespace: "keys", Workspaces: []string{"root:team-a"}, AllowedServers: []string{"127.0.0.0/8"}}
 	out.Resources = []config.Resource{{Group: "*", Version: "*", Resource: "*"}}
 	return out
 }

@@ -45,6 +45,7 @@ func (a *App) Run(ctx context.Context) (err error) {
 
 	a.log.Info().Str("version", BuildVersion().Version).Int("sync_targets", len(a.config.SyncTargets)).Int("resources", len(a.config.Resources)).
 		Strs("feature_gates", a.openGates()).Msg("starting")
+	a.warnOfLoadBalancers()
 	following, stopFollowing := context.WithCancel(ctx)
 	var follower sync.WaitGroup
 	follower.Go(func() { a.policies.follow(following, a.pace.policies) })
@@ -65,6 +66,19 @@ func (a *App) Run(ctx context.Context) (err error) {
 		a.log.Info().AnErr("cause", cause).Msg("stopped")
 	}
 	return err
+}
+
+// warnOfLoadBalancers warns where SyncTargets that others add could publish addresses that the hub's nodes route traffic to.
+func (a *App) warnOfLoadBalancers() {
+	c := a.config
+	hub := !c.Upstream.Unlisted() && len(c.Upstream.Workspaces) == 0
+	services := func(r config.Resource) bool {
+		return r.Group == "" && r.Resource == "services" || r.Wildcard() && (r.Group == "" || r.Group == config.Any) &&
+			!slices.ContainsFunc(r.Exclude, func(e config.Exclusion) bool { return e.Resource == "services" })
+	}
+	if hub && c.Discovery != nil && slices.ContainsFunc(c.Resources, services) {
+		a.log.Warn().Msg("nodes of the hub route traffic for the load balancer addresses of Services: if the hub has nodes, every SyncTarget object must be trusted, or resources must leave out services")
+	}
 }
 
 // operate runs one actor system, until ctx ends, serving breaks, or the workspaces turn out to be others than those it was

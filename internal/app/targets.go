@@ -280,5 +280,6 @@ func (a *App) followSyncTargets(ctx context.Context, emit func(map[string]discov
 	discovery.SyncTargets{
 		Server:          a.upstream.At(strings.TrimSpace(d.Workspace)),
 		SecretNamespace: d.SecretNamespace,
+		Servers:         a.servers,
 	}.Watch(ctx, emit, func(err error) { note(outage, err) })
 }
