@@ -54,8 +54,10 @@ type App struct {
 	saidBefore sync.Map // warnings that are worth one
 
 	listening chan struct{} // closed when address is known
-	address   net.Addr
-	system    atomic.Pointer[supervisor.System] // nil: not started, or stopping
+	address   net.Addr      // nil: metrics are not served
+
+	healthAddress net.Addr                          // nil: health has no listener of its own
+	system        atomic.Pointer[supervisor.System] // nil: not started, or stopping
 }
 
 // The lists under way at a time, of all SyncTargets together. One that lasts longer than listTurn makes room for others, so that
@@ -98,11 +100,21 @@ func New(c *config.Configuration, log zerolog.Logger) (*App, error) {
 	return a, nil
 }
 
-// Address is where health and metrics are served. It waits until that is known; nil if ctx ends first or nothing is served.
+// Address is where metrics and health are served. It waits until that is known; nil if ctx ends first or nothing is served there.
 func (a *App) Address(ctx context.Context) net.Addr {
 	select {
 	case <-a.listening:
 		return a.address
+	case <-ctx.Done():
+		return nil
+	}
+}
+
+// HealthAddress is that of the listener for health alone, as Address.
+func (a *App) HealthAddress(ctx context.Context) net.Addr {
+	select {
+	case <-a.listening:
+		return a.healthAddress
 	case <-ctx.Done():
 		return nil
 	}

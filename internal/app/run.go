@@ -23,25 +23,11 @@ import (
 // once. A cluster that cannot be reached does not end it.
 func (a *App) Run(ctx context.Context) (err error) {
 	defer a.upstream.Close()
-	var serving *server
-	var broken <-chan error // nil: nothing is served
-	if address := a.config.Serving.Address; address != "" {
-		if serving, err = listen(ctx, address, endpoints(a.registry, a.unready, a.role, a.gate), a.gate, Bridge(a.log, "http")); err != nil {
-			return err
-		}
-		a.address = serving.listener.Addr()
-		serving.start()
-		broken = serving.done
-		a.log.Info().Stringer("address", a.address).Str("certificate", a.gate.fingerprint()).Bool("reviews", a.gate.reviewer != nil).Msg("serving health and metrics")
+	broken, stopServing, err := a.serve(ctx)
+	if err != nil {
+		return err
 	}
-	close(a.listening)
-	defer func() {
-		if serving != nil {
-			end, cancel := a.deadline()
-			defer cancel()
-			err = errors.Join(err, serving.stop(end))
-		}
-	}()
+	defer func() { err = errors.Join(err, stopServing()) }()
 
 	a.log.Info().Str("version", BuildVersion().Version).Int("sync_targets", len(a.config.SyncTargets)).Int("resources", len(a.config.Resources)).
 		Strs("feature_gates", a.openGates()).Msg("starting")
