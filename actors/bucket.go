@@ -28,6 +28,7 @@ type bucket struct {
 	counters [reconcile.Parked]prometheus.Counter
 	parked   map[string]int // parks by reason, to be taken off the gauge in the end
 	longest  time.Duration
+	flushing *actor.PID // waits for Flushed
 	reasons  map[aggregate.Reason]prometheus.Counter
 }
 
@@ -53,8 +54,8 @@ func (b *bucket) Receive(ctx actor.Context) {
 	case *actor.Started:
 		b.begin(ctx)
 	case Flush:
+		b.flushing = ctx.Sender()
 		b.step(ctx, reconcile.Flush{})
-		ctx.Respond(Flushed{})
 	case Explain:
 		ctx.Respond(b.state.Explain(b.clock.now(), m.Upstream))
 	case *actor.Restarting, *actor.Stopping:
@@ -85,6 +86,10 @@ func (b *bucket) step(ctx actor.Context, e reconcile.Event) {
 	now := b.clock.now()
 	for _, effect := range b.state.Step(now, e) {
 		b.perform(ctx, effect)
+	}
+	if b.flushing != nil && !b.state.Busy() {
+		ctx.Send(b.flushing, Flushed{})
+		b.flushing = nil
 	}
 	if took := b.clock.now().Sub(now); took > b.longest {
 		b.longest = took

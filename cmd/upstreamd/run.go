@@ -32,7 +32,8 @@ func newRun() *cobra.Command {
 			With leaderElection several may run: one writes, the others stand by with everything read. The leader gives its
 			lease back when it is told to stop; one that loses it stops writing at once, and stands by.
 
-			/livez, /readyz and /metrics are served at serving.address. /readyz answers 200 once upstream was listed.`),
+			/livez, /readyz and /metrics are served at serving.address, and the first two at serving.health.address, too, for
+			probes. /readyz answers 200 once upstream was listed.`),
 		Example: example(`
 			upstreamd run --config upstreamd.yaml
 

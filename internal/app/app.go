@@ -17,6 +17,7 @@ import (
 	"k8s.io/component-base/featuregate"
 
 	"github.com/upstreamd/upstreamd/internal/config"
+	"github.com/upstreamd/upstreamd/internal/kube/client"
 	"github.com/upstreamd/upstreamd/internal/kube/downstream"
 	"github.com/upstreamd/upstreamd/internal/kube/lean"
 	"github.com/upstreamd/upstreamd/internal/kube/lease"
@@ -34,6 +35,7 @@ type App struct {
 	registry *prometheus.Registry
 	metrics  *metrics.Metrics
 	policies *policyFolder
+	servers  *client.Servers
 	locators []string // the styles, as the locator package takes them
 	upstream *upstream.Client
 	election *lease.Election         // nil: there is none, and this daemon always writes
@@ -52,8 +54,10 @@ type App struct {
 	saidBefore sync.Map // warnings that are worth one
 
 	listening chan struct{} // closed when address is known
-	address   net.Addr
-	system    atomic.Pointer[supervisor.System] // nil: not started, or stopping
+	address   net.Addr      // nil: metrics are not served
+
+	healthAddress net.Addr                          // nil: health has no listener of its own
+	system        atomic.Pointer[supervisor.System] // nil: not started, or stopping
 }
 
 // The lists under way at a time, of all SyncTargets together. One that lasts longer than listTurn makes room for others, so that
@@ -89,18 +93,28 @@ func New(c *config.Configuration, log zerolog.Logger) (*App, error) {
 		rebound:   make(chan struct{}, 1),
 		listening: make(chan struct{}),
 	}
-	err := errors.Join(a.makeMetrics(), a.readPolicies(), a.makeLocators(), a.makeUpstream(), a.makeElection(), a.readTargets(), a.makeGate(), a.setGates())
+	err := errors.Join(a.makeMetrics(), a.readPolicies(), a.makeLocators(), a.makeServers(), a.makeUpstream(), a.makeElection(), a.readTargets(), a.makeGate(), a.setGates())
 	if err != nil {
 		return nil, err
 	}
 	return a, nil
 }
 
-// Address is where health and metrics are served. It waits until that is known; nil if ctx ends first or nothing is served.
+// Address is where metrics and health are served. It waits until that is known; nil if ctx ends first or nothing is served there.
 func (a *App) Address(ctx context.Context) net.Addr {
 	select {
 	case <-a.listening:
 		return a.address
+	case <-ctx.Done():
+		return nil
+	}
+}
+
+// HealthAddress is that of the listener for health alone, as Address.
+func (a *App) HealthAddress(ctx context.Context) net.Addr {
+	select {
+	case <-a.listening:
+		return a.healthAddress
 	case <-ctx.Done():
 		return nil
 	}
@@ -130,6 +144,18 @@ func (a *App) makeLocators() error {
 	}
 	if _, err := locator.New(a.locators, locator.Target{}); err != nil {
 		return fmt.Errorf("syncAgent.namespace: %w", err)
+	}
+	return nil
+}
+
+// makeServers reads the rules for the kubeconfigs of SyncTarget objects.
+func (a *App) makeServers() error {
+	if a.config.Discovery == nil {
+		return nil
+	}
+	var err error
+	if a.servers, err = client.NewServers(a.config.Discovery.AllowedServers); err != nil {
+		return fmt.Errorf("syncTargetDiscovery.allowedServers%w", err)
 	}
 	return nil
 }

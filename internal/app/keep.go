@@ -141,6 +141,7 @@ func (k *keeper) apply(ctx context.Context) time.Duration {
 	wish := k.app.wish.Load()
 	now := time.Now()
 	all, until := k.app.wantedTargets(wish.targets, k.found, now)
+	k.targets.refuse(all)
 	err := k.targets.apply(ctx, all)
 	wildcard := slices.ContainsFunc(wish.resources, config.Resource.Wildcard)
 	err = errors.Join(err, k.bring(k.kinds.choose(wish.resources)))

@@ -121,7 +121,7 @@ func (c *cloud) configuration() *config.Configuration {
 	c.Helper()
 	out := configure(c.T, strings.TrimPrefix(c.hubURL, "http://"), nobody(c.T))
 	out.SyncTargets = nil
-	out.Discovery = &config.Discovery{Workspace: "root:infra", SecretNamespace: "keys", Workspaces: []string{"root:team-a"}}
+	out.Discovery = &config.Discovery{Workspace: "root:infra", SecretNamespace: "keys", Workspaces: []string{"root:team-a"}, AllowedServers: []string{"127.0.0.0/8"}}
 	out.Resources = []config.Resource{{Group: "*", Version: "*", Resource: "*"}}
 	return out
 }
@@ -184,6 +184,7 @@ func TestTheConfigurationIsFollowed(t *testing.T) {
 	_, address := serveOn(t, "127.0.0.1:0", map[string]string{"root:team-a": "abc"})
 	_, one := serveOn(t, "127.0.0.1:0", nil)
 	_, two := serveOn(t, "127.0.0.1:0", nil)
+	_, three := serveOn(t, "127.0.0.1:0", nil)
 	c := configure(t, address, one)
 	file := filepath.Join(t.TempDir(), "upstreamd.yaml")
 	// replace puts a file in the place of another at once, as editors and the kubelet do: nobody reads half of it.
@@ -244,7 +245,7 @@ func TestTheConfigurationIsFollowed(t *testing.T) {
 	replace(more.SyncTargets[1].Kubeconfig, []byte("clusters: 5"))
 	hurry <- syscall.SIGHUP
 	eventually(t, "the broken kubeconfig is said", said("syncTargets[1].kubeconfig"))
-	moved, err := os.ReadFile(kubeconfig(t, one))
+	moved, err := os.ReadFile(kubeconfig(t, three))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -50,6 +50,7 @@ func (a *App) readWish(c *config.Configuration) (*wish, error) {
 		}
 		w.targets = append(w.targets, configuredTarget{t, read})
 	}
+	errs = append(errs, refuseConfiguredDoubles(w.targets)...)
 	return w, errors.Join(errs...)
 }
 

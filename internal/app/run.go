@@ -23,28 +23,15 @@ import (
 // once. A cluster that cannot be reached does not end it.
 func (a *App) Run(ctx context.Context) (err error) {
 	defer a.upstream.Close()
-	var serving *server
-	var broken <-chan error // nil: nothing is served
-	if address := a.config.Serving.Address; address != "" {
-		if serving, err = listen(ctx, address, endpoints(a.registry, a.unready, a.role, a.gate), a.gate, Bridge(a.log, "http")); err != nil {
-			return err
-		}
-		a.address = serving.listener.Addr()
-		serving.start()
-		broken = serving.done
-		a.log.Info().Stringer("address", a.address).Str("certificate", a.gate.fingerprint()).Bool("reviews", a.gate.reviewer != nil).Msg("serving health and metrics")
+	broken, stopServing, err := a.serve(ctx)
+	if err != nil {
+		return err
 	}
-	close(a.listening)
-	defer func() {
-		if serving != nil {
-			end, cancel := a.deadline()
-			defer cancel()
-			err = errors.Join(err, serving.stop(end))
-		}
-	}()
+	defer func() { err = errors.Join(err, stopServing()) }()
 
 	a.log.Info().Str("version", BuildVersion().Version).Int("sync_targets", len(a.config.SyncTargets)).Int("resources", len(a.config.Resources)).
 		Strs("feature_gates", a.openGates()).Msg("starting")
+	a.warnOfLoadBalancers()
 	following, stopFollowing := context.WithCancel(ctx)
 	var follower sync.WaitGroup
 	follower.Go(func() { a.policies.follow(following, a.pace.policies) })
@@ -65,6 +52,19 @@ func (a *App) Run(ctx context.Context) (err error) {
 		a.log.Info().AnErr("cause", cause).Msg("stopped")
 	}
 	return err
+}
+
+// warnOfLoadBalancers warns where SyncTargets that others add could publish addresses that the hub's nodes route traffic to.
+func (a *App) warnOfLoadBalancers() {
+	c := a.config
+	hub := !c.Upstream.Unlisted() && len(c.Upstream.Workspaces) == 0
+	services := func(r config.Resource) bool {
+		return r.Group == "" && r.Resource == "services" || r.Wildcard() && (r.Group == "" || r.Group == config.Any) &&
+			!slices.ContainsFunc(r.Exclude, func(e config.Exclusion) bool { return e.Resource == "services" })
+	}
+	if hub && c.Discovery != nil && slices.ContainsFunc(c.Resources, services) {
+		a.log.Warn().Msg("nodes of the hub route traffic for the load balancer addresses of Services: if the hub has nodes, every SyncTarget object must be trusted, or resources must leave out services")
+	}
 }
 
 // operate runs one actor system, until ctx ends, serving breaks, or the workspaces turn out to be others than those it was

@@ -15,7 +15,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/rs/zerolog"
-	"golang.org/x/net/netutil"
 
 	"github.com/upstreamd/upstreamd/internal/config"
 	"github.com/upstreamd/upstreamd/internal/kube/client"
@@ -88,52 +87,112 @@ func (a *App) reviewer(r *config.Reviews) (*serving.Reviewer, error) {
 	return reviewer, nil
 }
 
-// server answers /livez, /readyz and /metrics.
+// serve starts the listeners that the configuration names. broken gets the error of one that ends by itself; stop ends them.
+func (a *App) serve(ctx context.Context) (broken <-chan error, stop func() error, err error) {
+	var servers []*server
+	stop = func() error {
+		end, cancel := a.deadline()
+		defer cancel()
+		var errs []error
+		for _, s := range servers {
+			errs = append(errs, s.stop(end))
+		}
+		return errors.Join(errs...)
+	}
+	open := func(address string, handler http.Handler, how service) (net.Addr, error) {
+		s, err := listen(ctx, address, handler, how, Bridge(a.log, "http"))
+		if err != nil {
+			return nil, err
+		}
+		servers = append(servers, s)
+		return s.listener.Addr(), nil
+	}
+	c := a.config.Serving
+	if c.Address != "" {
+		if a.address, err = open(c.Address, endpoints(a.registry, a.unready, a.role, a.gate), mainService(a.gate)); err != nil {
+			return nil, nil, err
+		}
+		a.log.Info().Stringer("address", a.address).Str("certificate", a.gate.fingerprint()).Bool("reviews", a.gate.reviewer != nil).Msg("serving metrics and health")
+	}
+	if address := c.HealthAddress(); address != "" {
+		if a.healthAddress, err = open(address, healthEndpoints(a.unready, a.role, config.Loopback(address)), healthService()); err != nil {
+			return nil, nil, errors.Join(err, stop())
+		}
+		a.log.Info().Stringer("address", a.healthAddress).Msg("serving health")
+	}
+	ended := make(chan error, len(servers))
+	for _, s := range servers {
+		s.start(ended)
+	}
+	close(a.listening)
+	return ended, stop, nil
+}
+
+// server is one listener with its endpoints.
 type server struct {
 	http     *http.Server
 	listener net.Listener
 	gate     gate
-	done     chan error // one value: why serving ended
 }
 
-// connections is how many may be open at once: what is served must not take the files and the memory that the work needs.
-const connections = 256
+// service says how a listener serves.
+type service struct {
+	field          string // of the configuration, for errors
+	all, perClient int    // connections open at once: they must not take the files and the memory that the work needs
+	head, body     time.Duration
+	write, idle    time.Duration
+	gate           gate
+}
+
+// The health endpoint has a listener of its own, with limits of its own: load on the other one, or an attack on it, must not end the
+// process by a failed probe.
+func mainService(g gate) service {
+	return service{field: "serving.address", all: 256, perClient: 64, gate: g,
+		head: 5 * time.Second, body: 10 * time.Second, write: 30 * time.Second, idle: 15 * time.Second}
+}
+
+func healthService() service {
+	return service{field: "serving.health.address", all: 64, perClient: 16,
+		head: 2 * time.Second, body: 2 * time.Second, write: 5 * time.Second, idle: 2 * time.Second}
+}
 
 // listen takes the address at once, so that a port that is taken stops the start.
-func listen(ctx context.Context, address string, handler http.Handler, g gate, log *slog.Logger) (*server, error) {
+func listen(ctx context.Context, address string, handler http.Handler, how service, log *slog.Logger) (*server, error) {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if err != nil {
-		return nil, fmt.Errorf("serving.address: %w", err)
+		return nil, fmt.Errorf("%s: %w", how.field, err)
 	}
+	limit := serving.NewLimit(how.all, how.perClient)
 	s := &server{
-		listener: netutil.LimitListener(listener, connections),
-		gate:     g,
-		done:     make(chan error, 1),
+		listener: limit.Listener(listener),
+		gate:     how.gate,
 		http: &http.Server{
 			Handler:           handler,
-			ReadHeaderTimeout: 5 * time.Second,
-			ReadTimeout:       10 * time.Second,
-			WriteTimeout:      30 * time.Second,
-			IdleTimeout:       time.Minute,
+			ReadHeaderTimeout: how.head,
+			ReadTimeout:       how.body,
+			WriteTimeout:      how.write,
+			IdleTimeout:       how.idle,
 			MaxHeaderBytes:    16 << 10,
-			ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug), // who connects decides what stands there
+			ConnState:         limit.State,
+			ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug), // clients decide its content
 			Protocols:         new(http.Protocols),
 		},
 	}
-	s.http.Protocols.SetHTTP1(true) // three small pages need no HTTP/2, whose streams strangers can open by the hundred
-	if g.certificate != nil {
-		s.http.TLSConfig = g.certificate.TLS()
+	s.http.Protocols.SetHTTP1(true) // three small pages need no HTTP/2, whose streams one client can open by the hundred
+	if how.gate.certificate != nil {
+		s.http.TLSConfig = how.gate.certificate.TLS()
 	}
 	return s, nil
 }
 
-func (s *server) start() {
+// start serves until stop; ended gets the error then.
+func (s *server) start(ended chan<- error) {
 	go func() {
 		if s.gate.certificate != nil {
-			s.done <- s.http.ServeTLS(s.listener, "", "")
+			ended <- s.http.ServeTLS(s.listener, "", "")
 			return
 		}
-		s.done <- s.http.Serve(s.listener)
+		ended <- s.http.Serve(s.listener)
 	}()
 }
 
@@ -148,23 +207,38 @@ func (s *server) stop(ctx context.Context) error {
 	return nil
 }
 
-// endpoints is what is served. unready says why the daemon is not ready, or nil; role what it does if it is. Health is open to all who reach it, since kubelet has
-// no token; the rest is for those whom the gate lets in.
-func endpoints(metrics prometheus.Gatherer, unready func() error, role func() string, g gate) http.Handler {
-	mux := http.NewServeMux()
+// health serves /livez and /readyz: unready is why the daemon is not ready, or nil; role names its part if it is. They are open to all
+// clients that reach them, since kubelet has no token.
+func health(mux *http.ServeMux, unready func() error, role func() string, local bool) {
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, "ok") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
 		switch err := unready(); {
-		case err == nil && g.local:
+		case err == nil && local:
 			answer(w, http.StatusOK, role())
 		case err == nil:
 			answer(w, http.StatusOK, "ok")
-		case g.local:
+		case local:
 			answer(w, http.StatusServiceUnavailable, "not ready: "+shown.Lines(err.Error(), longLine))
 		default: // the reason may name servers, as a role does hosts
 			answer(w, http.StatusServiceUnavailable, "not ready; the log says why")
 		}
 	})
+}
+
+// healthEndpoints is the handler of the health listener.
+func healthEndpoints(unready func() error, role func() string, local bool) http.Handler {
+	mux := http.NewServeMux()
+	health(mux, unready, role, local)
+	if local {
+		return serving.Local(mux)
+	}
+	return mux
+}
+
+// endpoints is the handler of the main listener: health, and for clients that the gate admits the metrics and profiles.
+func endpoints(metrics prometheus.Gatherer, unready func() error, role func() string, g gate) http.Handler {
+	mux := http.NewServeMux()
+	health(mux, unready, role, g.local)
 	guard := func(next http.Handler) http.Handler { return next }
 	if g.reviewer != nil {
 		guard = g.reviewer.Guard

@@ -119,7 +119,7 @@ func TestAGateThatCannotBeMadeStopsTheStart(t *testing.T) {
 			t.Errorf("%s: %v", field, err)
 		}
 	}
-	if _, err := listen(context.Background(), "127.0.0.1:99999", http.NotFoundHandler(), gate{}, Bridge(zerolog.Nop(), "http")); err == nil {
+	if _, err := listen(context.Background(), "127.0.0.1:99999", http.NotFoundHandler(), mainService(gate{}), Bridge(zerolog.Nop(), "http")); err == nil {
 		t.Error("an address that is none was taken")
 	}
 }

@@ -40,6 +40,7 @@ type targetKeeper struct {
 	metrics *metrics.Metrics
 	log     zerolog.Logger
 	known   map[ref.SyncTarget]*keptTarget
+	refused map[ref.SyncTarget]ref.SyncTarget // as last reported
 }
 
 // keptTarget is one that the System has.
@@ -53,6 +54,24 @@ const removeTimeout = 30 * time.Second
 
 func newTargetKeeper(system *supervisor.System, connect func(string) downstream.Options, m *metrics.Metrics, log zerolog.Logger) *targetKeeper {
 	return &targetKeeper{system: system, connect: connect, metrics: m, log: log, known: map[ref.SyncTarget]*keptTarget{}}
+}
+
+// refuse takes those out of all that lead to a cluster that another one has, and reports them.
+func (k *targetKeeper) refuse(all map[ref.SyncTarget]wanted) {
+	refused := refuseDoubles(all, func(name ref.SyncTarget) bool { return k.known[name] != nil && k.known[name].err == nil })
+	k.metrics.Refused.Reset()
+	for name, other := range refused {
+		k.metrics.Refused.WithLabelValues(string(name), reasonDuplicate).Set(1)
+		if k.refused[name] != other {
+			k.log.Warn().Str("sync_target", string(name)).Str("reason", reasonDuplicate).Err(errDouble(other)).Msg("SyncTarget refused")
+		}
+	}
+	for name := range k.refused {
+		if _, still := refused[name]; !still {
+			k.log.Info().Str("sync_target", string(name)).Msg("SyncTarget no longer refused")
+		}
+	}
+	k.refused = refused
 }
 
 // apply adds, changes and removes what differs. The error joins what could not be done, which is to be tried again.
@@ -260,5 +279,6 @@ func (a *App) followSyncTargets(ctx context.Context, emit func(map[string]discov
 	discovery.SyncTargets{
 		Server:          a.upstream.At(strings.TrimSpace(d.Workspace)),
 		SecretNamespace: d.SecretNamespace,
+		Servers:         a.servers,
 	}.Watch(ctx, emit, func(err error) { note(outage, err) })
 }

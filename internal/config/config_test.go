@@ -194,13 +194,15 @@ func TestErrors(t *testing.T) {
 		{name: "address without port", add: "serving: {address: localhost}", want: []string{`serving.address: Invalid value: "localhost": must be host:port`}},
 		{
 			name: "address for all", add: `serving: {address: ":80800"}`,
-			want: []string{`serving.address: Invalid value: ":80800": the port must be a number up to 65535`, `serving.address: Invalid value: ":80800": whoever reaches it could read`},
+			want: []string{`serving.address: Invalid value: ":80800": the port must be a number up to 65535`, `serving.address: Invalid value: ":80800": everyone who reaches it could read`},
 		},
-		{name: "address of a neighbour", add: `serving: {address: "192.0.2.1:80"}`, want: []string{`serving.address: Invalid value: "192.0.2.1:80": whoever reaches it could read`}},
-		{name: "TLS alone", add: `serving: {address: "192.0.2.1:80", tls: {}}`, want: []string{`serving.address: Invalid value: "192.0.2.1:80": whoever reaches it could read`}},
+		{name: "address of a neighbour", add: `serving: {address: "192.0.2.1:80"}`, want: []string{`serving.address: Invalid value: "192.0.2.1:80": everyone who reaches it could read`}},
+		{name: "health without port", add: "serving: {health: {address: localhost}}", want: []string{`serving.health.address: Invalid value: "localhost": must be host:port`}},
+		{name: "health beside itself", add: `serving: {health: {address: "127.0.0.1:8080"}}`, want: []string{`serving.health.address: Duplicate value: "127.0.0.1:8080"`}},
+		{name: "TLS alone", add: `serving: {address: "192.0.2.1:80", tls: {}}`, want: []string{`serving.address: Invalid value: "192.0.2.1:80": everyone who reaches it could read`}},
 		{
 			name: "tokens in the clear", add: `serving: {address: "192.0.2.1:80", reviews: {inCluster: true}}`,
-			want: []string{`serving.address: Invalid value: "192.0.2.1:80": whoever reaches it could read`, `serving.tls: Required value: tokens must not travel in the clear`},
+			want: []string{`serving.address: Invalid value: "192.0.2.1:80": everyone who reaches it could read`, `serving.tls: Required value: tokens must not travel in the clear`},
 		},
 		{name: "tokens in the clear, on loopback", add: `serving: {reviews: {inCluster: true}}`, want: []string{`serving.tls: Required value: tokens must not travel in the clear`}},
 		{name: "certificate without key", add: `serving: {tls: {certFile: a}}`, want: []string{`serving.tls.keyFile: Required value: name the key of certFile`}},
@@ -377,4 +379,25 @@ func TestLoad(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	})
+}
+
+func TestHealthAddress(t *testing.T) {
+	for _, tc := range []struct{ serving, want string }{
+		{`{}`, "127.0.0.1:8081"},
+		{`{address: "127.0.0.1:0"}`, "127.0.0.1:0"},
+		{`{address: "[::1]:9000"}`, "[::1]:9001"},
+		{`{address: "127.0.0.1:65535"}`, "127.0.0.1:65534"},
+		{`{address: "0.0.0.0:8443", tls: {}, reviews: {inCluster: true}}`, "127.0.0.1:8444"},
+		{`{address: ""}`, ""},
+		{`{health: {address: ""}}`, ""},
+		{`{address: "", health: {address: "0.0.0.0:8081"}}`, "0.0.0.0:8081"},
+	} {
+		c, err := config.Parse("c.yaml", []byte(least+"serving: "+tc.serving), "/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := c.Serving.HealthAddress(); got != tc.want {
+			t.Errorf("%s: %q, want %q", tc.serving, got, tc.want)
+		}
+	}
 }

@@ -5,9 +5,11 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -127,5 +129,15 @@ func TestManifests(t *testing.T) {
 	}
 	if container.LivenessProbe == nil || container.ReadinessProbe == nil || container.Resources.Limits.Memory().IsZero() {
 		t.Error("probes or limits are missing")
+	}
+	_, port, err := net.SplitHostPort(c.Serving.HealthAddress())
+	if err != nil || c.Serving.Health == nil || config.Loopback(c.Serving.Health.Address) {
+		t.Errorf("kubelet does not reach health at %q", c.Serving.HealthAddress())
+	}
+	for _, probe := range []*corev1.Probe{container.LivenessProbe, container.ReadinessProbe} {
+		i := slices.IndexFunc(container.Ports, func(p corev1.ContainerPort) bool { return p.Name == probe.HTTPGet.Port.StrVal })
+		if i < 0 || strconv.Itoa(int(container.Ports[i].ContainerPort)) != port || probe.HTTPGet.Scheme == corev1.URISchemeHTTPS {
+			t.Errorf("a probe asks %+v, and health is at port %s", probe.HTTPGet, port)
+		}
 	}
 }

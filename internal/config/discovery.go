@@ -17,6 +17,9 @@ type Discovery struct {
 	Workspace       string   `json:"workspace"`       // of the upstream server, that holds the SyncTarget objects; empty on a plain hub
 	SecretNamespace string   `json:"secretNamespace"` // there; no Secret of another namespace is read
 	Workspaces      []string `json:"workspaces"`      // those that a SyncTarget's annotation may bind it to
+	// AllowedServers are the servers that the kubeconfigs of the Secrets may name: hosts, "*.<suffix>" for all hosts below one, addresses
+	// and networks. Empty: all but loopback, link-local and metadata addresses, which only a network here allows.
+	AllowedServers []string `json:"allowedServers,omitempty"`
 }
 
 func (c *Configuration) validateDiscovery(path *field.Path) field.ErrorList {

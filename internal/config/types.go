@@ -103,12 +103,19 @@ type Policies struct {
 	Directory string `json:"directory"` // relative to the configuration file; empty: only the built-in ones
 }
 
-// Serving is where /livez, /readyz and /metrics are, and who may read them. Off loopback it needs TLS and Reviews.
+// Serving describes the listeners for metrics and health. Off loopback, metrics need TLS and Reviews.
 type Serving struct {
 	Address   string      `json:"address"`             // host:port; port 0: a free one; empty: nothing is served
 	TLS       *ServingTLS `json:"tls,omitempty"`       // nil: plain HTTP
 	Reviews   *Reviews    `json:"reviews,omitempty"`   // nil: whoever reaches the address may read
 	Profiling bool        `json:"profiling,omitempty"` // /debug/pprof/, for those who may read the metrics
+	Health    *Health     `json:"health,omitempty"`    // nil: on loopback, at the port after that of Address
+}
+
+// Health is a listener for /livez and /readyz alone, with limits of its own: load on the main one does not fail kubelet's probe. It
+// serves plain HTTP without reviews; off loopback its answers hold no details.
+type Health struct {
+	Address string `json:"address"` // host:port; port 0: a free one; empty: none
 }
 
 // ServingTLS is the certificate that is shown. Without files one is made at each start, signed by itself.

@@ -40,6 +40,7 @@ type Metrics struct {
 	Quarantined   *prometheus.GaugeVec   // sync_target, resource, reason: 1 while it is over the limit that reason names; else none
 	Unschedulable *prometheus.GaugeVec   // sync_target: 1 while its SyncTarget object says so, else 0; none without an object
 	ObjectReady   *prometheus.GaugeVec   // sync_target: 1 if the condition Ready of its SyncTarget object is True, else 0; none without it
+	Refused       *prometheus.GaugeVec   // sync_target, reason: 1 while it is not taken up for that reason; else none
 	Parked        *prometheus.GaugeVec   // reason: objects or kinds that are not written for now
 
 	QueueDepth  prometheus.Gauge         // upstream objects that wait for the writer
@@ -84,6 +85,7 @@ func New(reg prometheus.Registerer) (*Metrics, error) {
 			labelTarget, labelResource, labelReason),
 		Unschedulable: gauges("sync_target_unschedulable", "1 while the SyncTarget object says that it takes no new workloads, else 0.", labelTarget),
 		ObjectReady:   gauges("sync_target_object_ready", "1 if the condition Ready of the SyncTarget object is True, else 0.", labelTarget),
+		Refused:       gauges("sync_target_refused", "1 while a SyncTarget is not taken up for this reason, such as a cluster that another one has already.", labelTarget, labelReason),
 		Parked:        gauges("parked", "What is not written until its inputs change or its pause ends.", labelReason),
 		QueueDepth:    gauge("writer_queue_depth", "Upstream objects that wait to be written."),
 		InFlight:      gauge("writer_in_flight", "PATCH calls under way."),
@@ -99,7 +101,7 @@ func New(reg prometheus.Registerer) (*Metrics, error) {
 		DeadLetters:   prometheus.NewCounter(prometheus.CounterOpts{Namespace: namespace, Name: "dead_letters_total", Help: "Messages to actors that were gone."}),
 		PolicyReloads: counters("policy_reloads_total", "Changes of the folder of policies that were taken up (ok) or refused (error).", labelResult),
 	}
-	m.byTarget = []forgetter{m.Events, m.WatchErrors, m.Objects, m.Stale, m.Quarantined, m.Unschedulable, m.ObjectReady}
+	m.byTarget = []forgetter{m.Events, m.WatchErrors, m.Objects, m.Stale, m.Quarantined, m.Unschedulable, m.ObjectReady, m.Refused}
 	if reg == nil {
 		return m, nil
 	}
@@ -136,7 +138,7 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 func (m *Metrics) collectors() []prometheus.Collector {
 	return []prometheus.Collector{
 		m.Events, m.WatchErrors, m.Rejected, m.Objects, m.Contributions, m.Suppressed, m.Coalesced, m.Decisions, m.RuleFailures, m.Contested, m.LongestTurn,
-		m.Stale, m.Quarantined, m.Unschedulable, m.ObjectReady, m.Parked, m.QueueDepth, m.InFlight, m.Slots,
+		m.Stale, m.Quarantined, m.Unschedulable, m.ObjectReady, m.Refused, m.Parked, m.QueueDepth, m.InFlight, m.Slots,
 		m.Patches, m.Conflicts, m.Added, m.Propagation, m.Failures, m.Restarts, m.DeadLetters, m.PolicyReloads,
 	}
 }

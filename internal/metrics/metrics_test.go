@@ -19,8 +19,8 @@ func use(m *metrics.Metrics, target string) {
 	v := reflect.ValueOf(m).Elem()
 	labels := map[string][]string{
 		"Events": {target, "Changed"}, "WatchErrors": {target, "pods.v1"}, "Objects": {target, "pods.v1"}, "Stale": {target},
-		"Quarantined": {target, "pods.v1", "Objects"},
-		"Suppressed":  {"pods.v1", "object"}, "Coalesced": {"pods.v1", "writer"}, "Decisions": {"pods.v1", "Merged"}, "Patches": {"pods.v1", "ok"},
+		"Quarantined": {target, "pods.v1", "Objects"}, "Refused": {target, "DuplicateCluster"},
+		"Suppressed": {"pods.v1", "object"}, "Coalesced": {"pods.v1", "writer"}, "Decisions": {"pods.v1", "Merged"}, "Patches": {"pods.v1", "ok"},
 	}
 	for i := range v.NumField() {
 		f := v.Type().Field(i)
@@ -83,6 +83,7 @@ func TestEveryFieldIsServedUnderItsName(t *testing.T) {
 		"upstreamd_sync_target_quarantined":   {"reason", "resource", "sync_target"},
 		"upstreamd_sync_target_unschedulable": {"sync_target"},
 		"upstreamd_sync_target_object_ready":  {"sync_target"},
+		"upstreamd_sync_target_refused":       {"reason", "sync_target"},
 		"upstreamd_parked":                    {"reason"},
 		"upstreamd_writer_queue_depth":        nil,
 		"upstreamd_writer_in_flight":          nil,

@@ -28,12 +28,10 @@ func (s *State) acknowledged(e Acknowledged) {
 	}
 	w := e.Token.write
 	latest := w == o.pending
-	switch {
-	case latest:
-		o.pending = nil
-	case o.pending != nil: // decided on an older version: the writer dropped it, or the next decision replaces or cancels it
-		o.note(o.pending.received)
+	if !latest { // decided on an older version: the writer dropped it, unless it is on its way
+		s.retract(o)
 	}
+	o.pending = nil
 	if o.view == nil {
 		s.release(o)
 		return
@@ -94,9 +92,8 @@ func (s *State) refused(e Refused) {
 	}
 	w := e.Token.write
 	latest := w == o.pending
-	if !latest && o.pending != nil { // decided again since, and perhaps queued although the outcome of this one is unknown
-		o.note(o.pending.received)
-		s.cancel(o)
+	if !latest { // decided again since, and perhaps queued although the outcome of this one is unknown
+		s.retract(o)
 	}
 	o.pending = nil
 	if o.view == nil {

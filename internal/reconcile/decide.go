@@ -151,7 +151,7 @@ func (s *State) awaitGrace(o *object, out outcome) {
 func (s *State) write(o *object, out outcome) {
 	if reason := s.parked(o); reason != "" {
 		o.suppressed = "Parked: " + reason
-		s.cancel(o)
+		s.retract(o)
 		return
 	}
 	if s.overwritten(o, out) {
@@ -159,12 +159,12 @@ func (s *State) write(o *object, out outcome) {
 		return
 	}
 	if out.bodyErr != nil {
-		s.parkResult(o, 0, "Unencodable", out.bodyErr)
+		s.parkResult(o, 0, "Unencodable", out.bodyErr) // no patch has this hash: every decision tries to encode again
 		return
 	}
 	hash := statusHash(out.body)
 	if s.heldBack(o, hash) {
-		s.cancel(o)
+		s.retract(o)
 		return
 	}
 	if w := o.pending; w != nil {
@@ -202,6 +202,14 @@ func (s *State) cancel(o *object) {
 	s.emit(Cancel{o.name})
 }
 
+// retract takes back a write that still waits and whose content stays due: later.
+func (s *State) retract(o *object) {
+	if o.pending != nil {
+		o.note(o.pending.received)
+		s.cancel(o)
+	}
+}
+
 // heldBack reports whether this very patch was refused, or changed nothing, and nothing has changed since.
 func (s *State) heldBack(o *object, hash uint64) bool {
 	t := o.trouble
@@ -216,7 +224,7 @@ func (s *State) heldBack(o *object, hash uint64) bool {
 		o.suppressed = "changes nothing at the API server"
 		return true
 	}
-	if t.parkedReason != "" && (t.parkedPatch == hash || t.parkedPatch == 0) && t.parkedGeneration == o.generation && s.at < t.parkedUntil {
+	if t.parkedReason != "" && (t.parkedPatch == hash || t.parkedAny) && t.parkedGeneration == o.generation && s.at < t.parkedUntil {
 		o.suppressed = "Parked: " + t.parkedReason
 		s.decideAt(o, t.parkedUntil)
 		return true

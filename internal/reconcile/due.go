@@ -56,7 +56,7 @@ func (d *dueTimes) fire(s *State) {
 }
 
 // objects are the objects that wait for a time.
-func (d dueTimes) objects() (waiting []*object) {
+func (d dueTimes) objects() (waiting objects) {
 	for _, t := range d {
 		if o, ok := t.(*object); ok {
 			waiting = append(waiting, o)
@@ -64,6 +64,12 @@ func (d dueTimes) objects() (waiting []*object) {
 	}
 	return waiting
 }
+
+// objects is a set of its own.
+type objects []*object
+
+func (l objects) size() int        { return len(l) }
+func (l objects) at(i int) *object { return l[i] }
 
 func (d dueTimes) Len() int           { return len(d) }
 func (d dueTimes) Less(i, j int) bool { return d[i].due().at < d[j].due().at }

@@ -69,7 +69,8 @@ type trouble struct {
 
 	// A result that was refused as such is not tried again until parkedUntil, unless it or the generation changes.
 	parkedUntil      int64
-	parkedPatch      uint64 // 0: any patch
+	parkedPatch      uint64
+	parkedAny        bool // any patch of the object is refused
 	parkedGeneration int64
 	parkedReason     string
 	denials          int // 403s in a row

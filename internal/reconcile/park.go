@@ -50,7 +50,7 @@ func (s *State) takeBack(k *park) {
 	for _, p := range places {
 		s.each(p, func(o *object) {
 			o.suppressed = "Parked: " + k.reason
-			s.cancel(o)
+			s.retract(o)
 		}, func(i int) bool { return p.objects[i].pending != nil && *k.slot == k && k.probe != p.objects[i] })
 	}
 }
@@ -202,6 +202,7 @@ func (s *State) denied(o *object, err error) {
 	t.denials++
 	pause := min(minPark<<min(t.denials-1, 10), maxPark)
 	s.parkObject(o, 0, string(Forbidden), pause)
+	t.parkedAny = true
 	s.warn("denied/"+string(p.workspace), "a status patch is forbidden", "upstream", o.name, "reason", Forbidden, "pause", pause, "error", err)
 	second := p.denied != nil && p.denied != o
 	p.denied = o
@@ -229,6 +230,6 @@ func (s *State) parkObject(o *object, hash uint64, reason string, d time.Duratio
 func (s *State) unpark(o *object) {
 	if t := o.trouble; t != nil && t.parkedReason != "" {
 		s.emit(Count{Parked, t.parkedReason, -1})
-		t.parkedReason, t.parkedPatch, t.parkedUntil = "", 0, 0
+		t.parkedReason, t.parkedPatch, t.parkedUntil, t.parkedAny = "", 0, 0, false
 	}
 }

@@ -208,12 +208,12 @@ func (s *State) writerRestarted() {
 // flushAll decides at once on the objects that wait for their quiet window.
 func (s *State) flushAll() {
 	s.flush = true
-	for _, o := range s.due.objects() {
-		if o.notBefore > s.at && o.suppressed == "" {
-			s.consider(o)
-		}
-	}
+	waiting := s.due.objects()
+	s.each(waiting, s.consider, func(i int) bool { return waiting[i].notBefore > s.at && waiting[i].suppressed == "" })
 }
+
+// Busy reports whether long work is under way: a Continue effect asked for an event that has not come yet.
+func (s *State) Busy() bool { return len(s.work) > 0 }
 
 // counts are the Count effects that every event may have: made once, as an interface value costs an allocation.
 type counts struct {

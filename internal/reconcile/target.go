@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -147,9 +148,34 @@ func (s *State) targetChanged(e SyncTargetChanged) {
 		return
 	}
 	s.reconsiderTarget(t) // the objects that it had a part in
+	before := maps.Clone(s.bound)
 	s.undescribe(t)
 	s.describe(t, e.Target, e.Scheduling)
 	s.reconsiderTarget(t) // the objects that it has a part in now
+	s.reconsiderBound(before)
+}
+
+// reconsiderBound decides again on the objects of workspaces that got their first bound SyncTarget, or lost the last one: only where a
+// SyncTarget could hold an object is the absence of copies a fact.
+func (s *State) reconsiderBound(before map[ref.Workspace]int) {
+	workspaces := maps.Clone(before)
+	maps.Copy(workspaces, s.bound)
+	for _, w := range slices.Sorted(maps.Keys(workspaces)) {
+		if (before[w] > 0) != (s.bound[w] > 0) {
+			s.reconsiderWorkspace(w)
+		}
+	}
+}
+
+// reconsiderWorkspace decides again on the objects of a workspace, or with locator.All of all.
+func (s *State) reconsiderWorkspace(w ref.Workspace) {
+	if w == locator.All {
+		s.eachPlace(func(p *place) { s.reconsider(p) })
+		return
+	}
+	for _, p := range s.places[w] {
+		s.reconsider(p)
+	}
 }
 
 func (s *State) freshnessChanged(e FreshnessChanged) {
@@ -242,16 +268,12 @@ func (s *State) reconsiderOthers(t *target) {
 	if t.listed {
 		return
 	}
-	for w := range t.workspaces {
-		if w == locator.All {
-			s.eachPlace(func(p *place) { s.reconsider(p) })
-			return
-		}
+	if t.workspaces[locator.All] {
+		s.reconsiderWorkspace(locator.All)
+		return
 	}
-	for w := range t.workspaces {
-		for _, p := range s.places[w] {
-			s.reconsider(p)
-		}
+	for _, w := range slices.Sorted(maps.Keys(t.workspaces)) {
+		s.reconsiderWorkspace(w)
 	}
 }
 

@@ -174,7 +174,7 @@ func (s *State) scopeDescribed(e ScopeDescribed) {
 	}
 	c.described, c.typed = true, e.Typed
 	if !e.HasStatus {
-		s.park(&c.park, c, nil, nil, "the resource is served without a status subresource")
+		s.park(&c.park, c, nil, nil, "the resource is not served with a status subresource")
 	}
 	s.ready(c)
 }
@@ -251,9 +251,15 @@ func (s *State) forgetView(o *object) {
 	s.warm.drop(o.view)
 	s.settle(o, nil)
 	s.unpark(o)
-	o.view, o.trouble, o.desired, o.generation, o.suppressed, o.again = nil, nil, 0, 0, "", 0
+	s.forgetWrites(o)
+	o.view, o.suppressed, o.again = nil, "", 0
 	s.cancel(o)
 	s.rearm(o)
+}
+
+// forgetWrites forgets the outcomes of writes: the object is another one from now on.
+func (s *State) forgetWrites(o *object) {
+	o.trouble, o.desired, o.generation, o.notBefore, o.received = nil, 0, 0, 0, time.Time{}
 }
 
 // take updates an object's view as a scope shows it, and returns the object if that is news. In another scope than before it is another
@@ -303,7 +309,7 @@ func (s *State) view(o *object, c *scope, latest *ref.Object) bool {
 	before := o.view
 	if before != nil && before.uid != latest.UID { // another object under the same name: no answer to a write concerns it
 		s.unpark(o)
-		o.desired, o.trouble, o.generation = 0, nil, 0
+		s.forgetWrites(o)
 	}
 	v := &view{
 		uid: latest.UID, version: latest.ResourceVersion, generation: latest.Generation, annotations: latest.Annotations,

@@ -71,7 +71,7 @@ func TestFromUntrusted(t *testing.T) {
 	b64 := base64.StdEncoding.EncodeToString
 	cfg, err := FromUntrusted([]byte(untrusted("preferences: {}",
 		"certificate-authority-data: "+b64(cert), "namespace: default",
-		"client-certificate-data: "+b64(cert)+"\n    client-key-data: "+b64(key))))
+		"client-certificate-data: "+b64(cert)+"\n    client-key-data: "+b64(key))), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,7 +116,7 @@ func TestFromUntrustedRefuses(t *testing.T) {
 		{field: "users[0].user.Token", user: "Token: x"}, // other decoders do not mind the case
 	} {
 		t.Run(tc.field, func(t *testing.T) {
-			cfg, err := FromUntrusted([]byte(untrusted(tc.top, tc.cluster, tc.context, tc.user)))
+			cfg, err := FromUntrusted([]byte(untrusted(tc.top, tc.cluster, tc.context, tc.user)), nil)
 			if cfg != nil || !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), tc.field+": ") {
 				t.Errorf("error = %v", err)
 			}
@@ -128,7 +128,7 @@ func TestFromUntrustedRefuses(t *testing.T) {
 	if _, err := os.Stat(canaryFile); err == nil {
 		t.Error("the program ran")
 	}
-	_, err := FromUntrusted([]byte(untrusted("", "proxy-url: x", "", "exec: {}\n    as: admin")))
+	_, err := FromUntrusted([]byte(untrusted("", "proxy-url: x", "", "exec: {}\n    as: admin")), nil)
 	for _, field := range []string{"clusters[1].cluster.proxy-url", "users[0].user.as", "users[0].user.exec"} {
 		if err == nil || !strings.Contains(err.Error(), field) {
 			t.Errorf("all refused fields are named at once; got %v", err)
@@ -164,7 +164,7 @@ func TestFromUntrustedMalformed(t *testing.T) {
 		"another's key":       {untrusted("", "", "", "client-certificate-data: "+b64(other)+"\n    client-key-data: "+b64(key)), "are no pair"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			cfg, err := FromUntrusted([]byte(tc.file))
+			cfg, err := FromUntrusted([]byte(tc.file), nil)
 			if cfg != nil || err == nil || !strings.Contains(err.Error(), tc.says) {
 				t.Errorf("error = %v, want %q", err, tc.says)
 			}
@@ -181,7 +181,7 @@ func FuzzFromUntrusted(f *testing.F) {
 	f.Add([]byte(untrusted("", "proxy-url: x", "", "exec: {command: sh}")))
 	f.Add([]byte(`{"clusters":[{"name":"a","cluster":{"server":"https://a"}}],"contexts":[{"name":"","context":{"cluster":"a"}}],"users":[{"name":"","user":{}}]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		cfg, err := FromUntrusted(data)
+		cfg, err := FromUntrusted(data, nil)
 		if err != nil {
 			return
 		}

@@ -34,10 +34,10 @@ var allowed = map[string][]string{
 	"users[].user":       {"token", "client-certificate-data", "client-key-data"},
 }
 
-// FromUntrusted makes a client configuration of a kubeconfig that somebody else wrote, say into a Secret. All that it may say is: an
-// https server, its CA, and a token or a client certificate, all inline. The error names every field that is refused, and never a
-// field's value.
-func FromUntrusted(data []byte) (*rest.Config, error) {
+// FromUntrusted makes a client configuration of a kubeconfig that others wrote, say into a Secret. It may hold an https server, its CA,
+// and a token or a client certificate, all inline. servers restricts where it may lead; the check is repeated at each connection. The
+// error names every field that is refused, and no value but the server's host.
+func FromUntrusted(data []byte, servers *Servers) (*rest.Config, error) {
 	if len(data) > maxKubeconfig {
 		return nil, fmt.Errorf("kubeconfig: %w: more than %d bytes", ErrRefused, maxKubeconfig)
 	}
@@ -53,7 +53,7 @@ func FromUntrusted(data []byte) (*rest.Config, error) {
 	if yaml.Unmarshal(data, &file) != nil {
 		return nil, errors.New("kubeconfig: a field has the wrong type")
 	}
-	cfg, err := file.rest()
+	cfg, err := file.rest(servers)
 	if err != nil {
 		return nil, fmt.Errorf("kubeconfig: %w", err)
 	}
@@ -124,7 +124,7 @@ type namedUser struct {
 }
 
 // rest puts together the parts that the current context names.
-func (k *kubeconfig) rest() (*rest.Config, error) {
+func (k *kubeconfig) rest(servers *Servers) (*rest.Config, error) {
 	context := slices.IndexFunc(k.Contexts, func(c namedContext) bool { return c.Name == k.CurrentContext })
 	if context < 0 {
 		return nil, errors.New("current-context: names no context")
@@ -139,7 +139,7 @@ func (k *kubeconfig) rest() (*rest.Config, error) {
 		return nil, errors.New("users: lack the one that the current context names")
 	}
 	cfg := &rest.Config{}
-	if err := k.Clusters[cluster].into(cfg); err != nil {
+	if err := k.Clusters[cluster].into(cfg, servers); err != nil {
 		return nil, fmt.Errorf("clusters[%d].cluster.%w", cluster, err)
 	}
 	if err := k.Users[user].into(cfg); err != nil {
@@ -148,10 +148,16 @@ func (k *kubeconfig) rest() (*rest.Config, error) {
 	return cfg, nil
 }
 
-func (c *namedCluster) into(cfg *rest.Config) (err error) {
+func (c *namedCluster) into(cfg *rest.Config, servers *Servers) (err error) {
 	u, err := url.Parse(c.Cluster.Server)
 	if err != nil || u.Scheme != "https" || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
 		return fmt.Errorf("server: %w: want https://host[:port][/path]", ErrRefused)
+	}
+	if err := servers.allowsHost(u.Hostname()); err != nil {
+		return fmt.Errorf("server: %w", err)
+	}
+	if cfg.Dial, err = servers.dialer(c.Cluster.Server); err != nil {
+		return err
 	}
 	cfg.Host = c.Cluster.Server
 	if cfg.CAData, err = decode(c.Cluster.CA); err != nil {

@@ -62,6 +62,7 @@ type SyncTarget struct {
 type SyncTargets struct {
 	Server          Server
 	SecretNamespace string
+	Servers         *client.Servers // where the Secrets' kubeconfigs may lead; nil: the default rules
 	Settings        lean.Settings
 }
 
@@ -70,6 +71,7 @@ type SyncTargets struct {
 // failed is called for each, and with nil when both watches work again.
 func (s SyncTargets) Watch(ctx context.Context, emit func(map[string]SyncTarget), failed func(error)) {
 	v := newView(s.SecretNamespace, emit, failed)
+	v.servers = s.Servers
 	var watches sync.WaitGroup
 	watches.Go(func() { s.watch(ctx, syncTargets, "", v.objects, v) })
 	watches.Go(func() { s.watch(ctx, secrets, s.SecretNamespace, v.secrets, v) })
@@ -106,6 +108,7 @@ func (s SyncTargets) watch(ctx context.Context, r ref.Resource, namespace string
 // view joins the SyncTarget objects and the Secrets.
 type view struct {
 	namespace string
+	servers   *client.Servers
 	emit      func(map[string]SyncTarget)
 	failed    func(error)
 
@@ -284,7 +287,7 @@ func (v *view) kubeconfig(named string) (name string, content []byte, cfg *rest.
 	if len(bytes.TrimSpace(content)) == 0 {
 		return name, nil, nil, fmt.Errorf("the Secret %s/%s has no key %s, or it is empty", namespace, name, secretKey)
 	}
-	if cfg, err = client.FromUntrusted(content); err != nil {
+	if cfg, err = client.FromUntrusted(content, v.servers); err != nil {
 		return name, content, nil, fmt.Errorf("the Secret %s/%s: %w", namespace, name, err)
 	}
 	return name, content, cfg, nil
