@@ -147,9 +147,10 @@ func TestLongWorkGoesOnInSlices(t *testing.T) {
 	}{
 		{"stale", func() int { return m.step(FreshnessChanged{Target: "west", Stale: true, Since: m.now}) }, false},
 		{"fresh", func() int { return m.step(FreshnessChanged{Target: "west"}) }, false},
-		{"quiet windows end", func() int { m.changeTwice(); return m.pass(time.Second) }, false},
+		{"quiet windows end", func() int { m.changeTwice(2); return m.pass(time.Second) }, false},
 		{"writer restarted", func() int { return m.step(WriterRestarted{}) }, false},
 		{"park ends", func() int { return m.parked() }, true},
+		{"flush", func() int { m.acknowledgeAll(); m.pass(time.Second); m.changeTwice(5); return m.step(Flush{}) }, false},
 		{"policy changed", func() int { return m.step(PolicyChanged{Policy: machinePolicies(t)[0]}) }, false},
 		{"evicted", func() int {
 			return m.step(SyncTargetChanged{Target: locator.Target{Name: "west", Workspaces: all}, Scheduling: Scheduling{Evicted: true}})
@@ -186,13 +187,13 @@ func TestLongWorkGoesOnInSlices(t *testing.T) {
 	}
 }
 
-// changeTwice changes a copy of each object once, and its other copy within the quiet window.
-func (m *many) changeTwice() {
+// changeTwice changes a copy of each object, and its other copy within the quiet window.
+func (m *many) changeTwice(ready int64) {
 	for i := range m.objects {
-		m.report("east", i, 10, 2)
+		m.report("east", i, 10, ready)
 	}
 	for i := range m.objects {
-		m.report("west", i, 11, 2)
+		m.report("west", i, 11, ready)
 	}
 }
 

@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"errors"
+	"math"
 	"reflect"
 	"strings"
 	"testing"
@@ -62,6 +63,29 @@ func TestAPanicParksOneObject(t *testing.T) {
 	s.step(FreshnessChanged{Target: "west", Stale: true, Since: s.now})
 	if x := s.state.Explain(s.now, name("web")); x.Reason != aggregate.ReasonHeld || x.Suppressed != "" {
 		t.Errorf("web, after its inputs changed: %s, %s", x.Reason, x.Suppressed)
+	}
+}
+
+// A result that is no JSON is parked like one that the API server refuses: until it changes, or for ten minutes.
+func TestAResultThatCannotBeEncodedIsParked(t *testing.T) {
+	value := math.NaN()
+	s := begun(t, func(_ *policy.Policy, in aggregate.Input) aggregate.Decision {
+		if len(in.Published) == 0 {
+			return aggregate.Decision{Reason: aggregate.ReasonMerged, Publish: true, Status: map[string]any{"load": 1.0}}
+		}
+		return aggregate.Decision{Reason: aggregate.ReasonMerged, Publish: true, Status: map[string]any{"load": value}}
+	})
+	s.step(FreshnessChanged{Target: "west", Stale: true, Since: s.now})
+	if x := s.state.Explain(s.now, name("web")); x.Suppressed != "Parked: Unencodable" {
+		t.Fatalf("suppressed: %q", x.Suppressed)
+	}
+	if len(s.queue) > 0 {
+		t.Fatalf("%d writes", len(s.queue))
+	}
+	value = 2
+	s.step(FreshnessChanged{Target: "west"})
+	if len(s.queue) != 2 {
+		t.Errorf("%d writes after the result became JSON", len(s.queue))
 	}
 }
 
