@@ -54,6 +54,34 @@ func TestAnAggregatorThatFailsDuringAListIsToldAllOfIt(t *testing.T) {
 	})
 }
 
+// An aggregator fails while its write is in flight. The answer arrives when the write of its successor waits: that one stays, although the
+// watch shows nothing that would have it decided again.
+func TestAnAnswerToADeadAggregatorDropsNothing(t *testing.T) {
+	f := &faulty{}
+	inFaultyWorld(t, f, func(w *world, _ *faulty) {
+		w.settle()
+		w.wantReady(3)
+		w.upstream.mu.Lock()
+		w.upstream.latency = 3 * time.Minute
+		w.upstream.mu.Unlock()
+		w.ready("east", 2)
+		time.Sleep(time.Second) // its write is in flight
+		f.breakWatches()
+		time.Sleep(time.Minute) // the successor has begun
+		w.upstream.mu.Lock()
+		w.upstream.latency, w.upstream.lag = time.Millisecond, time.Hour
+		w.upstream.mu.Unlock()
+		w.ready("west", 3)
+		time.Sleep(3 * time.Minute)
+		synctest.Wait()
+		w.wantReady(6)
+		if got := testutil.ToFloat64(w.metrics.Restarts.WithLabelValues("aggregator")); got != 1 {
+			t.Errorf("%v aggregator restarts, want 1", got)
+		}
+		time.Sleep(time.Hour)
+	})
+}
+
 // Of two that claimed one upstream object, one goes while nobody looks: the other is alone again.
 func TestAClaimantThatWentUnseenIsForgotten(t *testing.T) {
 	inWorld(t, three[:1], everywhere(2), func(w *world) {

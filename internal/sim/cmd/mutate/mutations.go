@@ -29,9 +29,8 @@ var edges = []mutation{
 		`	p.object, p.err = w.Upstream.Patch(ctx, ref.Patch{Resource: m.Resource, Upstream: m.Upstream, Body: m.Body}, *m.Want)
 	if apierrors.IsConflict(p.err) {
 		if now, err := w.Upstream.Get(ctx, m.Resource, m.Upstream, *m.Want); err == nil {
-			var body struct{ Status map[string]any }
-			_ = json.Unmarshal(m.Body, &body)
-			again, _ := patch.Body(now.ResourceVersion, body.Status)
+			rest := m.Body[len("{\"metadata\":{\"resourceVersion\":\"\"")+len(m.Version):]
+			again := fmt.Appendf(nil, "{\"metadata\":{\"resourceVersion\":%q%s", now.ResourceVersion, rest)
 			p.object, p.err = w.Upstream.Patch(ctx, ref.Patch{Resource: m.Resource, Upstream: m.Upstream, Body: again}, *m.Want)
 		}
 	}
