@@ -164,15 +164,6 @@ func TestARelistWithoutChangeWritesNothing(t *testing.T) {
 	})
 }
 
-func TestWhatARelistLacksIsGone(t *testing.T) {
-	inWorld(t, three, everywhere(2), func(w *world) {
-		w.settle()
-		w.clusters["west"].relist(deployments, func(all map[ref.Downstream]*ref.Object) { clear(all) })
-		w.settle()
-		w.wantReady(4)
-	})
-}
-
 // A copy that was made anew while nobody looked takes the place of the one before, without a moment in which neither counts.
 func TestACopyThatWasReplacedUnseenIsNotMissedInBetween(t *testing.T) {
 	inWorld(t, three, everywhere(2), func(w *world) {
@@ -281,29 +272,6 @@ func TestALyingLocatorIsRefused(t *testing.T) {
 		if got := testutil.ToFloat64(w.metrics.Rejected.WithLabelValues("identity")); got < 2 {
 			t.Errorf("%v lies counted, want 2", got)
 		}
-	})
-}
-
-// claimTwice has another object of a cluster claim to be web, with three replicas ready: the prefix style says the same of its Namespace.
-func (w *world) claimTwice(name actors.SyncTarget) {
-	w.clusters[name].put(namespaces, ref.Object{Name: "kcp-team-a-default"})
-	w.clusters[name].put(deployments, deployment("kcp-team-a-default", "web", 3))
-	w.settle()
-}
-
-func TestTwoClaimantsAreBothRefused(t *testing.T) {
-	inWorld(t, []actors.SyncTarget{"east"}, everywhere(2), func(w *world) {
-		w.settle()
-		w.claimTwice("east")
-		w.wantReady(2)
-		explanation, err := w.system.Explain(w.t.Context(), deployments, web)
-		w.must(err)
-		if explanation.Reason != "Ambiguous" {
-			t.Errorf("reason %q, want Ambiguous", explanation.Reason)
-		}
-		w.clusters["east"].remove(deployments, w.folder["east"], "web")
-		w.settle()
-		w.wantReady(3)
 	})
 }
 

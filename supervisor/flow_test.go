@@ -135,26 +135,6 @@ func TestStatusOfAllSyncTargetsIsPublishedMerged(t *testing.T) {
 	})
 }
 
-func TestNothingIsPublishedBeforeEverySyncTargetHasListed(t *testing.T) {
-	run(t, []actors.SyncTarget{"east", "west"}, func(f *flow) {
-		f.upstream.put(web, 1, nil)
-		f.says("east", 2)
-		f.synced("east")
-		f.settle()
-		if n := len(f.upstream.patches()); n != 0 {
-			t.Fatalf("%d PATCH calls while west has not listed", n)
-		}
-		f.says("west", 3)
-		f.settle()
-		if n := len(f.upstream.patches()); n != 0 {
-			t.Fatalf("%d PATCH calls while west's list is not complete", n)
-		}
-		f.synced("west")
-		f.settle()
-		f.wantReady(5)
-	})
-}
-
 // What a list holds and has not been told yet is waited for: the word that the list is complete goes another way, and may be quicker.
 func TestACompleteListDoesNotOvertakeWhatItHolds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -187,42 +167,6 @@ func TestACompleteListDoesNotOvertakeWhatItHolds(t *testing.T) {
 			t.Errorf("%d PATCH calls, want 1 that holds both: %v", len(calls), calls)
 		}
 		f.stop()
-	})
-}
-
-func TestContributionsWaitForTheUpstreamObject(t *testing.T) {
-	run(t, []actors.SyncTarget{"east"}, func(f *flow) {
-		f.says("east", 2)
-		f.synced("east")
-		f.settle()
-		f.upstream.put(web, 1, nil)
-		f.settle()
-		f.wantReady(2)
-	})
-}
-
-func TestTenSyncTargetsWithinABurstCostTwoCalls(t *testing.T) {
-	var targets []actors.SyncTarget
-	for n := range 10 {
-		targets = append(targets, actors.SyncTarget(fmt.Sprintf("t%d", n)))
-	}
-	run(t, targets, func(f *flow) {
-		f.upstream.put(web, 1, nil)
-		for _, name := range targets {
-			f.says(name, 0)
-		}
-		f.synced(targets...)
-		f.settle()
-		before := len(f.upstream.patches())
-		for _, name := range targets {
-			f.says(name, 1)
-			time.Sleep(15 * time.Millisecond)
-		}
-		f.settle()
-		f.wantReady(10)
-		if n := len(f.upstream.patches()) - before; n > 2 {
-			t.Errorf("%d PATCH calls for a burst of 10 SyncTargets within 150 ms, want at most 2", n)
-		}
 	})
 }
 
@@ -349,43 +293,6 @@ func TestRemovedSyncTargetIsWithdrawnAndMayComeBack(t *testing.T) {
 		f.synced("west")
 		f.settle()
 		f.wantReady(6)
-	})
-}
-
-func TestConflictIsDecidedAgainFromTheNewerObject(t *testing.T) {
-	run(t, []actors.SyncTarget{"east"}, func(f *flow) {
-		f.upstream.latency = 50 * time.Millisecond
-		f.upstream.put(web, 1, nil)
-		f.says("east", 1)
-		f.synced("east")
-		time.Sleep(20 * time.Millisecond) // the first PATCH is under way
-		f.upstream.put(web, 1, map[string]string{"touched": "by the tenant"})
-		f.settle()
-		f.wantReady(1)
-	})
-}
-
-// A watch that lags behind tells that an object went, when an answer has already told of the one that took its place.
-func TestALateDeletionDoesNotEndASuccessor(t *testing.T) {
-	run(t, []actors.SyncTarget{"east"}, func(f *flow) {
-		f.upstream.put(web, 1, nil)
-		f.says("east", 1)
-		f.synced("east")
-		f.settle()
-		f.upstream.lag = 10 * time.Second
-		f.upstream.remove(web)
-		time.Sleep(500 * time.Millisecond)
-		f.upstream.put(web, 1, nil)
-		time.Sleep(500 * time.Millisecond)
-		f.says("east", 2) // refused, as the object is another one; read, and written
-		f.settle()
-		f.wantReady(2)
-		before := len(f.upstream.patches())
-		time.Sleep(30 * time.Second)
-		f.wantReady(2)
-		if n := len(f.upstream.patches()) - before; n > 0 {
-			t.Errorf("%d more PATCH calls for what the watch told late", n)
-		}
 	})
 }
 
@@ -543,121 +450,6 @@ func TestAServerThatCannotBeReachedIsLeftAloneForAWhile(t *testing.T) {
 		time.Sleep(31 * time.Second)
 		synctest.Wait()
 		f.wantReady(7)
-	})
-}
-
-func TestAnInvalidResultIsParkedUntilItChanges(t *testing.T) {
-	run(t, []actors.SyncTarget{"east"}, func(f *flow) {
-		f.upstream.put(web, 1, nil)
-		f.upstream.answer = func(c call) error {
-			if c.body["status"].(map[string]any)["readyReplicas"] == 1.0 {
-				return refusal(http.StatusUnprocessableEntity, 0)
-			}
-			return nil
-		}
-		f.says("east", 1)
-		f.synced("east")
-		time.Sleep(5 * time.Minute)
-		if n := len(f.upstream.patches()); n != 1 {
-			t.Fatalf("%d PATCH calls of a result that the server refuses, want 1", n)
-		}
-		f.says("east", 2)
-		f.settle()
-		f.wantReady(2)
-	})
-}
-
-func TestAForbiddenKindIsTriedRarely(t *testing.T) {
-	run(t, []actors.SyncTarget{"east"}, func(f *flow) {
-		f.upstream.put(web, 1, nil)
-		allowed := false
-		f.upstream.answer = func(call) error {
-			if !allowed {
-				return refusal(http.StatusForbidden, 0)
-			}
-			return nil
-		}
-		f.says("east", 1)
-		f.synced("east")
-		for n := range 60 {
-			f.says("east", int64(n%3))
-			time.Sleep(time.Second)
-		}
-		if n := len(f.upstream.patches()); n > 4 {
-			t.Errorf("%d PATCH calls within a minute of a kind that is forbidden", n)
-		}
-		f.upstream.mu.Lock()
-		allowed = true
-		f.upstream.mu.Unlock()
-		f.says("east", 3)
-		time.Sleep(10 * time.Minute)
-		f.wantReady(3)
-	})
-}
-
-// The write that tries whether a kind may be written again may come to nothing of its own: that must not keep the others waiting.
-func TestAKindIsTriedAgainThoughTheFirstTryComesToNothing(t *testing.T) {
-	for name, fate := range map[string]error{
-		"too large":       refusal(http.StatusRequestEntityTooLarge, 0),
-		"outcome unknown": fmt.Errorf("reset"),
-	} {
-		t.Run(name, func(t *testing.T) {
-			run(t, []actors.SyncTarget{"east"}, func(f *flow) {
-				f.upstream.put(web, 1, nil)
-				tries := 0
-				f.upstream.answer = func(call) error {
-					switch tries++; tries {
-					case 1:
-						return refusal(http.StatusForbidden, 0)
-					case 2:
-						return fate
-					}
-					return nil
-				}
-				f.says("east", 1)
-				f.synced("east")
-				time.Sleep(11 * time.Second) // the second try is over
-				f.says("east", 2)
-				time.Sleep(11 * time.Second)
-				f.wantReady(2)
-			})
-		})
-	}
-}
-
-func TestAContestedFieldIsRepairedLessAndLess(t *testing.T) {
-	run(t, []actors.SyncTarget{"east"}, func(f *flow) {
-		f.upstream.put(web, 1, nil)
-		f.says("east", 3)
-		f.synced("east")
-		f.settle()
-		before := len(f.upstream.patches())
-		for range 600 { // ten minutes
-			f.upstream.overwrite(web, "hostile", map[string]any{"readyReplicas": 99})
-			time.Sleep(time.Second)
-		}
-		if n := len(f.upstream.patches()) - before; n > 16 {
-			t.Errorf("%d repairs within 10 minutes of a contested field", n)
-		}
-		explanation, err := f.system.Explain(f.t.Context(), deployments, web)
-		f.must(err)
-		if want := "Contested: hostile overwrites the published status"; explanation.Suppressed != want {
-			t.Errorf("explained as %q, want %q", explanation.Suppressed, want)
-		}
-		time.Sleep(10 * time.Minute)
-		f.wantReady(3)
-	})
-}
-
-func TestASingleOverwriteIsRepairedAtOnce(t *testing.T) {
-	run(t, []actors.SyncTarget{"east"}, func(f *flow) {
-		f.upstream.put(web, 1, nil)
-		f.says("east", 3)
-		f.synced("east")
-		f.settle()
-		f.upstream.overwrite(web, "clumsy", map[string]any{"readyReplicas": 99})
-		f.settle()
-		f.wantReady(3)
 	})
 }
 

@@ -82,39 +82,6 @@ func TestAnAnswerToADeadAggregatorDropsNothing(t *testing.T) {
 	})
 }
 
-// Of two that claimed one upstream object, one goes while nobody looks: the other is alone again.
-func TestAClaimantThatWentUnseenIsForgotten(t *testing.T) {
-	inWorld(t, three[:1], everywhere(2), func(w *world) {
-		w.settle()
-		w.claimTwice("east")
-		w.wantReady(2)
-		w.clusters["east"].relist(deployments, func(all map[ref.Downstream]*ref.Object) {
-			delete(all, ref.Downstream{Namespace: w.folder["east"], Name: "web"})
-		})
-		w.settle()
-		w.wantReady(3)
-	})
-}
-
-// What was refused because two claim it is not taken from the one whose word comes first after a restart.
-func TestAClaimantGainsNothingByARestart(t *testing.T) {
-	inWorld(t, three[:1], everywhere(2), func(w *world) {
-		w.settle()
-		w.claimTwice("east")
-		before := len(w.upstream.patches())
-		for range 20 {
-			w.stop()
-			w.start()
-			w.settle()
-			w.wantReady(2)
-		}
-		if n := len(w.upstream.patches()) - before; n != 0 {
-			t.Errorf("%d PATCH calls", n)
-		}
-		time.Sleep(2 * time.Minute) // the timers of those that were stopped end in dead letters
-	})
-}
-
 // What is needed of upstream objects may change while they are being listed, and while writes are under way.
 func TestAPolicyMayAskForMoreAtAnyTime(t *testing.T) {
 	builtin, factor := withPolicy(t, `
@@ -183,27 +150,6 @@ func TestAWriteThatIsTakenBackIsNotSentLater(t *testing.T) {
 	})
 }
 
-// A field that the server does not keep is tried again after an hour: its schema may have changed.
-func TestAFieldIsKeptOnceTheServerKnowsIt(t *testing.T) {
-	inWorld(t, three, func(w *world) {
-		everywhere(1)(w)
-		w.upstream.prune = "readyReplicas"
-	}, func(w *world) {
-		w.settle()
-		if got := w.upstream.status(web)["readyReplicas"]; got != nil {
-			t.Fatalf("readyReplicas is %v", got)
-		}
-		before := len(w.upstream.patches())
-		time.Sleep(3 * time.Hour)
-		if n := len(w.upstream.patches()) - before; n < 2 || n > 3 {
-			t.Errorf("%d PATCH calls in three hours", n)
-		}
-		w.upstream.prune = ""
-		time.Sleep(2 * time.Hour)
-		w.wantReady(3)
-	})
-}
-
 // A server that answers each write with an error is not asked without end.
 func TestWritesThatFailAgainAndAgainBackOff(t *testing.T) {
 	for _, code := range []int{http.StatusInternalServerError, http.StatusConflict} {
@@ -227,45 +173,6 @@ func TestWritesThatFailAgainAndAgainBackOff(t *testing.T) {
 			})
 		})
 	}
-}
-
-// A workspace's storage was set back, as by a backup: objects are there in an earlier state, whose versions look older than those seen.
-func TestAServerThatWasSetBackIsBelieved(t *testing.T) {
-	setBack := func(w *world) *stored {
-		w.upstream.mu.Lock()
-		defer w.upstream.mu.Unlock()
-		s := w.upstream.objects[web]
-		s.version, s.status, w.upstream.version = 1, map[string]any{"readyReplicas": 1.0}, 1
-		return s
-	}
-	t.Run("listed", func(t *testing.T) {
-		inWorld(t, three, func(w *world) {
-			for range 5 {
-				everywhere(1)(w)
-			}
-		}, func(w *world) {
-			w.ready("east", 2)
-			w.settle()
-			s := setBack(w)
-			w.upstream.mu.Lock()
-			w.upstream.tell(ref.Event{Type: ref.Listed, Scope: "*", Version: "1", Objects: []*ref.Object{w.upstream.object(web, s)}})
-			w.upstream.mu.Unlock()
-			w.settle()
-			w.wantReady(4)
-		})
-	})
-	t.Run("read", func(t *testing.T) {
-		inWorld(t, three, everywhere(1), func(w *world) {
-			w.settle()
-			setBack(w)
-			w.ready("east", 2) // refused as a conflict, and read
-			w.settle()
-			w.wantReady(4)
-			if n := len(w.upstream.patches()); n > 6 {
-				t.Errorf("%d PATCH calls", n)
-			}
-		})
-	})
 }
 
 // The gauge of what is parked goes down with what it counts.

@@ -12,7 +12,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/upstreamd/upstreamd/actors"
-	"github.com/upstreamd/upstreamd/internal/locator"
 	"github.com/upstreamd/upstreamd/internal/policy"
 	"github.com/upstreamd/upstreamd/internal/ref"
 	"github.com/upstreamd/upstreamd/supervisor"
@@ -111,43 +110,6 @@ func TestAPanicInACallHurtsTheCallOnly(t *testing.T) {
 	})
 }
 
-func TestUpstreamObjectThatGoesAndComesBack(t *testing.T) {
-	inWorld(t, three, everywhere(1), func(w *world) {
-		w.settle()
-		w.wantReady(3)
-		w.upstream.remove(web)
-		w.settle()
-		before := len(w.upstream.patches())
-		w.ready("east", 2)
-		w.settle()
-		if n := len(w.upstream.patches()) - before; n != 0 {
-			t.Errorf("%d PATCH calls on an object that is gone", n)
-		}
-		w.upstream.put(web, 1, nil)
-		w.settle()
-		w.wantReady(4)
-	})
-}
-
-func TestOnlyWherePlacementLabelsSayCounts(t *testing.T) {
-	inWorld(t, three, everywhere(2), func(w *world) {
-		w.settle()
-		w.wantReady(6)
-		w.upstream.put(web, 1, map[string]string{
-			locator.PlacementLabel(w.target("east").Key()): "Sync",
-			locator.PlacementLabel(w.target("west").Key()): "",
-		})
-		w.settle()
-		w.wantReady(2)
-		w.upstream.put(web, 1, map[string]string{
-			locator.PlacementLabel(w.target("east").Key()): "Sync",
-			locator.PlacementLabel(w.target("west").Key()): "Sync",
-		})
-		w.settle()
-		w.wantReady(4)
-	})
-}
-
 // withPolicy are the built-in policies, and those with another one.
 func withPolicy(t *testing.T, document string) (builtin, with *policy.Set) {
 	t.Helper()
@@ -218,30 +180,6 @@ spec:
 		w.upstream.put(web, 1, map[string]string{"factor": "5"})
 		w.settle()
 		w.wantReady(15)
-	})
-}
-
-// What the API server does not keep as it was sent is written once, said once, and then counts as equal.
-func TestWhatTheServerDoesNotKeepIsLearned(t *testing.T) {
-	inWorld(t, three, func(w *world) {
-		everywhere(1)(w)
-		w.upstream.prune = "readyReplicas"
-	}, func(w *world) {
-		w.settle()
-		before := len(w.upstream.patches())
-		if before == 0 || w.upstream.status(web)["readyReplicas"] != nil {
-			t.Fatalf("%d PATCH calls, status %v: the field was not dropped", before, w.upstream.status(web))
-		}
-		for range 5 {
-			for _, c := range w.clusters {
-				c.relist(deployments, nil)
-			}
-			w.upstream.put(web, 1, map[string]string{"touched": time.Now().String()})
-			w.settle()
-		}
-		if n := len(w.upstream.patches()) - before; n != 0 {
-			t.Errorf("%d PATCH calls with a field that the server drops", n)
-		}
 	})
 }
 

@@ -36,8 +36,6 @@ type workspaces struct {
 	answer   func(call) error // nil, or an answer in the place of the real one
 	strange  int              // how many of the next answers to writes, and then to reads, are no objects
 	astray   int              // how many of the next reads something in front of the server answers: 404
-	typed    bool
-	prune    string // a field of status that the server drops
 }
 
 type stored struct {
@@ -100,18 +98,10 @@ func (w *workspaces) remove(u ref.Upstream) {
 	w.tell(ref.Event{Type: ref.Deleted, Scope: "*", Objects: []*ref.Object{w.object(u, s)}})
 }
 
-// overwrite writes status as another manager.
-func (w *workspaces) overwrite(u ref.Upstream, manager string, change map[string]any) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.write(u, manager, change)
-}
-
 func (w *workspaces) write(u ref.Upstream, manager string, change map[string]any) {
 	s := w.objects[u]
 	before, _ := json.Marshal(s.status)
 	s.status = patch.Apply(s.status, change)
-	delete(s.status, w.prune)
 	if after, _ := json.Marshal(s.status); string(after) == string(before) {
 		return
 	}
@@ -245,7 +235,7 @@ func wanted(o *ref.Object, want ref.Want) *ref.Object {
 func (w *workspaces) Host(ref.Upstream) string { return "memory" }
 
 func (w *workspaces) Typed(context.Context, ref.Resource, ref.Workspace) (bool, error) {
-	return w.typed, nil
+	return false, nil
 }
 
 func (w *workspaces) HasStatus(context.Context, ref.Resource, ref.Workspace) (bool, error) {
