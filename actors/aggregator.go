@@ -45,9 +45,10 @@ type aggregator struct {
 	inbox    *inbox
 	stop     context.CancelFunc
 	listing  *upstreamListing
-	failing  failing
-	scopes   map[ref.Workspace]int // buckets in which a scope is ready; of those that are watched
-	all      bool                  // the watch has announced its scopes
+	outage   outage
+	broken   map[ref.Workspace]struct{} // scopes whose watch failed
+	scopes   map[ref.Workspace]int      // buckets in which a scope is ready; of those that are watched
+	all      bool                       // the watch has announced its scopes
 	ready    bool
 	tallies  map[ref.SyncTarget]*tally
 	flushing *flushing
@@ -84,6 +85,8 @@ func NewAggregator(c AggregatorConfig) actor.Actor {
 		resource:         ref.ResourceString(c.Resource),
 		want:             reconcile.Want(c.Policies.For(c.Resource)),
 		log:              newLogOnce(c.Log),
+		outage:           outage{failure: "upstream list or watch failed; retrying", recovery: "upstream list and watch work again"},
+		broken:           map[ref.Workspace]struct{}{},
 		scopes:           map[ref.Workspace]int{},
 		tallies:          map[ref.SyncTarget]*tally{},
 	}

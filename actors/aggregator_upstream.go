@@ -26,6 +26,7 @@ func (a *aggregator) rewatch(ctx actor.Context) {
 	a.stop()
 	a.listing = nil
 	clear(a.scopes)
+	clear(a.broken)
 	a.all = false
 	a.watch(ctx)
 }
@@ -36,7 +37,7 @@ func (a *aggregator) drain(ctx actor.Context, m poked) {
 		return
 	}
 	b := a.inbox.take(turn)
-	a.health(b.failed, b.list != nil || len(b.changes) > 0)
+	a.health(b.health)
 	if b.scopes != nil {
 		a.announced(ctx, b.scopes.event.Scopes)
 	}
@@ -44,6 +45,7 @@ func (a *aggregator) drain(ctx actor.Context, m poked) {
 		e := b.list.event
 		if e.Type == ref.Left {
 			delete(a.scopes, e.Scope)
+			delete(a.broken, e.Scope)
 			a.buckets.Send(ctx, reconcile.ScopeLeft{Scope: e.Scope})
 		} else {
 			a.listing = &upstreamListing{scope: e.Scope, version: e.Version, rest: e.Objects, first: true}
@@ -106,12 +108,21 @@ func (a *aggregator) continueListing(ctx actor.Context) {
 	ctx.Send(ctx.Self(), poked{a.inbox}) // the changes that came meanwhile
 }
 
-// health logs each new cause for which lists or watches fail, and the recovery.
-func (a *aggregator) health(err error, working bool) {
-	if err != nil {
-		a.Metrics.WatchErrors.WithLabelValues("", a.resource).Inc()
+// health logs each new cause for which lists or watches fail, and the recovery of all.
+func (a *aggregator) health(news map[ref.Workspace]scopeHealth) {
+	for scope, h := range news {
+		if h.failed != nil {
+			a.Metrics.WatchErrors.WithLabelValues("", a.resource).Inc()
+			a.outage.failed(a.Log, h.failed, h.broken)
+			a.broken[scope] = struct{}{}
+		}
+		if h.live {
+			delete(a.broken, scope)
+		}
 	}
-	a.failing.observe(a.Log, err, working, "upstream list or watch")
+	if len(a.broken) == 0 {
+		a.outage.recovered(a.Log)
+	}
 }
 
 // announced takes the scopes that are watched. The resource is ready when all of them are.

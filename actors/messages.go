@@ -86,11 +86,20 @@ type Relist struct{}
 
 // ---- watch, namespaces → target
 
-// Quarantined says that the SyncTarget went over a limit with one kind, and is not asked for it for a while; or, without Over, that a
-// complete list of it is here. Without a Resource it is about the Namespaces, and so about all kinds.
-type Quarantined struct {
+// WatchBroke says that a list and watch of a SyncTarget is not live: it is being opened, or failed. It repeats with each new cause. Without
+// a Resource it is the watch of the Namespaces, which all resources depend on.
+type WatchBroke struct {
 	Resource ref.Resource
-	Over     *ref.OverLimit
+	Watch    *actor.PID
+	Since    time.Time
+	Over     ref.Limit // the limit that was exceeded: a quarantine, until a complete list keeps to it; empty: none
+	Err      error     // the cause; nil: it is being opened
+}
+
+// WatchLive says that the list is complete and the watch is open.
+type WatchLive struct {
+	Resource ref.Resource
+	Watch    *actor.PID
 }
 
 // ---- target, root → aggregator → buckets

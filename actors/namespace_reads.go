@@ -142,7 +142,7 @@ func (w *watchActor) readDone(ctx actor.Context, m readDone) {
 }
 
 func (w *watchActor) retryRead(ctx actor.Context, m readDone) {
-	w.health(ctx, fmt.Errorf("listing namespace %q: %w", m.namespace, m.err), false)
+	w.health.readFailed(ctx, fmt.Errorf("listing namespace %q: %w", m.namespace, m.err))
 	if !slices.Contains(w.reads.waiting, m.namespace) {
 		w.reads.waiting = append(w.reads.waiting, m.namespace)
 	}

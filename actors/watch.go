@@ -46,14 +46,13 @@ type WatchConfig struct {
 // watchActor knows which downstream objects of one resource exist and whose they are, and has an actor for each that is ours.
 type watchActor struct {
 	WatchConfig
-	object  *objectConfig
-	props   *actor.Props // of all object actors
-	want    ref.Want
-	said    *once
-	events  map[ref.EventType]prometheus.Counter
-	failing failing
-	over    quarantine
-	ended   bool // stopping or restarting
+	object *objectConfig
+	props  *actor.Props // of all object actors
+	want   ref.Want
+	said   *once
+	events map[ref.EventType]prometheus.Counter
+	health watchHealth
+	ended  bool // stopping or restarting
 
 	inbox      *inbox
 	stop       context.CancelFunc
@@ -98,7 +97,7 @@ func NewWatch(c WatchConfig) actor.Actor {
 	c.Log = c.Log.With().Str("sync_target", string(c.Target)).Str("resource", resource).Logger()
 	w := &watchActor{
 		WatchConfig: c,
-		over:        newQuarantine(c.Target, c.Resource, c.Metrics, c.Log),
+		health:      newWatchHealth(c.Target, c.Resource, c.Metrics, c.Log),
 		said:        newOnce(),
 		shared:      &namespaceTable{},
 		objects:     map[ref.Downstream]*child{},
@@ -175,7 +174,9 @@ func (w *watchActor) Receive(ctx actor.Context) {
 	case readAgain:
 		w.readNext(ctx)
 	case crashed:
-		panic(fmt.Errorf("watching %s: %v", ref.ResourceString(w.Resource), m.reason))
+		err := fmt.Errorf("watching %s: %v", ref.ResourceString(w.Resource), m.reason)
+		w.health.failed(ctx, err, time.Now())
+		panic(err)
 	case *actor.Restarting, *actor.Stopping:
 		w.end()
 	}
@@ -206,6 +207,7 @@ func (w *watchActor) start(ctx actor.Context) {
 	w.stop = cancel
 	box := newInbox(func(b *inbox) { root.Send(self, poked{b}) })
 	w.inbox = box
+	w.health.opening(ctx)
 	source, resource, want := w.Source, w.Resource, w.want
 	guard(background, func(reason any) { root.Send(self, crashed{reason}) }, func() {
 		source.Watch(background, resource, want, box.emit)
@@ -231,7 +233,6 @@ func (w *watchActor) end() {
 		w.stop()
 	}
 	w.ended = true
-	w.over.forget()
 	w.reads.stop()
 	clear(w.objects)
 	w.count()
@@ -253,7 +254,7 @@ func (w *watchActor) drain(ctx actor.Context, m poked) {
 		return
 	}
 	b := w.inbox.take(turn)
-	w.health(ctx, b.failed, b.list != nil || len(b.changes) > 0)
+	w.health.take(ctx, b.health[""], b.list != nil)
 	if b.merged > 0 {
 		w.Metrics.Coalesced.WithLabelValues(ref.ResourceString(w.Resource), "watch").Add(float64(b.merged))
 	}
@@ -274,17 +275,6 @@ func (w *watchActor) drain(ctx actor.Context, m poked) {
 	if b.more {
 		ctx.Send(ctx.Self(), m)
 	}
-}
-
-// health says once that lists or watches fail, and once that they work again.
-func (w *watchActor) health(ctx actor.Context, err error, working bool) {
-	if err != nil {
-		w.Metrics.WatchErrors.WithLabelValues(string(w.Target), ref.ResourceString(w.Resource)).Inc()
-		if w.over.failed(ctx, err) {
-			return
-		}
-	}
-	w.failing.observe(w.Log, err, working, "list or watch")
 }
 
 func (w *watchActor) beginListing(ctx actor.Context, b batch) {
@@ -328,7 +318,7 @@ func (w *watchActor) continueListing(ctx actor.Context) {
 	} else {
 		w.reportListed(ctx, nil, true)
 	}
-	w.over.complete(ctx)
+	w.health.live(ctx, true)
 	w.count()
 	ctx.Send(ctx.Self(), poked{w.inbox})
 }

@@ -21,10 +21,11 @@ type Failure struct {
 	Pause    time.Duration
 }
 
-// Health says that a SyncTarget became stale, or fresh again.
+// Health says that a resource of a SyncTarget became stale, or fresh again.
 type Health struct {
-	Target actors.SyncTarget
-	Stale  bool
+	Target   actors.SyncTarget
+	Resource actors.Resource
+	Stale    bool
 }
 
 // Quarantine says that a SyncTarget went over a limit with a kind, so that what it said of that is stale, or (Over empty) that it is up to

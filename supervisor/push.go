@@ -170,6 +170,8 @@ func (p *pushed) Watch(ctx context.Context, r ref.Resource, _ ref.Want, emit ref
 	event := ref.Event{Type: ref.Changed, Objects: res.list("")}
 	if res.synced {
 		event.Type = ref.Listed
+	} else {
+		emit(ref.Event{Type: ref.Resumed}) // live: the embedding program watches
 	}
 	emit(event)
 	p.mu.Unlock()

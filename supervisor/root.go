@@ -29,7 +29,7 @@ type rootActor struct {
 	written     bool // a writer has started before
 	aggregators map[ref.Resource]aggregation
 	removed     map[string]actors.Buckets // of aggregators that are stopping, by the aggregator's path
-	targets     map[string]*registration // by the path of the target's actor
+	targets     map[string]*registration  // by the path of the target's actor
 	stopping    *stopping
 }
 

@@ -2,7 +2,6 @@ package supervisor
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -22,11 +21,12 @@ type targetActor struct {
 
 	namespaces *actor.PID
 	watches    map[ref.Resource]watched
-	vitals     *vitals
-	excesses   excesses
-	timer      *time.Timer
-	probing    context.CancelFunc
-	ended      bool // stopping or restarting
+	freshness  *freshness
+	expiry     *time.Timer // for the next update of freshness that no message causes
+	ticker     *time.Timer
+	probing    context.CancelFunc // nil: no probe is under way
+	failing    bool               // the last probe failed
+	ended      bool               // stopping or restarting
 }
 
 // watched is a resource that is watched, and who aggregates it.
@@ -47,12 +47,6 @@ type watchResource struct {
 
 // unwatchResource asks a target to stop that.
 type unwatchResource struct{ resource ref.Resource }
-
-// tick asks for a probe.
-type tick struct{}
-
-// probed answers a probe.
-type probed struct{ err error }
 
 func (t *targetActor) Receive(ctx actor.Context) {
 	if t.ended {
@@ -81,12 +75,16 @@ func (t *targetActor) Receive(ctx actor.Context) {
 		t.toWatches(ctx, m)
 	case actors.Resend:
 		t.resend(ctx, m)
-	case actors.Quarantined:
-		t.quarantined(ctx, m)
+	case actors.WatchBroke:
+		t.watchBroke(ctx, m)
+	case actors.WatchLive:
+		t.watchLive(ctx, m)
 	case tick:
-		t.probe(ctx)
+		t.tick(ctx, m)
 	case probed:
 		t.probed(ctx, m)
+	case freshnessDue:
+		t.refresh(ctx)
 	case *actor.Restarting, *actor.Stopping:
 		t.end()
 	}
@@ -94,8 +92,8 @@ func (t *targetActor) Receive(ctx actor.Context) {
 
 func (t *targetActor) begin(ctx actor.Context) {
 	t.watches = map[ref.Resource]watched{}
-	t.excesses = excesses{}
-	t.vitals = newVitals(t.system.options.Staleness.Grace, time.Now())
+	staleness := t.system.options.Staleness
+	t.freshness = newFreshness(staleness.Grace, staleness.Probe, time.Now())
 	t.namespaces = t.system.spawn(ctx, namespacesName, func() actor.Actor {
 		return actors.NewNamespaces(actors.NamespacesConfig{
 			Target: t.registration.name, Source: t.registration.source, Resolver: t.resolver,
@@ -104,7 +102,8 @@ func (t *targetActor) begin(ctx actor.Context) {
 	})
 	ctx.Send(ctx.Parent(), targetStarted{t.registration})
 	t.system.options.Metrics.Stale.WithLabelValues(string(t.registration.name)).Set(0)
-	t.tickIn(ctx, t.system.options.Staleness.Probe)
+	t.arm(ctx)
+	t.refresh(ctx)
 }
 
 func (t *targetActor) watch(ctx actor.Context, m watchResource) {
@@ -133,13 +132,16 @@ func (t *targetActor) watch(ctx actor.Context, m watchResource) {
 		})
 	})
 	t.watches[m.resource] = watched{watch: pid, aggregator: m.aggregator, number: m.number}
-	ctx.Send(m.aggregator, t.health(m.resource)) // an actor before this one may have said otherwise
+	t.freshness.add(time.Now(), m.resource)
+	t.setLive(m.resource, 0)
+	t.refresh(ctx)
 }
 
 func (t *targetActor) unwatch(ctx actor.Context, r ref.Resource) {
 	if pid := t.watches[r].watch; pid != nil {
 		delete(t.watches, r)
-		delete(t.excesses, r)
+		t.freshness.remove(r)
+		t.forgetWatch(r)
 		ctx.Stop(pid)
 	}
 }
@@ -150,64 +152,21 @@ func (t *targetActor) toWatches(ctx actor.Context, m any) {
 	}
 }
 
-// resend passes on the request of an aggregator that is new, which does not know how this SyncTarget is either.
+// resend passes on the request of an aggregator that is new, which does not know how up to date this SyncTarget is either.
 func (t *targetActor) resend(ctx actor.Context, m actors.Resend) {
 	w := t.watches[m.Resource]
 	if w.watch == nil {
 		return
 	}
 	ctx.Send(w.watch, m)
-	ctx.Send(w.aggregator, t.health(m.Resource))
-}
-
-func (t *targetActor) tickIn(ctx actor.Context, d time.Duration) {
-	self, root := ctx.Self(), ctx.ActorSystem().Root
-	t.timer = time.AfterFunc(d, func() { root.Send(self, tick{}) })
-}
-
-// probe asks the SyncTarget aside whether it is there.
-func (t *targetActor) probe(ctx actor.Context) {
-	self, root, source := ctx.Self(), ctx.ActorSystem().Root, t.registration.source
-	limited, cancel := context.WithTimeout(context.Background(), t.system.options.Staleness.Probe)
-	t.probing = cancel
-	go func() {
-		var m probed
-		defer func() {
-			cancel()
-			if r := recover(); r != nil {
-				m.err = fmt.Errorf("panic: %v", r)
-			}
-			root.Send(self, m)
-		}()
-		m.err = source.Probe(limited)
-	}()
-}
-
-func (t *targetActor) probed(ctx actor.Context, m probed) {
-	t.tickIn(ctx, t.system.options.Staleness.Probe)
-	t.forgive(ctx)
-	name := t.registration.name
-	if !t.vitals.observe(time.Now(), t.registration.source.LastHeard(), m.err) {
-		return
-	}
-	stale := t.vitals.stale
-	if stale {
-		t.system.options.Metrics.Stale.WithLabelValues(string(name)).Set(1)
-		t.log.Warn().Err(m.err).Dur("grace", t.vitals.grace).Msg("SyncTarget not heard of for the grace period: it is stale")
-	} else {
-		t.system.options.Metrics.Stale.WithLabelValues(string(name)).Set(0)
-		t.log.Info().Msg("SyncTarget is fresh again")
-	}
-	for r, w := range t.watches {
-		ctx.Send(w.aggregator, t.health(r))
-	}
-	ctx.ActorSystem().EventStream.Publish(Health{Target: name, Stale: stale})
+	t.reportFreshness(ctx, m.Resource)
 }
 
 func (t *targetActor) end() {
 	t.ended = true
-	if t.timer != nil {
-		t.timer.Stop()
+	t.ticker.Stop()
+	if t.expiry != nil {
+		t.expiry.Stop()
 	}
 	if t.probing != nil {
 		t.probing()

@@ -66,6 +66,8 @@ const (
 	Left
 	// Scopes announces all scopes that the watch covers, before the first Listed and whenever they change.
 	Scopes
+	// Resumed says that a watch that had failed is open again at the resourceVersion that it had reached: no event is lost.
+	Resumed
 )
 
 // Event is what a list or watch says. Events of one watch come from one goroutine at a time, in order.
@@ -77,7 +79,7 @@ type Event struct {
 	Workspace Workspace // of Left: which one; empty: all of the scope
 	Objects   []*Object
 	Scopes    []Workspace // of Scopes
-	Version   string // of Listed: the list's resourceVersion, where there is one; of Left: that at which a workspace left
+	Version   string      // of Listed: the list's resourceVersion, where there is one; of Left: that at which a workspace left
 	Err       error
 }
 
