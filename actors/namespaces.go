@@ -62,14 +62,22 @@ func (n *namespacesActor) Receive(ctx actor.Context) {
 		n.stop()
 		n.start(ctx)
 	case crashed:
-		err := fmt.Errorf("watching namespaces: %v", m.reason)
-		n.health.failed(ctx, err, time.Now())
-		panic(err)
+		n.crashed(ctx, m)
 	case *actor.Restarting, *actor.Stopping:
 		if n.stop != nil {
 			n.stop()
 		}
 	}
+}
+
+// crashed fails the actor: its supervisor restarts it, with a pause if that repeats.
+func (n *namespacesActor) crashed(ctx actor.Context, m crashed) {
+	if m.inbox != n.inbox {
+		return // a watch that was given up since
+	}
+	err := fmt.Errorf("watching namespaces: %v", m.reason)
+	n.health.failed(ctx, err, time.Now())
+	panic(err)
 }
 
 func (n *namespacesActor) start(ctx actor.Context) {
@@ -79,7 +87,7 @@ func (n *namespacesActor) start(ctx actor.Context) {
 	n.health.opening(ctx)
 	n.inbox = newInbox(func(b *inbox) { root.Send(self, poked{b}) })
 	source, want, box := n.Source, n.Resolver.NamespaceWant(), n.inbox
-	guard(background, func(reason any) { root.Send(self, crashed{reason}) }, func() {
+	guard(background, func(reason any) { root.Send(self, crashed{box, reason}) }, func() {
 		source.Watch(background, namespaceResource, want, box.emit)
 	})
 }

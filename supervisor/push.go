@@ -137,6 +137,13 @@ func (p *pushed) forget(r ref.Resource, d ref.Downstream) {
 	}
 }
 
+// remove forgets a resource.
+func (p *pushed) remove(r ref.Resource) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.resources, r)
+}
+
 func (p *pushed) synced(r ref.Resource) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -8,15 +8,13 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/upstreamd/upstreamd/actors"
-	"github.com/upstreamd/upstreamd/internal/locator"
 	"github.com/upstreamd/upstreamd/internal/ref"
 )
 
-// targetActor supervises what belongs to one SyncTarget: the watch of its Namespaces, a watch per resource, and its health.
+// targetActor supervises the actors of one SyncTarget: the watch of its Namespaces and a watch per resource. It judges their freshness.
 type targetActor struct {
 	system       *System
 	registration *registration
-	resolver     *locator.Resolver
 	log          zerolog.Logger
 
 	namespaces *actor.PID
@@ -29,24 +27,11 @@ type targetActor struct {
 	ended      bool               // stopping or restarting
 }
 
-// watched is a resource that is watched, and who aggregates it.
+// watched is a resource that is watched, and its aggregator.
 type watched struct {
 	watch, aggregator *actor.PID
 	number            uint64
 }
-
-// targetStarted tells the root that a target's actor is new and watches nothing.
-type targetStarted struct{ registration *registration }
-
-// watchResource asks a target to watch a resource.
-type watchResource struct {
-	resource   ref.Resource
-	number     uint64
-	aggregator *actor.PID
-}
-
-// unwatchResource asks a target to stop that.
-type unwatchResource struct{ resource ref.Resource }
 
 func (t *targetActor) Receive(ctx actor.Context) {
 	if t.ended {
@@ -55,26 +40,6 @@ func (t *targetActor) Receive(ctx actor.Context) {
 	switch m := ctx.Message().(type) {
 	case *actor.Started:
 		t.begin(ctx)
-	case watchResource:
-		t.watch(ctx, m)
-	case unwatchResource:
-		t.unwatch(ctx, m.resource)
-	case actors.ResolverChanged:
-		t.resolver = m.Resolver
-		ctx.Send(t.namespaces, m)
-		t.toWatches(ctx, m)
-	case actors.SendNamespaces:
-		ctx.RequestWithCustomSender(t.namespaces, m, ctx.Sender())
-	case actors.NamespacesStarted:
-		for _, w := range t.watches {
-			ctx.RequestWithCustomSender(t.namespaces, actors.SendNamespaces{}, w.watch)
-		}
-	case actors.NamespaceChanged:
-		t.toWatches(ctx, m)
-	case actors.PolicyChanged:
-		t.toWatches(ctx, m)
-	case actors.Resend:
-		t.resend(ctx, m)
 	case actors.WatchBroke:
 		t.watchBroke(ctx, m)
 	case actors.WatchLive:
@@ -87,6 +52,31 @@ func (t *targetActor) Receive(ctx actor.Context) {
 		t.refresh(ctx)
 	case *actor.Restarting, *actor.Stopping:
 		t.end()
+	default:
+		t.route(ctx, m)
+	}
+}
+
+// route handles requests of the root and passes messages on to the watches.
+func (t *targetActor) route(ctx actor.Context, message any) {
+	switch m := message.(type) {
+	case watchResource:
+		t.watch(ctx, m)
+	case unwatchResource:
+		t.unwatch(ctx, m.resource)
+	case actors.ResolverChanged:
+		ctx.Send(t.namespaces, m)
+		t.toWatches(ctx, m)
+	case actors.SendNamespaces:
+		ctx.RequestWithCustomSender(t.namespaces, m, ctx.Sender())
+	case actors.NamespacesStarted:
+		for _, w := range t.watches {
+			ctx.RequestWithCustomSender(t.namespaces, actors.SendNamespaces{}, w.watch)
+		}
+	case actors.NamespaceChanged, actors.PolicyChanged:
+		t.toWatches(ctx, m)
+	case actors.Resend:
+		t.resend(ctx, m)
 	}
 }
 
@@ -96,7 +86,7 @@ func (t *targetActor) begin(ctx actor.Context) {
 	t.freshness = newFreshness(staleness.Grace, staleness.Probe, time.Now())
 	t.namespaces = t.system.spawn(ctx, namespacesName, func() actor.Actor {
 		return actors.NewNamespaces(actors.NamespacesConfig{
-			Target: t.registration.name, Source: t.registration.source, Resolver: t.resolver,
+			Target: t.registration.name, Source: t.registration.source, Resolver: t.registration.facts.Load().resolver,
 			Metrics: t.system.options.Metrics, Log: t.system.options.Logger,
 		})
 	})
@@ -117,7 +107,7 @@ func (t *targetActor) watch(ctx actor.Context, m watchResource) {
 			Target:           t.registration.name,
 			Resource:         m.resource,
 			Source:           t.registration.source,
-			Resolver:         t.resolver,
+			Resolver:         t.registration.facts.Load().resolver,
 			Aggregator:       m.aggregator,
 			Buckets:          o.Buckets,
 			Policies:         t.system.policies.Load(),
