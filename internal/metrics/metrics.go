@@ -36,7 +36,7 @@ type Metrics struct {
 	RuleFailures  *prometheus.CounterVec // resource: rules of fields that failed, so that what is published stays
 	Contested     *prometheus.CounterVec // resource: fields of ours that another manager keeps overwriting
 	LongestTurn   *prometheus.GaugeVec   // resource: seconds that the longest step of a bucket took
-	Stale         *prometheus.GaugeVec   // sync_target: 1 while it is stale, else 0
+	Stale         *prometheus.GaugeVec   // sync_target: 1 while it is stale for a resource, else 0
 	Quarantined   *prometheus.GaugeVec   // sync_target, resource, reason: 1 while it is over the limit that reason names; else none
 	Unschedulable *prometheus.GaugeVec   // sync_target: 1 while its SyncTarget object says so, else 0; none without an object
 	ObjectReady   *prometheus.GaugeVec   // sync_target: 1 if the condition Ready of its SyncTarget object is True, else 0; none without it
@@ -56,6 +56,7 @@ type Metrics struct {
 	DeadLetters prometheus.Counter     // messages to actors that were gone
 
 	PolicyReloads *prometheus.CounterVec // result: changed policies that were taken up (ok), or refused (error)
+	WatchLive     *prometheus.GaugeVec   // sync_target, resource: 1 while the list is complete and the watch open, else 0
 
 	byTarget []forgetter
 }
@@ -80,7 +81,7 @@ func New(reg prometheus.Registerer) (*Metrics, error) {
 		RuleFailures:  counters("rule_failures_total", "Rules of fields that failed in a decision: what is published of these fields stays.", labelResource),
 		LongestTurn:   gauges("aggregator_longest_turn_seconds", "The longest step of an aggregator's bucket.", labelResource),
 		Contested:     counters("contested_total", "Times that another writer was found to overwrite what is published again and again.", labelResource),
-		Stale:         gauges("sync_target_stale", "1 while a SyncTarget has not been heard of for the grace period, else 0.", labelTarget),
+		Stale:         gauges("sync_target_stale", "1 while a SyncTarget is stale for at least one resource, else 0.", labelTarget),
 		Quarantined: gauges("sync_target_quarantined", "1 while a SyncTarget is not asked for a kind since it went over the limit that reason names.",
 			labelTarget, labelResource, labelReason),
 		Unschedulable: gauges("sync_target_unschedulable", "1 while the SyncTarget object says that it takes no new workloads, else 0.", labelTarget),
@@ -100,8 +101,9 @@ func New(reg prometheus.Registerer) (*Metrics, error) {
 		Restarts:      counters("actor_restarts_total", "Actors that were restarted.", labelActor),
 		DeadLetters:   prometheus.NewCounter(prometheus.CounterOpts{Namespace: namespace, Name: "dead_letters_total", Help: "Messages to actors that were gone."}),
 		PolicyReloads: counters("policy_reloads_total", "Changes of the folder of policies that were taken up (ok) or refused (error).", labelResult),
+		WatchLive:     gauges("watch_live", "1 while the list of a resource of a SyncTarget is complete and its watch open, else 0.", labelTarget, labelResource),
 	}
-	m.byTarget = []forgetter{m.Events, m.WatchErrors, m.Objects, m.Stale, m.Quarantined, m.Unschedulable, m.ObjectReady, m.Refused}
+	m.byTarget = []forgetter{m.Events, m.WatchErrors, m.Objects, m.Stale, m.Quarantined, m.Unschedulable, m.ObjectReady, m.Refused, m.WatchLive}
 	if reg == nil {
 		return m, nil
 	}
@@ -140,6 +142,7 @@ func (m *Metrics) collectors() []prometheus.Collector {
 		m.Events, m.WatchErrors, m.Rejected, m.Objects, m.Contributions, m.Suppressed, m.Coalesced, m.Decisions, m.RuleFailures, m.Contested, m.LongestTurn,
 		m.Stale, m.Quarantined, m.Unschedulable, m.ObjectReady, m.Refused, m.Parked, m.QueueDepth, m.InFlight, m.Slots,
 		m.Patches, m.Conflicts, m.Added, m.Propagation, m.Failures, m.Restarts, m.DeadLetters, m.PolicyReloads,
+		m.WatchLive,
 	}
 }
 
