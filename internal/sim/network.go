@@ -213,6 +213,9 @@ func (w *way) read(r *http.Request, c call, kind string, h harm, d draw) (*http.
 	if failed == nil && r.Context().Err() == nil && resp.StatusCode == http.StatusOK && c.verb == "list" && w.observed != nil {
 		w.observed.page(c, text)
 	}
+	if failed == nil && r.Context().Err() == nil && resp.StatusCode == http.StatusOK && discovers(c) && w.observed != nil {
+		w.observed.discovered(text)
+	}
 	resp.Body = io.NopCloser(io.MultiReader(bytes.NewReader(text), broken{failed}))
 	return resp, nil
 }

@@ -81,6 +81,7 @@ func run(seed Seed, log zerolog.Logger) Result {
 		})
 	}
 	w.plan(chaos)
+	w.vanish(n.plan)
 	w.tenants(n.plan)
 	w.live(chaos + 30*time.Second)
 	result := s.heal()
@@ -207,6 +208,7 @@ func (s *simulation) heal() Result {
 		s.addTarget(i)
 	}
 	s.world.steps = nil // planned steps are dropped
+	s.world.serveAll(s.plan)
 	s.world.settle()
 	healed := time.Now()
 	var wrong []string
