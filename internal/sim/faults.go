@@ -34,6 +34,8 @@ type harm struct {
 	silent bool          // the request is not processed and never answered
 	panics bool          // the connection's code panics
 	poison bool          // the connection hands on an object that makes the actor behind it panic
+	fails  victim        // an actor that fails then
+	after  time.Duration // so much later
 }
 
 func lists(c call) bool   { return c.verb == "list" || c.streaming }

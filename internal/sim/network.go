@@ -93,7 +93,7 @@ func (w *way) RoundTrip(r *http.Request) (*http.Response, error) {
 		w.pause(r.Context(), d.also(6).between(leastLatency, mostLatency)) // no two calls fail in one instant
 		return nil, errRefused
 	}
-	h, name := w.plan.harm(w.life.daemon, w.server, c, func(h harm) bool { return !h.panics && !h.poison }, n)
+	h, name := w.plan.harm(w.life.daemon, w.server, c, func(h harm) bool { return !h.panics && !h.poison && h.fails == noActor }, n)
 	if name != "" {
 		w.trace.note("%s: %s", kind, name)
 	}

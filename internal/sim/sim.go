@@ -83,6 +83,7 @@ func run(seed Seed, log zerolog.Logger) Result {
 	w.plan(chaos)
 	w.vanish(n.plan)
 	w.tenants(n.plan)
+	w.busy(n.plan)
 	w.live(chaos + 30*time.Second)
 	result := s.heal()
 	result.Seed, result.Plan = seed, n.plan.String()
