@@ -27,6 +27,8 @@ type network struct {
 	log   zerolog.Logger // of the daemons
 	// strike is asked before each write leaves: the daemon may be frozen right now, or the write so late on its way. Nil: nothing happens.
 	strike func(*life, call) (late time.Duration)
+	// denies is asked whether a write is forbidden for good. Nil: none is.
+	denies func(call) bool
 
 	arrival sync.Mutex // held while a write is at its server
 	writing *sent      // that write
@@ -101,6 +103,10 @@ func (w *way) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, w.nothing(r.Context())
 	}
 	if c.verb == "patch" {
+		if w.denies != nil && w.denies(c) {
+			h = harm{server: memapi.Fault{Status: http.StatusForbidden}}
+			w.plan.count(denied)
+		}
 		h.late += late
 		return w.write(r, c, kind, body, called, h, d)
 	}
