@@ -45,13 +45,13 @@ type App struct {
 	gate     gate // before what is served
 	own      []*ownAccess
 
-	wish       atomic.Pointer[wish] // what may change
-	reloaded   chan struct{}        // capacity 1: wish, or what workspaces are called, is another one
-	rebound    chan struct{}        // capacity 1: workspaces are to be asked for their names
-	file       *configurationFile   // nil: it is not followed
-	hurry      <-chan os.Signal     // to look at file at once
-	notYet     atomic.Pointer[error]
-	saidBefore sync.Map // warnings that are worth one
+	desired  atomic.Pointer[desired] // what may change
+	reloaded chan struct{}           // capacity 1: desired, or what workspaces are called, is another one
+	rebound  chan struct{}           // capacity 1: workspaces are to be asked for their names
+	file     *configurationFile      // nil: it is not followed
+	reload   <-chan os.Signal        // to look at file at once
+	notYet   atomic.Pointer[error]
+	warned   sync.Map // warnings that are worth one
 
 	listening chan struct{} // closed when address is known
 	address   net.Addr      // nil: metrics are not served
@@ -181,8 +181,8 @@ func (a *App) makeUpstream() error {
 }
 
 func (a *App) readTargets() error {
-	w, err := a.readWish(a.config)
-	a.wish.Store(w)
+	w, err := a.readDesired(a.config)
+	a.desired.Store(w)
 	return err
 }
 

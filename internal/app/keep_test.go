@@ -209,8 +209,8 @@ func TestTheConfigurationIsFollowed(t *testing.T) {
 		t.Fatal(err)
 	}
 	a.pace.configuration = 10 * time.Millisecond
-	hurry := make(chan os.Signal, 1)
-	a.Follow(file, hurry)
+	reload := make(chan os.Signal, 1)
+	a.Follow(file, reload)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- a.Run(ctx) }()
@@ -240,10 +240,10 @@ func TestTheConfigurationIsFollowed(t *testing.T) {
 		t.Error("a wrong file removed a SyncTarget")
 	}
 
-	// The same file with another kubeconfig behind it, and told to hurry.
+	// The same file with another kubeconfig behind it, and told to reload.
 	write(&more)
 	replace(more.SyncTargets[1].Kubeconfig, []byte("clusters: 5"))
-	hurry <- syscall.SIGHUP
+	reload <- syscall.SIGHUP
 	eventually(t, "the broken kubeconfig is said", said("syncTargets[1].kubeconfig"))
 	moved, err := os.ReadFile(kubeconfig(t, three))
 	if err != nil {

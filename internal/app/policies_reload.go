@@ -72,14 +72,14 @@ func (f *policyFolder) follow(ctx context.Context, every time.Duration) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			f.look()
+			f.check()
 		}
 	}
 }
 
 // look takes up what it finds in the folder if that is new, and the same as when it looked before: nobody is writing it just now.
 // What is wrong is said once, and the last good policies stay.
-func (f *policyFolder) look() {
+func (f *policyFolder) check() {
 	files, err := readPolicyFolder(f.directory)
 	seen := folderView{files, err}
 	twice := seen.equal(f.pending)

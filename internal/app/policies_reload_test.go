@@ -77,7 +77,7 @@ func TestPolicyFolder(t *testing.T) {
 		before := log.String()
 		step.change()
 		for range step.looks {
-			f.look()
+			f.check()
 		}
 		if got := f.current.Load().For(widgets).Strategy; got != step.strategy {
 			t.Errorf("%s: the strategy is %s, want %s", step.name, got, step.strategy)

@@ -16,8 +16,8 @@ import (
 	"github.com/upstreamd/upstreamd/internal/kube/client"
 )
 
-// wish is what of the configuration may change while the daemon runs.
-type wish struct {
+// desired is what of the configuration may change while the daemon runs.
+type desired struct {
 	targets   []configuredTarget
 	resources []config.Resource
 }
@@ -29,13 +29,13 @@ type configuredTarget struct {
 }
 
 // sameFiles reports whether two wishes for the same SyncTargets are made of the same kubeconfigs.
-func (w *wish) sameFiles(other *wish) bool {
+func (w *desired) sameFiles(other *desired) bool {
 	return slices.EqualFunc(w.targets, other.targets, func(a, b configuredTarget) bool { return bytes.Equal(a.content, b.content) })
 }
 
-// readWish reads the kubeconfigs of the SyncTargets, and makes a client of each to see that it can be made.
-func (a *App) readWish(c *config.Configuration) (*wish, error) {
-	w := &wish{resources: c.Resources}
+// readDesired reads the kubeconfigs of the SyncTargets, and makes a client of each to see that it can be made.
+func (a *App) readDesired(c *config.Configuration) (*desired, error) {
+	w := &desired{resources: c.Resources}
 	var errs []error
 	for i, t := range c.SyncTargets {
 		read, err := readAccess(t.Kubeconfig, t.Context)
@@ -69,15 +69,15 @@ type configurationFile struct {
 }
 
 // Follow has Run follow the configuration in a file, which is the one that New was given: SyncTargets and resources are changed as the
-// file changes, and credentials as the kubeconfigs that it names do. It is looked at every 2 s, and at once when hurry says so. It is
+// file changes, and credentials as the kubeconfigs that it names do. It is looked at every 2 s, and at once when reload says so. It is
 // called before Run.
-func (a *App) Follow(name string, hurry <-chan os.Signal) {
+func (a *App) Follow(name string, reload <-chan os.Signal) {
 	a.file = &configurationFile{app: a, name: name, read: a.config, taken: a.config}
-	a.hurry = hurry
+	a.reload = reload
 }
 
 // follow looks at the file again and again until ctx ends.
-func (f *configurationFile) follow(ctx context.Context, every time.Duration, hurry <-chan os.Signal) {
+func (f *configurationFile) follow(ctx context.Context, every time.Duration, reload <-chan os.Signal) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
@@ -85,10 +85,10 @@ func (f *configurationFile) follow(ctx context.Context, every time.Duration, hur
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			f.look(false)
-		case <-hurry:
+			f.check(false)
+		case <-reload:
 			f.app.log.Info().Str("file", f.name).Msg("reading the configuration again, as told")
-			f.look(true)
+			f.check(true)
 		}
 	}
 }
@@ -99,7 +99,7 @@ func (f *configurationFile) digest() [sha256.Size]byte {
 	for _, own := range f.app.own {
 		names = append(names, own.files...)
 	}
-	for _, t := range f.app.wish.Load().targets {
+	for _, t := range f.app.desired.Load().targets {
 		names = append(names, t.files...)
 	}
 	var all bytes.Buffer
@@ -112,7 +112,7 @@ func (f *configurationFile) digest() [sha256.Size]byte {
 
 // look takes up what is new, once it was seen twice in a row: nobody is writing it just now. What is wrong is said once, and the last
 // good stays in force; it is tried again, since files may be missing that nobody looks at yet.
-func (f *configurationFile) look(told bool) {
+func (f *configurationFile) check(told bool) {
 	seen := f.digest()
 	twice := seen == f.pending
 	f.pending = seen
@@ -130,7 +130,7 @@ func (f *configurationFile) look(told bool) {
 		f.again = time.Now().Add(f.app.pace.mend)
 	}
 	if wrong == nil && (taken || told || f.wrong != "") {
-		w := f.app.wish.Load()
+		w := f.app.desired.Load()
 		f.app.log.Info().Str("file", f.name).Int("sync_targets", len(w.targets)).Int("resources", len(w.resources)).Msg("the configuration was read again")
 	}
 	f.complain(&f.stale, stale, told, "credentials cannot be renewed and stay as they are; another server takes effect at the next start")
@@ -139,10 +139,10 @@ func (f *configurationFile) look(told bool) {
 
 // complain says what is wrong unless that was the last thing said, or somebody wants to know.
 func (f *configurationFile) complain(before *string, err error, told bool, what string) {
-	if err != nil && (told || *before != said(err)) {
+	if err != nil && (told || *before != errorText(err)) {
 		f.app.log.Error().Err(err).Str("file", f.name).Msg(what)
 	}
-	*before = said(err)
+	*before = errorText(err)
 }
 
 // whole are the fields without whose changes those of syncTargets and resources would be half of what is meant: a SyncTarget that moves
@@ -162,12 +162,12 @@ func (f *configurationFile) take() (taken bool, err error) {
 	if wrong != nil || waits {
 		wanted = f.taken
 	}
-	next, err := f.app.readWish(wanted)
+	next, err := f.app.readDesired(wanted)
 	if wrong == nil {
 		wrong = err
 	}
 	other := !reflect.DeepEqual(c, f.read)
-	if err != nil || !other && next.sameFiles(f.app.wish.Load()) {
+	if err != nil || !other && next.sameFiles(f.app.desired.Load()) {
 		return false, wrong
 	}
 	if other && len(fixed) > 0 {
@@ -178,7 +178,7 @@ func (f *configurationFile) take() (taken bool, err error) {
 		f.app.log.Warn().Strs("fields", fixed).Str("file", f.name).Msg(what)
 	}
 	f.read, f.taken = c, wanted
-	f.app.takeWish(next)
+	f.app.setDesired(next)
 	return true, wrong
 }
 
@@ -196,8 +196,8 @@ func fixedFields(running, now *config.Configuration) []string {
 	return fields
 }
 
-// takeWish puts a wish in force.
-func (a *App) takeWish(next *wish) {
-	a.wish.Store(next)
-	nudge(a.reloaded)
+// setDesired puts a desired in force.
+func (a *App) setDesired(next *desired) {
+	a.desired.Store(next)
+	signal(a.reloaded)
 }

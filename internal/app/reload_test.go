@@ -57,11 +57,11 @@ func writeConfiguration(t *testing.T, name string, c *config.Configuration) {
 // looks is as often as it takes for a change to be taken up, and for nothing to be left to do.
 func (f *followed) looks() {
 	for range 6 {
-		f.look(false)
+		f.check(false)
 	}
 }
 
-func (f *followed) targets() []configuredTarget { return f.app.wish.Load().targets }
+func (f *followed) targets() []configuredTarget { return f.app.desired.Load().targets }
 
 func (f *followed) said(text string) int { return strings.Count(f.log.String(), text) }
 
@@ -172,21 +172,21 @@ func TestCertificatesInFilesAreRenewed(t *testing.T) {
 	f := followFile(t, c)
 	f.looks()
 	for suffix, content := range contents {
-		before := f.app.wish.Load()
+		before := f.app.desired.Load()
 		f.looks()
-		if f.app.wish.Load() != before {
+		if f.app.desired.Load() != before {
 			t.Error("taken up although nothing had changed")
 		}
 		write(t, beside+suffix, "broken")
 		f.looks()
-		if f.app.wish.Load() != before {
+		if f.app.desired.Load() != before {
 			t.Errorf("a broken %s was taken", suffix)
 		}
 		write(t, beside+suffix, content+"\n")
 		f.looks()
 		all, _ := f.app.wantedTargets(f.targets(), nil, time.Now())
 		held := all["a"].config.TLSClientConfig
-		if f.app.wish.Load() == before || !strings.Contains(string(held.CAData)+string(held.CertData)+string(held.KeyData), content+"\n") {
+		if f.app.desired.Load() == before || !strings.Contains(string(held.CAData)+string(held.CertData)+string(held.KeyData), content+"\n") {
 			t.Errorf("another %s was not taken", suffix)
 		}
 	}
@@ -225,7 +225,7 @@ func TestWhatIsWrongIsTriedAgain(t *testing.T) {
 		if len(f.targets()) != 2 || f.said("the configuration was read again") != 1 {
 			t.Errorf("%d SyncTargets", len(f.targets()))
 		}
-		f.look(true)
+		f.check(true)
 		if f.said("the configuration was read again") != 2 {
 			t.Error("who asked was not told")
 		}
@@ -279,7 +279,7 @@ func TestAConfigurationIsTakenWhole(t *testing.T) {
 			change(&other)
 			writeConfiguration(t, f.name, &other)
 			f.looks()
-			w := f.app.wish.Load()
+			w := f.app.desired.Load()
 			if len(w.targets) != 2 || w.resources[0].Resource != "deployments" {
 				t.Errorf("%d SyncTargets, %v", len(w.targets), w.resources)
 			}

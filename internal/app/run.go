@@ -36,7 +36,7 @@ func (a *App) Run(ctx context.Context) (err error) {
 	var follower sync.WaitGroup
 	follower.Go(func() { a.policies.follow(following, a.pace.policies) })
 	if a.file != nil {
-		follower.Go(func() { a.file.follow(following, a.pace.configuration, a.hurry) })
+		follower.Go(func() { a.file.follow(following, a.pace.configuration, a.reload) })
 	}
 	defer follower.Wait()
 	defer stopFollowing()
@@ -142,12 +142,12 @@ func (a *App) resolveAgain(ctx context.Context) {
 		a.log.Debug().Err(err).Msg("workspaces that could not be asked for their names keep the ones they had")
 	}
 	if !maps.Equal(before, a.upstream.Names()) {
-		nudge(a.reloaded)
+		signal(a.reloaded)
 	}
 }
 
-// nudge says that there is something to do, if that is not said yet.
-func nudge(c chan<- struct{}) {
+// signal says that there is something to do, if that is not said yet.
+func signal(c chan<- struct{}) {
 	select {
 	case c <- struct{}{}:
 	default:
@@ -183,7 +183,7 @@ func (a *App) startSystem(ctx context.Context, policies *policy.Set) (*superviso
 // as it is.
 func (a *App) target(t config.SyncTarget) supervisor.Target {
 	if a.config.Upstream.Unlisted() && a.upstream.Bind(t.Workspaces) {
-		nudge(a.rebound)
+		signal(a.rebound)
 	}
 	workspaces := make([]ref.Workspace, 0, len(t.Workspaces))
 	for _, w := range t.Workspaces {

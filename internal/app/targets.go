@@ -34,18 +34,18 @@ type wanted struct {
 	object  bool                   // there is a SyncTarget object
 }
 
-// targetKeeper holds a System to the SyncTargets that are wanted. It belongs to one goroutine.
-type targetKeeper struct {
+// targetReconciler holds a System to the SyncTargets that are wanted. It belongs to one goroutine.
+type targetReconciler struct {
 	system  *supervisor.System
 	connect func(name string) downstream.Options
 	metrics *metrics.Metrics
 	log     zerolog.Logger
-	known   map[ref.SyncTarget]*keptTarget
+	known   map[ref.SyncTarget]*knownTarget
 	refused map[ref.SyncTarget]ref.SyncTarget // as last reported
 }
 
-// keptTarget is one that the System has.
-type keptTarget struct {
+// knownTarget is one that the System has.
+type knownTarget struct {
 	wanted
 	client *downstream.Client
 }
@@ -53,12 +53,12 @@ type keptTarget struct {
 // removeTimeout bounds the wait for the actors of a SyncTarget to end; it is asked for again at the next change.
 const removeTimeout = 30 * time.Second
 
-func newTargetKeeper(system *supervisor.System, connect func(string) downstream.Options, m *metrics.Metrics, log zerolog.Logger) *targetKeeper {
-	return &targetKeeper{system: system, connect: connect, metrics: m, log: log, known: map[ref.SyncTarget]*keptTarget{}}
+func newTargetReconciler(system *supervisor.System, connect func(string) downstream.Options, m *metrics.Metrics, log zerolog.Logger) *targetReconciler {
+	return &targetReconciler{system: system, connect: connect, metrics: m, log: log, known: map[ref.SyncTarget]*knownTarget{}}
 }
 
 // refuse takes those out of all that lead to a cluster that another one has, and reports them.
-func (k *targetKeeper) refuse(all map[ref.SyncTarget]wanted) {
+func (k *targetReconciler) refuse(all map[ref.SyncTarget]wanted) {
 	refused := refuseDoubles(all, func(name ref.SyncTarget) bool { return k.known[name] != nil && k.known[name].err == nil })
 	k.metrics.Refused.Reset()
 	for name, other := range refused {
@@ -76,7 +76,7 @@ func (k *targetKeeper) refuse(all map[ref.SyncTarget]wanted) {
 }
 
 // apply adds, changes and removes what differs. The error joins what could not be done, which is to be tried again.
-func (k *targetKeeper) apply(ctx context.Context, all map[ref.SyncTarget]wanted) error {
+func (k *targetReconciler) apply(ctx context.Context, all map[ref.SyncTarget]wanted) error {
 	var failed []error
 	for _, name := range slices.Sorted(maps.Keys(k.known)) {
 		if _, stays := all[name]; !stays {
@@ -95,28 +95,28 @@ func (k *targetKeeper) apply(ctx context.Context, all map[ref.SyncTarget]wanted)
 			failed = append(failed, k.change(known, w))
 		}
 		if known = k.known[name]; known != nil {
-			k.show(known)
+			k.report(known)
 		}
 	}
 	return errors.Join(failed...)
 }
 
 // open makes the connection. One that cannot be made is one that fails: the SyncTarget is waited for, and becomes stale.
-func (k *targetKeeper) open(w wanted) *keptTarget {
+func (k *targetReconciler) open(w wanted) *knownTarget {
 	name := string(w.target.Name)
 	log := k.log.With().Str("sync_target", name).Logger()
 	if w.err == nil {
 		made, err := downstream.New(w.config, k.connect(name))
 		if err == nil {
-			return &keptTarget{w, made}
+			return &knownTarget{w, made}
 		}
 		w.err = err
 	}
 	log.Warn().Err(w.err).Msg("SyncTarget cannot be reached until this is mended")
-	return &keptTarget{w, downstream.Unconnected(w.err, k.connect(name))}
+	return &knownTarget{w, downstream.Unconnected(w.err, k.connect(name))}
 }
 
-func (k *targetKeeper) add(w wanted) error {
+func (k *targetReconciler) add(w wanted) error {
 	added := k.open(w)
 	if err := k.system.AddTarget(w.target, added.client); err != nil {
 		added.client.Close()
@@ -127,7 +127,7 @@ func (k *targetKeeper) add(w wanted) error {
 	return nil
 }
 
-func (k *targetKeeper) remove(ctx context.Context, name ref.SyncTarget) error {
+func (k *targetReconciler) remove(ctx context.Context, name ref.SyncTarget) error {
 	ctx, cancel := context.WithTimeout(ctx, removeTimeout)
 	defer cancel()
 	if err := k.system.RemoveTarget(ctx, name); err != nil {
@@ -140,7 +140,7 @@ func (k *targetKeeper) remove(ctx context.Context, name ref.SyncTarget) error {
 }
 
 // replace is for another SyncTarget of the same name.
-func (k *targetKeeper) replace(ctx context.Context, w wanted) error {
+func (k *targetReconciler) replace(ctx context.Context, w wanted) error {
 	ctx, cancel := context.WithTimeout(ctx, removeTimeout)
 	defer cancel()
 	next := k.open(w)
@@ -153,7 +153,7 @@ func (k *targetKeeper) replace(ctx context.Context, w wanted) error {
 }
 
 // change is for the same SyncTarget, of which something else is known.
-func (k *targetKeeper) change(known *keptTarget, w wanted) error {
+func (k *targetReconciler) change(known *knownTarget, w wanted) error {
 	if !sameTarget(known.target, w.target) {
 		if err := k.system.SetTarget(w.target); err != nil {
 			return err
@@ -164,7 +164,7 @@ func (k *targetKeeper) change(known *keptTarget, w wanted) error {
 	log := k.log.With().Str("sync_target", string(w.target.Name)).Logger()
 	switch {
 	case w.err != nil:
-		if said(before.err) != said(w.err) {
+		if errorText(before.err) != errorText(w.err) {
 			log.Warn().Err(w.err).Msg("SyncTarget cannot be reached until this is mended; what it contributed stays")
 			known.client.Disconnect(w.err)
 		}
@@ -182,7 +182,7 @@ func (k *targetKeeper) change(known *keptTarget, w wanted) error {
 }
 
 // show puts into metrics what the SyncTarget object says.
-func (k *targetKeeper) show(known *keptTarget) {
+func (k *targetReconciler) report(known *knownTarget) {
 	if !known.object {
 		return
 	}
@@ -202,7 +202,7 @@ func oneIf(b bool) float64 {
 	return 0
 }
 
-func said(err error) string {
+func errorText(err error) string {
 	if err == nil {
 		return ""
 	}
@@ -223,7 +223,7 @@ func (a *App) wantedTargets(configured []configuredTarget, found map[string]disc
 	for _, name := range slices.Sorted(maps.Keys(found)) {
 		t := found[name]
 		if _, taken := all[ref.SyncTarget(name)]; taken {
-			a.sayOnce("taken/"+name).Str("sync_target", name).Msg("SyncTarget object passed over: the configuration has a SyncTarget of this name")
+			a.warnOnce("taken/"+name).Str("sync_target", name).Msg("SyncTarget object passed over: the configuration has a SyncTarget of this name")
 			continue
 		}
 		w := a.foundTarget(t)
@@ -253,7 +253,7 @@ func (a *App) foundTarget(t discovery.SyncTarget) wanted {
 			target.Workspaces = append(target.Workspaces, w)
 			continue
 		}
-		a.sayOnce("binding/"+t.Name+"/"+w).Str("sync_target", t.Name).Str("workspace", w).
+		a.warnOnce("binding/"+t.Name+"/"+w).Str("sync_target", t.Name).Str("workspace", w).
 			Msg("binding refused: syncTargetDiscovery.workspaces does not hold the workspace that the SyncTarget object names")
 	}
 	w := wanted{target: a.target(target), config: t.Config, content: t.Content, err: err, ready: t.Ready, object: true}
@@ -264,9 +264,9 @@ func (a *App) foundTarget(t discovery.SyncTarget) wanted {
 	return w
 }
 
-// sayOnce is a warning that is only worth one.
-func (a *App) sayOnce(what string) *zerolog.Event {
-	if _, before := a.saidBefore.LoadOrStore(what, struct{}{}); before {
+// warnOnce is a warning that is only worth one.
+func (a *App) warnOnce(what string) *zerolog.Event {
+	if _, before := a.warned.LoadOrStore(what, struct{}{}); before {
 		return a.log.Debug()
 	}
 	return a.log.Warn()

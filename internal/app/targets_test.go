@@ -39,7 +39,7 @@ type bubble struct {
 	*testing.T
 	hub      *memapi.Server
 	system   *supervisor.System
-	keeper   *targetKeeper
+	keeper   *targetReconciler
 	registry *prometheus.Registry
 	log      *bytes.Buffer
 }
@@ -60,7 +60,7 @@ func inBubble(t *testing.T, test func(*bubble)) {
 		b.must(b.system.AddResource(deployments))
 		b.must(b.system.Start(t.Context()))
 		defer func() { _ = b.system.Stop(context.Background()) }()
-		b.keeper = newTargetKeeper(b.system, func(string) downstream.Options { return downstream.Options{} }, counted, zerolog.New(b.log))
+		b.keeper = newTargetReconciler(b.system, func(string) downstream.Options { return downstream.Options{} }, counted, zerolog.New(b.log))
 		test(b)
 	})
 }
@@ -252,7 +252,7 @@ func TestWantedTargets(t *testing.T) {
 	}
 	defer a.upstream.Close()
 	for range 2 {
-		all, until := a.wantedTargets(a.wish.Load().targets, found, now)
+		all, until := a.wantedTargets(a.desired.Load().targets, found, now)
 		if len(all) != 4 || !until.Equal(soon) {
 			t.Errorf("%d SyncTargets until %v", len(all), until)
 		}

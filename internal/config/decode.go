@@ -20,7 +20,7 @@ import (
 )
 
 // decode reads a YAML or JSON document over the defaults. What cannot be taken (unknown fields, values of a wrong type) is left
-// out of the result and told, so that one look finds all of it. The configuration is nil only if there is no document to speak of.
+// out of the result and found, so that one look finds all of it. The configuration is nil only if there is no document to speak of.
 func decode(data []byte) (*Configuration, field.ErrorList) {
 	document, err := onlyDocument(data)
 	if err != nil {
@@ -69,7 +69,7 @@ func onlyDocument(data []byte) ([]byte, error) {
 			return nil, err
 		}
 		var content any
-		if err := yaml.Unmarshal(document, &content); err != nil || content != nil { // what cannot be read is told by the strict reading
+		if err := yaml.Unmarshal(document, &content); err != nil || content != nil { // what cannot be read is found by the strict reading
 			documents = append(documents, document)
 		}
 	}

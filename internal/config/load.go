@@ -91,7 +91,7 @@ func parse(data []byte, dir string) (*Configuration, field.ErrorList) {
 		return nil, errs
 	}
 	c.resolve(dir)
-	return c, append(errs, unlessTold(errs, c.Validate())...)
+	return c, append(errs, withoutConsequences(errs, c.Validate())...)
 }
 
 // resolve makes paths absolute.
@@ -113,12 +113,12 @@ func (c *Configuration) resolve(dir string) {
 	}
 }
 
-// unlessTold drops what is only the consequence of an error that was already found at the same field or above it.
-func unlessTold(told, errs field.ErrorList) field.ErrorList {
+// withoutConsequences drops what is only the consequence of an error that was already found at the same field or above it.
+func withoutConsequences(found, errs field.ErrorList) field.ErrorList {
 	var kept field.ErrorList
 	for _, err := range errs {
 		consequence := false
-		for _, t := range told {
+		for _, t := range found {
 			rest, below := strings.CutPrefix(err.Field, t.Field)
 			consequence = consequence || below && (rest == "" || rest[0] == '.' || rest[0] == '[')
 		}
@@ -130,7 +130,7 @@ func unlessTold(told, errs field.ErrorList) field.ErrorList {
 }
 
 // missing finds the files that are named and cannot be read.
-func missing(c *Configuration, told field.ErrorList) field.ErrorList {
+func missing(c *Configuration, found field.ErrorList) field.ErrorList {
 	var errs field.ErrorList
 	check := func(path *field.Path, name string, wantDir bool) {
 		if name == "" {
@@ -163,7 +163,7 @@ func missing(c *Configuration, told field.ErrorList) field.ErrorList {
 	if r := c.Serving.Reviews; r != nil {
 		check(field.NewPath("serving", "reviews", "kubeconfig"), r.Kubeconfig, false)
 	}
-	return unlessTold(told, errs)
+	return withoutConsequences(found, errs)
 }
 
 func read(name string) ([]byte, error) {

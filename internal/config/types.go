@@ -1,5 +1,5 @@
 // Package config is the daemon's configuration file: its versioned types, strict decoding, defaults and validation. Every error
-// names the field it is about and how to mend it, and all of them are told at once.
+// names the field it is about and how to mend it, and all of them are found at once.
 package config
 
 import (

@@ -123,7 +123,7 @@ func (c *Configuration) validateBinding(path *field.Path, bound []string) field.
 	for i, w := range bound {
 		if !slices.Contains(c.Upstream.Workspaces, w) {
 			mend := "is not in upstream.workspaces; " + suggest(w, c.Upstream.Workspaces)
-			errs = append(errs, unlessTold(errs, field.ErrorList{field.Invalid(path.Index(i), w, mend)})...)
+			errs = append(errs, withoutConsequences(errs, field.ErrorList{field.Invalid(path.Index(i), w, mend)})...)
 		}
 	}
 	return errs

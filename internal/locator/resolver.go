@@ -59,7 +59,7 @@ type Location struct {
 	passThrough bool
 	workspace   ref.Workspace
 	namespace   string
-	lie         IdentityError // Reason empty: none
+	refusal     IdentityError // Reason empty: none
 }
 
 // Equal says whether objects resolve to the same.
@@ -67,7 +67,7 @@ func (l Location) Equal(other Location) bool { return l == other }
 
 // Upstream is the workspace and namespace that the Location names, ok if it does.
 func (l Location) Upstream() (w ref.Workspace, namespace string, ok bool) {
-	return l.workspace, l.namespace, l.located() && l.lie.Reason == ""
+	return l.workspace, l.namespace, l.located() && l.refusal.Reason == ""
 }
 
 func (l Location) located() bool { return l.workspace != "" || l.namespace != "" || l.passThrough }
@@ -130,10 +130,10 @@ func (r *Resolver) Namespace(ns Namespace) Location {
 		case NamespaceLocator:
 			claimed, err = r.fromAnnotation(&l, ns.Annotations)
 			if claimed && err == nil && ns.Name != namespaceName(ns.Annotations[locatorAnnotation]) {
-				err = lie(NameMismatch, "the Namespace %q does not have the name that follows from its locator", ns.Name)
+				err = refuse(NameMismatch, "the Namespace %q does not have the name that follows from its locator", ns.Name)
 			}
 			if claimed && err == nil && l.namespace == "" {
-				err = lie(BadName, "the Namespace %q has a locator for cluster-scoped objects", ns.Name)
+				err = refuse(BadName, "the Namespace %q has a locator for cluster-scoped objects", ns.Name)
 			}
 		case Prefix:
 			claimed, err = r.fromPrefix(&l, ns.Name)
@@ -157,7 +157,7 @@ func (r *Resolver) ClusterScoped(o *ref.Object) Location {
 		l := Location{known: true, style: i}
 		claimed, err := r.fromAnnotation(&l, o.Annotations)
 		if claimed && err == nil && l.namespace != "" {
-			err = lie(NameMismatch, "the cluster-scoped object %q has the locator of a Namespace", o.Name)
+			err = refuse(NameMismatch, "the cluster-scoped object %q has the locator of a Namespace", o.Name)
 		}
 		if claimed {
 			return l.refused(err)
@@ -183,15 +183,15 @@ func (r *Resolver) Object(l Location, resource ref.Resource, o *ref.Object) (ref
 	if agent := slices.Index(r.styles, SyncAgent); agent >= 0 && agent < l.style && r.isAgents(o) {
 		return r.fromAgent(o)
 	}
-	if l.lie.Reason != "" {
-		lie := l.lie
-		return ref.Upstream{}, &lie
+	if l.refusal.Reason != "" {
+		refusal := l.refusal
+		return ref.Upstream{}, &refusal
 	}
 	if !l.located() {
 		return ref.Upstream{}, ErrForeign
 	}
 	if key, ok := o.Labels[clusterLabel]; ok && key != r.key && slices.Contains(r.styles, NamespaceLocator) {
-		return ref.Upstream{}, lie(OtherSyncTarget, "the object's label %s names another SyncTarget", clusterLabel)
+		return ref.Upstream{}, refuse(OtherSyncTarget, "the object's label %s names another SyncTarget", clusterLabel)
 	}
 	if isNamespace {
 		return ref.Upstream{Workspace: l.workspace, Name: l.namespace}, nil
@@ -208,17 +208,17 @@ func (r *Resolver) Object(l Location, resource ref.Resource, o *ref.Object) (ref
 
 // Foreign says whether no object of a Namespace can be ours, whatever it says.
 func (r *Resolver) Foreign(l Location) bool {
-	return l.known && !l.located() && l.lie.Reason == "" && !slices.Contains(r.styles, SyncAgent)
+	return l.known && !l.located() && l.refusal.Reason == "" && !slices.Contains(r.styles, SyncAgent)
 }
 
 func (l Location) refused(err error) Location {
 	if e := (*IdentityError)(nil); errors.As(err, &e) {
-		l.lie, l.workspace, l.namespace = *e, "", ""
+		l.refusal, l.workspace, l.namespace = *e, "", ""
 	}
 	return l
 }
 
-func lie(reason, format string, args ...any) error {
+func refuse(reason, format string, args ...any) error {
 	return &IdentityError{Reason: reason, Message: fmt.Sprintf(format, args...)}
 }
 

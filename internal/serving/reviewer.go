@@ -35,9 +35,9 @@ const (
 type verdict int
 
 const (
-	allowed   verdict = iota
-	stranger          // the token is nobody's
-	forbidden         // somebody's who may not
+	allowed         verdict = iota
+	unauthenticated         // the token is nobody's
+	forbidden               // somebody's who may not
 )
 
 // Reviewer asks a Kubernetes API server who somebody is (TokenReview) and whether they may read a path (SubjectAccessReview on
@@ -78,7 +78,7 @@ func (r *Reviewer) Guard(next http.Handler) http.Handler {
 		switch {
 		case err != nil:
 			refuse(w, http.StatusServiceUnavailable, "who you are cannot be found out now")
-		case v == stranger:
+		case v == unauthenticated:
 			refuse(w, http.StatusUnauthorized, "this token is nobody's")
 		case v == forbidden:
 			refuse(w, http.StatusForbidden, "you may not read this")
@@ -123,7 +123,7 @@ func (r *Reviewer) review(ctx context.Context, token, verb, path string) (verdic
 	ctx, cancel := context.WithTimeout(ctx, reviewTimeout)
 	defer cancel()
 	if err := r.limit.Wait(ctx); err != nil {
-		return stranger, fmt.Errorf("too many at once: %w", err)
+		return unauthenticated, fmt.Errorf("too many at once: %w", err)
 	}
 	v, err := r.ask(ctx, token, verb, path)
 	if err == nil {
@@ -138,11 +138,11 @@ func (r *Reviewer) ask(ctx context.Context, token, verb, path string) (verdict, 
 		Spec:     authenticationv1.TokenReviewSpec{Token: token},
 	}
 	if err := r.create(ctx, "/apis/authentication.k8s.io/v1/tokenreviews", &who); err != nil {
-		return stranger, fmt.Errorf("TokenReview: %w", err)
+		return unauthenticated, fmt.Errorf("TokenReview: %w", err)
 	}
 	user := who.Status.User
 	if !who.Status.Authenticated || user.Username == "" {
-		return stranger, nil
+		return unauthenticated, nil
 	}
 	may := authorizationv1.SubjectAccessReview{
 		TypeMeta: metav1.TypeMeta{APIVersion: "authorization.k8s.io/v1", Kind: "SubjectAccessReview"},
@@ -155,7 +155,7 @@ func (r *Reviewer) ask(ctx context.Context, token, verb, path string) (verdict, 
 		may.Spec.Extra[name] = authorizationv1.ExtraValue(values)
 	}
 	if err := r.create(ctx, "/apis/authorization.k8s.io/v1/subjectaccessreviews", &may); err != nil {
-		return stranger, fmt.Errorf("SubjectAccessReview: %w", err)
+		return unauthenticated, fmt.Errorf("SubjectAccessReview: %w", err)
 	}
 	if !may.Status.Allowed || may.Status.Denied {
 		return forbidden, nil

@@ -1,4 +1,4 @@
-// Package client is the door to one API server: from a kubeconfig to a hardened connection. Lists, watches and patches build their
+// Package client is the session to one API server: from a kubeconfig to a hardened connection. Lists, watches and patches build their
 // requests right on it; see [Conn.Do] for what it promises.
 package client
 
@@ -20,21 +20,21 @@ import (
 
 // Conn is one server's connection: its base URL, and one HTTP client with one transport of its own. It is safe for concurrent use.
 type Conn struct {
-	base   *url.URL
-	server server
-	agent  string
-	heard  *heard
-	lines  *lines
+	base        *url.URL
+	server      server
+	agent       string
+	contact     *contact
+	connections *connections
 
 	mu      sync.Mutex
-	door    door
-	renewed chan struct{} // closed when door is replaced
+	session session
+	renewed chan struct{} // closed when session is replaced
 }
 
-// door is a client with its credentials, and the transport below it.
-type door struct {
+// session is a client with its credentials, and the transport below it.
+type session struct {
 	http      *http.Client
-	transport *hearing
+	transport *contactTransport
 }
 
 // Options of a Conn.
@@ -59,11 +59,11 @@ func New(cfg *rest.Config, opts Options) (*Conn, error) {
 	if opts.Now == nil {
 		opts.Now = time.Now
 	}
-	c := &Conn{base: base, agent: opts.UserAgent, heard: &heard{now: opts.Now}, lines: &lines{}, renewed: make(chan struct{})}
+	c := &Conn{base: base, agent: opts.UserAgent, contact: &contact{now: opts.Now}, connections: &connections{}, renewed: make(chan struct{})}
 	if c.server, err = serverOf(cfg); err != nil {
 		return nil, err
 	}
-	if c.door, err = newDoor(cfg, c.heard, c.lines); err != nil {
+	if c.session, err = newSession(cfg, c.contact, c.connections); err != nil {
 		return nil, fmt.Errorf("client for %s: %w", base.Host, err)
 	}
 	return c, nil
@@ -75,13 +75,13 @@ func (c *Conn) Renew(cfg *rest.Config) error {
 	if !c.Leads(cfg) {
 		return fmt.Errorf("client for %s: the configuration leads to another server", c.base.Host)
 	}
-	renewed, err := newDoor(cfg, c.heard, c.lines)
+	renewed, err := newSession(cfg, c.contact, c.connections)
 	if err != nil {
 		return fmt.Errorf("client for %s: %w", c.base.Host, err)
 	}
 	c.mu.Lock()
-	old := c.door
-	c.door = renewed
+	old := c.session
+	c.session = renewed
 	close(c.renewed)
 	c.renewed = make(chan struct{})
 	c.mu.Unlock()
@@ -98,10 +98,10 @@ func (c *Conn) Renewed() <-chan struct{} {
 
 // Recovered is closed when the server next answers after calls failed to reach it, or when Wake is called: retries need not wait any
 // longer.
-func (c *Conn) Recovered() <-chan struct{} { return c.heard.recovered() }
+func (c *Conn) Recovered() <-chan struct{} { return c.contact.recovered() }
 
 // Wake closes the channel of Recovered.
-func (c *Conn) Wake() { c.heard.wake() }
+func (c *Conn) Wake() { c.contact.wake() }
 
 // Leads reports whether cfg leads to the server of this connection, known by its URL, the name in its certificate and whom to trust
 // for it.
@@ -110,10 +110,10 @@ func (c *Conn) Leads(cfg *rest.Config) bool {
 	return err == nil && s == c.server
 }
 
-func (c *Conn) current() door {
+func (c *Conn) current() session {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.door
+	return c.session
 }
 
 // Base is the server's URL, with the path that every request's path is appended to. The caller must not change it.
@@ -122,7 +122,7 @@ func (c *Conn) Base() *url.URL { return c.base }
 // LastHeard is when bytes came last on an answer that shows the API server at work; zero if never. Such are those of 2xx that are no web
 // pages, and refusals (4xx) in JSON, as it words them itself; not those that hold for all who ask (401, 407, 408, 429), redirects or 5xx.
 func (c *Conn) LastHeard() time.Time {
-	if t := c.heard.last.Load(); t != nil {
+	if t := c.contact.last.Load(); t != nil {
 		return *t
 	}
 	return time.Time{}
@@ -131,7 +131,7 @@ func (c *Conn) LastHeard() time.Time {
 // Close cuts all connections, and with them the calls under way. No other method is called afterwards.
 func (c *Conn) Close() {
 	c.current().transport.CloseIdleConnections()
-	c.lines.cut()
+	c.connections.cut()
 }
 
 // Request is one call.

@@ -110,7 +110,7 @@ func TestWhatCountsAsHeard(t *testing.T) {
 			}
 			_, _ = get(t, c, "/") // whatever it is to the caller
 			if got := !c.LastHeard().IsZero(); got != tc.heard {
-				t.Errorf("heard: %t", got)
+				t.Errorf("contact: %t", got)
 			}
 		})
 	}

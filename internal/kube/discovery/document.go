@@ -20,8 +20,8 @@ const (
 var (
 	errTooMany = fmt.Errorf("more than %d kinds, their groups, versions and subresources counted", maxElements)
 	errTooLong = fmt.Errorf("a discovery document of more than %d bytes", maxDocument)
-	// errStrange says that an answer is none of an API server.
-	errStrange = errors.New("not a discovery document")
+	// errNoDocument says that an answer is none of an API server.
+	errNoDocument = errors.New("not a discovery document")
 )
 
 // What is read of the documents. Those that name kinds version by version:
@@ -77,7 +77,7 @@ func (b *bounded[T]) UnmarshalJSON(raw []byte) error {
 		*b = nil
 		return nil
 	case first != json.Delim('['):
-		return errStrange
+		return errNoDocument
 	}
 	var all bounded[T]
 	for total := 0; d.More(); {

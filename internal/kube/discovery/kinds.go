@@ -150,7 +150,7 @@ func (s Server) versions(ctx context.Context, core bool) ([]schema.GroupVersion,
 		return nil, fmt.Errorf("discover %s: %w", root(core), err)
 	}
 	if list.Kind != "APIVersions" && list.Kind != "APIGroupList" {
-		return nil, fmt.Errorf("discover %s: %w", root(core), errStrange)
+		return nil, fmt.Errorf("discover %s: %w", root(core), errNoDocument)
 	}
 	var versions []schema.GroupVersion
 	for _, v := range list.Versions {
@@ -178,7 +178,7 @@ func (s Server) resources(ctx context.Context, gv schema.GroupVersion) ([]resour
 		return nil, fmt.Errorf("discover %s: %w", gv, err)
 	}
 	if list.Kind != "APIResourceList" {
-		return nil, fmt.Errorf("discover %s: %w", gv, errStrange)
+		return nil, fmt.Errorf("discover %s: %w", gv, errNoDocument)
 	}
 	return list.Resources, nil
 }

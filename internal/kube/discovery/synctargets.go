@@ -116,7 +116,7 @@ type view struct {
 	objects *collection
 	secrets *collection
 	known   map[string]reading
-	told    map[string]SyncTarget // nil: nothing yet
+	emitted map[string]SyncTarget // nil: nothing yet
 }
 
 func newView(namespace string, emit func(map[string]SyncTarget), failed func(error)) *view {
@@ -198,8 +198,8 @@ func (v *view) update() {
 		all[name] = known[name].SyncTarget
 	}
 	v.known = known
-	if v.told == nil || !maps.EqualFunc(all, v.told, same) {
-		v.told = all
+	if v.emitted == nil || !maps.EqualFunc(all, v.emitted, same) {
+		v.emitted = all
 		v.emit(all)
 	}
 }

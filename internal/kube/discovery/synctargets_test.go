@@ -131,7 +131,7 @@ func TestOnlyWhatChangedIsReadAndTold(t *testing.T) {
 		{"the same Secrets", ref.Listed, v.secrets, []*ref.Object{config("east", good), config("west", good)}, false, ""},
 		{"a heartbeat", ref.Changed, v.objects, []*ref.Object{target("east", nil, map[string]any{"lastSyncerHeartbeatTime": "now"})}, false, "east"},
 		{"another Secret", ref.Changed, v.secrets, []*ref.Object{config("other", good)}, false, ""},
-		{"nobody knows what", ref.Changed, v.objects, []*ref.Object{{Err: errStrange}}, false, ""},
+		{"nobody knows what", ref.Changed, v.objects, []*ref.Object{{Err: errNoDocument}}, false, ""},
 		{"unschedulable", ref.Changed, v.objects, []*ref.Object{target("west", map[string]any{"unschedulable": true}, nil)}, true, "west"},
 		{"a kubeconfig", ref.Changed, v.secrets, []*ref.Object{config("east", good+" ")}, true, "east"},
 		{"a Secret that goes", ref.Deleted, v.secrets, []*ref.Object{config("west", "")}, true, "west"},

@@ -73,7 +73,7 @@ func refusesStreaming(err error) bool {
 	return apierrors.IsBadRequest(err) || apierrors.IsInvalid(err) || apierrors.IsMethodNotSupported(err) || apierrors.IsNotAcceptable(err)
 }
 
-func (f *follower) tell(e ref.Event) {
+func (f *follower) report(e ref.Event) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if !f.stopped {
@@ -92,7 +92,7 @@ func (f *follower) stop() {
 func (f *follower) failed(err error) {
 	f.pace.failed(err)
 	f.broken = true
-	f.tell(ref.Event{Type: ref.Failed, Err: err})
+	f.report(ref.Event{Type: ref.Failed, Err: err})
 }
 
 // expired notes that the server refused a resourceVersion. Up to two refusals are the normal course of a relist: of the watch, and of
@@ -106,7 +106,7 @@ func (f *follower) expired(err error) {
 }
 
 // attempt calls try until it succeeds, ctx ends, or the error is one that the reflector has to know.
-func (f *follower) attempt(ctx context.Context, try func() error, tellsReflector func(error) bool) error {
+func (f *follower) attempt(ctx context.Context, try func() error, forReflector func(error) bool) error {
 	f.settle(ctx)
 	conn := f.source.conn
 	for renewed, recovered := conn.Renewed(), conn.Recovered(); ; {
@@ -129,7 +129,7 @@ func (f *follower) attempt(ctx context.Context, try func() error, tellsReflector
 		case movedOn(err):
 			f.expired(err)
 			return apierrors.NewResourceExpired(err.Error()) // the one form that the reflector takes in silence everywhere
-		case tellsReflector(err):
+		case forReflector(err):
 			return err
 		}
 		f.failed(err)
@@ -144,7 +144,7 @@ func (f *follower) notServed(ctx context.Context) bool {
 	}
 	if !f.absent {
 		f.absent, f.broken = true, false
-		f.tell(ref.Event{Type: ref.Listed})
+		f.report(ref.Event{Type: ref.Listed})
 	}
 	return true
 }
@@ -223,7 +223,7 @@ func (f *follower) WatchWithContext(ctx context.Context, options metav1.ListOpti
 	f.last = opened
 	if f.broken && !streaming {
 		f.broken = false
-		f.tell(ref.Event{Type: ref.Resumed})
+		f.report(ref.Event{Type: ref.Resumed})
 	}
 	return opened, nil
 }
@@ -251,7 +251,7 @@ func (f *follower) Delete(obj any) error { return f.change(ref.Deleted, obj) }
 func (f *follower) Resync() error        { return nil }
 
 func (f *follower) change(t ref.EventType, obj any) error {
-	f.tell(ref.Event{Type: t, Objects: []*ref.Object{obj.(*item).object}})
+	f.report(ref.Event{Type: t, Objects: []*ref.Object{obj.(*item).object}})
 	return nil
 }
 
@@ -265,7 +265,7 @@ func (f *follower) Replace(list []any, version string) error {
 		return cmp.Or(cmp.Compare(a.Workspace, b.Workspace), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 	})
 	f.broken, f.gone = false, 0
-	f.tell(ref.Event{Type: ref.Listed, Objects: objects, Version: version})
+	f.report(ref.Event{Type: ref.Listed, Objects: objects, Version: version})
 	return nil
 }
 

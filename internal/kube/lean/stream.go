@@ -69,8 +69,8 @@ func (f *follower) open(parent context.Context, options metav1.ListOptions, stre
 		defer func() { _ = resp.Body.Close() }()
 		decoder := NewDecoder(resp.Body, f.source.want, f.source.settings.Limits)
 		s.err = s.read(ctx, f.source, decoder, idle, options.ResourceVersion, listed)
-		if told, ok := errors.AsType[*apierrors.StatusError](s.err); ok { // in an ERROR event
-			told.ErrStatus.Message = string(client.Withhold(resp, []byte(told.ErrStatus.Message)))
+		if sent, ok := errors.AsType[*apierrors.StatusError](s.err); ok { // in an ERROR event
+			sent.ErrStatus.Message = string(client.Withhold(resp, []byte(sent.ErrStatus.Message)))
 		}
 		s.lived = time.Since(opened)
 	})
@@ -97,9 +97,9 @@ func (s *stream) read(ctx context.Context, source *Source, decoder *Decoder, idl
 		case watch.Added, watch.Modified, watch.Deleted, watch.Bookmark:
 		case watch.Error:
 			if movedOn(e.Err) {
-				told := e.Err.ErrStatus // a copy: what the server says in it is still gone over, and the reflector needs only the reason
-				told.Message = ""
-				s.send(ctx, watch.Event{Type: watch.Error, Object: &told})
+				sent := e.Err.ErrStatus // a copy: what the server says in it is still gone over, and the reflector needs only the reason
+				sent.Message = ""
+				s.send(ctx, watch.Event{Type: watch.Error, Object: &sent})
 			}
 			return e.Err
 		default:

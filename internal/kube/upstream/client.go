@@ -54,7 +54,7 @@ const (
 // concurrent use.
 type Client struct {
 	hosts    *hosts
-	front    door     // the configured server
+	front    endpoint // the configured server
 	served   []string // what is watched, as configured; empty: a plain hub, or an export
 	bound    []string
 	export   *export // nil: none
@@ -82,7 +82,7 @@ func New(cfg *rest.Config, opts Options) (*Client, error) {
 		names[w] = ref.Workspace(w)
 	}
 	hosts := newHosts(cfg, client.Options{UserAgent: opts.UserAgent})
-	front, err := hosts.door(base)
+	front, err := hosts.endpoint(base)
 	if err != nil {
 		return nil, fmt.Errorf("upstream: %w", err)
 	}
@@ -189,10 +189,10 @@ func (c *Client) Renew(cfg *rest.Config) error {
 // Close ends all connections. Watches end with their contexts.
 func (c *Client) Close() { c.hosts.close() }
 
-// door is where the objects of a workspace are read. Workspaces that nobody configured have none.
-func (c *Client) door(w ref.Workspace) (door, error) {
+// endpoint is where the objects of a workspace are read. Workspaces that nobody configured have none.
+func (c *Client) endpoint(w ref.Workspace) (endpoint, error) {
 	if c.export != nil {
-		return c.export.door(w)
+		return c.export.endpoint(w)
 	}
 	if w == "" && len(c.served) == 0 {
 		return c.front, nil
@@ -204,18 +204,18 @@ func (c *Client) door(w ref.Workspace) (door, error) {
 			return c.front.in(w), nil
 		}
 	}
-	return door{}, fmt.Errorf("%w: %q", ErrForeign, w)
+	return endpoint{}, fmt.Errorf("%w: %q", ErrForeign, w)
 }
 
 // inScope is where the objects of a scope are read as a whole.
-func (c *Client) inScope(scope ref.Workspace) (door, error) {
+func (c *Client) inScope(scope ref.Workspace) (endpoint, error) {
 	switch {
 	case c.export != nil:
 		return c.export.inScope(scope)
 	case scope == All && slices.Contains(c.served, string(All)):
 		return c.front.in(All), nil
 	}
-	return c.door(scope)
+	return c.endpoint(scope)
 }
 
 // isWorkspace tells the names and paths of logical clusters from what would lead astray.
@@ -223,8 +223,8 @@ func isWorkspace(w ref.Workspace) bool {
 	return w != All && logicalcluster.NewPath(string(w)).IsValid()
 }
 
-// object is the path of an object, or its subresource, behind a door.
-func (d door) object(r ref.Resource, u ref.Upstream, subresource string) (string, error) {
+// object is the path of an object, or its subresource, behind a endpoint.
+func (d endpoint) object(r ref.Resource, u ref.Upstream, subresource string) (string, error) {
 	if u.Name == "" {
 		return "", errors.New("object without a name")
 	}
@@ -270,13 +270,13 @@ func (c *Client) watch(ctx context.Context, r ref.Resource, w ref.Workspace, wan
 	d.watch(ctx, r, want, c.settings, place, emit)
 }
 
-// watchAll is one stream of all workspaces behind a door.
-func (c *Client) watchAll(ctx context.Context, d door, r ref.Resource, want ref.Want, emit ref.Emit) {
+// watchAll is one stream of all workspaces behind a endpoint.
+func (c *Client) watchAll(ctx context.Context, d endpoint, r ref.Resource, want ref.Want, emit ref.Emit) {
 	want.Annotations = append(slices.Clone(want.Annotations), logicalcluster.AnnotationKey)
 	d.watch(ctx, r, want, c.settings, placeByAnnotation, emit)
 }
 
-func (d door) watch(ctx context.Context, r ref.Resource, want ref.Want, settings lean.Settings, place func(*ref.Object), emit ref.Emit) {
+func (d endpoint) watch(ctx context.Context, r ref.Resource, want ref.Want, settings lean.Settings, place func(*ref.Object), emit ref.Emit) {
 	path, err := client.ResourcePath(r, "", "", "")
 	if err != nil {
 		emit(ref.Event{Type: ref.Failed, Err: err})

@@ -109,23 +109,23 @@ func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { retur
 
 func TestResolve(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const door = "/apis/core.kcp.io/v1alpha1/logicalclusters/cluster"
+		const endpoint = "/apis/core.kcp.io/v1alpha1/logicalclusters/cluster"
 		named := func(name string) http.HandlerFunc {
 			return kt.JSON(200, fmt.Sprintf(`{"metadata":{"name":"cluster","annotations":{"kcp.io/cluster":%q}}}`, name))
 		}
 		ill := true
 		c := connect(t, kt.Memory(t, routes{
-			"/clusters/root:a" + door: func(w http.ResponseWriter, r *http.Request) {
+			"/clusters/root:a" + endpoint: func(w http.ResponseWriter, r *http.Request) {
 				if ill {
 					named("10r1v0sg7mfe0frx")(w, r)
 				} else {
 					kt.Status(404, "NotFound")(w, r) // it was deleted
 				}
 			},
-			"/clusters/root:b" + door: kt.Status(403, "Forbidden"),
-			"/clusters/root:d" + door: named("../evil"),
-			"/clusters/root:e" + door: kt.JSON(200, `{}`),
-			"/clusters/root:f" + door: func(w http.ResponseWriter, r *http.Request) {
+			"/clusters/root:b" + endpoint: kt.Status(403, "Forbidden"),
+			"/clusters/root:d" + endpoint: named("../evil"),
+			"/clusters/root:e" + endpoint: kt.JSON(200, `{}`),
+			"/clusters/root:f" + endpoint: func(w http.ResponseWriter, r *http.Request) {
 				if ill {
 					kt.Status(500, "InternalError")(w, r)
 				} else {

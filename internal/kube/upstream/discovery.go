@@ -111,7 +111,7 @@ func (c *Client) Typed(ctx context.Context, r ref.Resource, scope ref.Workspace)
 
 // notCustom says that no CustomResourceDefinition serves r. Who may not see them is told so too: on a kube-apiserver that serves a
 // built-in group it is not a custom one.
-func (c *Client) notCustom(ctx context.Context, d door, r ref.Resource) (bool, error) {
+func (c *Client) notCustom(ctx context.Context, d endpoint, r ref.Resource) (bool, error) {
 	if r.Group == "" {
 		return true, nil
 	}
@@ -132,7 +132,7 @@ func (c *Client) notCustom(ctx context.Context, d door, r ref.Resource) (bool, e
 }
 
 // resources lists what the group and version of r serves in a scope, which includes r.
-func (c *Client) resources(ctx context.Context, r ref.Resource, scope ref.Workspace) (door, []metav1.APIResource, error) {
+func (c *Client) resources(ctx context.Context, r ref.Resource, scope ref.Workspace) (endpoint, []metav1.APIResource, error) {
 	d, err := c.inScope(scope)
 	if err != nil {
 		return d, nil, err
@@ -154,8 +154,8 @@ func (c *Client) resources(ctx context.Context, r ref.Resource, scope ref.Worksp
 	return d, list.APIResources, nil
 }
 
-// document reads one JSON document behind a door.
-func (c *Client) document(ctx context.Context, d door, path string, into any) error {
+// document reads one JSON document behind a endpoint.
+func (c *Client) document(ctx context.Context, d endpoint, path string, into any) error {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	resp, err := d.conn.Do(ctx, client.Request{Path: d.path + path})

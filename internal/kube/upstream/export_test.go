@@ -523,15 +523,15 @@ func TestRenewTakesCredentialsAtEveryHost(t *testing.T) {
 
 func TestOneTransportForEachHost(t *testing.T) {
 	h := newHosts(&rest.Config{Host: "https://kcp:6443"}, client.Options{})
-	doors := map[string]door{}
+	endpoints := map[string]endpoint{}
 	for _, text := range []string{"https://kcp:6443", "https://kcp:6443/services/apiexport/a/b", "https://shard-1:6443/a", "https://shard-1:6443/b"} {
 		d, err := h.published(text, &url.URL{Scheme: "https"})
 		if err != nil {
 			t.Fatal(err)
 		}
-		doors[text] = d
+		endpoints[text] = d
 	}
-	if doors["https://kcp:6443"].conn != doors["https://kcp:6443/services/apiexport/a/b"].conn || doors["https://shard-1:6443/a"].conn != doors["https://shard-1:6443/b"].conn {
+	if endpoints["https://kcp:6443"].conn != endpoints["https://kcp:6443/services/apiexport/a/b"].conn || endpoints["https://shard-1:6443/a"].conn != endpoints["https://shard-1:6443/b"].conn {
 		t.Error("one host has several connections")
 	}
 	if len(h.conns) != 2 {
@@ -569,7 +569,7 @@ func object(w ref.Workspace, name, version string) *ref.Object {
 func TestWhatComesLateOfAWorkspaceThatLeft(t *testing.T) {
 	s, heard := lone(t)
 	say := func(o ...*ref.Object) int {
-		e := s.said(ref.Event{Type: ref.Changed, Objects: o})
+		e := s.filter(ref.Event{Type: ref.Changed, Objects: o})
 		if e == nil {
 			return 0
 		}
@@ -593,7 +593,7 @@ func TestWhatComesLateOfAWorkspaceThatLeft(t *testing.T) {
 			t.Errorf("version %s: %d objects are heard, want %d", version, got, want)
 		}
 	}
-	e := s.said(ref.Event{Type: ref.Listed, Objects: []*ref.Object{object("bbb", "y", "3"), object("aaa", "x", "4")}})
+	e := s.filter(ref.Event{Type: ref.Listed, Objects: []*ref.Object{object("bbb", "y", "3"), object("aaa", "x", "4")}})
 	if len(e.Objects) != 1 || e.Objects[0].Workspace != "bbb" {
 		t.Errorf("listed %v", e.Objects)
 	}
@@ -624,10 +624,10 @@ func TestWorkspacesThatLackTheirBindingInAList(t *testing.T) {
 	if len(heard.All()) != 2 {
 		t.Errorf("said %q", heard.All())
 	}
-	if _, err := s.export.door("w40"); err != nil {
+	if _, err := s.export.endpoint("w40"); err != nil {
 		t.Error(err)
 	}
-	if _, err := s.export.door("w49"); !errors.Is(err, ErrForeign) {
+	if _, err := s.export.endpoint("w49"); !errors.Is(err, ErrForeign) {
 		t.Errorf("got %v", err)
 	}
 }
