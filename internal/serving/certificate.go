@@ -17,23 +17,23 @@ import (
 )
 
 const (
-	readEvery = time.Second         // files of certificates are read at most as often, when somebody connects
+	readEvery = time.Second         // files of certificates are read at most this often, when a client connects
 	renewLast = 30 * 24 * time.Hour // a certificate of our own is replaced so long before its end; it is good for a year
 )
 
-// Certificate is what is shown to whoever connects. It is safe for concurrent use.
+// Certificate is the serving certificate. It is safe for concurrent use.
 type Certificate struct {
 	log  zerolog.Logger
-	next func() (*tls.Certificate, error) // the one to show from now on; nil: there is no other
+	next func() (*tls.Certificate, error) // the one to serve from now on; nil: no other
 
 	mu      sync.Mutex
 	current *tls.Certificate
 	read    time.Time
-	failure string // the last failure, which is said once
+	failure string // the last failure, which is logged once
 }
 
-// FromFiles reads a certificate and its key, both PEM, and reads them again when they change. What does not fit together (one file was
-// replaced, the other not yet) leaves the last pair in force.
+// FromFiles reads a certificate and its key, both PEM, and reads them again when they change. A pair that does not match (one file was
+// replaced, the other not yet) leaves the last one in force.
 func FromFiles(certFile, keyFile string, log zerolog.Logger) (*Certificate, error) {
 	var certificate, key []byte // nil: none is in force, and even empty files are new
 	return newCertificate(log, func() (*tls.Certificate, error) {
@@ -57,7 +57,7 @@ func FromFiles(certFile, keyFile string, log zerolog.Logger) (*Certificate, erro
 	})
 }
 
-// SelfSigned makes a certificate for a host's name or address, which nobody trusts unless told to. It makes another one before that ends.
+// SelfSigned makes a self-signed certificate for a host's name or address, and another one before it expires.
 func SelfSigned(host string, log zerolog.Logger) (*Certificate, error) {
 	var ends time.Time
 	return newCertificate(log, func() (*tls.Certificate, error) {
@@ -97,7 +97,7 @@ func (c *Certificate) Leaf() *x509.Certificate {
 	return c.current.Leaf
 }
 
-// Fingerprint is the SHA-256 of a certificate, by which people can tell it.
+// Fingerprint is the SHA-256 of a certificate, by which people identify it.
 func Fingerprint(c *x509.Certificate) string {
 	sum := sha256.Sum256(c.Raw)
 	return hex.EncodeToString(sum[:])

@@ -22,7 +22,7 @@ type connection struct {
 
 type dialer func(ctx context.Context, network, address string) (net.Conn, error)
 
-// dialer makes dial note what it opens.
+// dialer makes dial register the connections that it opens.
 func (l *connections) dialer(dial dialer) dialer {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := dial(ctx, network, address)

@@ -20,16 +20,16 @@ import (
 	"github.com/upstreamd/upstreamd/internal/ref"
 )
 
-// ErrRedirected says that a server answered with a redirect. They are never followed: the answer would come from a host that nobody
+// ErrRedirected is the error of a call that was answered with a redirect. Redirects are never followed: they lead to hosts that are not
 // configured, and credentials might go there.
 var ErrRedirected = errors.New("redirect refused")
 
-// ErrCompressed says that a server compressed its answer although nobody asked for it. A small compressed body may hold gigabytes.
+// ErrCompressed is the error of a call with a compressed answer, which is never requested. A small compressed body may hold gigabytes.
 var ErrCompressed = errors.New("compressed answer refused")
 
 const (
-	// A connection on which nothing came for pingAfter is asked for a sign of life, and closed if none comes within pingTimeout.
-	// Without this a silent HTTP/2 watch is noticed after 45 s.
+	// An HTTP/2 connection that is silent for pingAfter gets a ping, and is closed if no answer comes within pingTimeout. Without this, a
+	// silent watch is noticed after 45 s.
 	pingAfter   = 8 * time.Second
 	pingTimeout = 4 * time.Second
 
@@ -51,7 +51,7 @@ func newSession(cfg *rest.Config, contact *contact, connections *connections) (s
 		}
 	}
 	if tc.BearerTokenFile != "" {
-		// client-go alone would read the file again after a minute, whatever the server says.
+		// client-go alone would read the file again after a minute, even if the server answers 401 before.
 		tokens := transport.NewCachedFileTokenSource(tc.BearerTokenFile)
 		if _, err := tokens.Token(); err != nil {
 			return session{}, fmt.Errorf("credentials: %w", err)
@@ -68,8 +68,8 @@ func newSession(cfg *rest.Config, contact *contact, connections *connections) (s
 	return session{http: &http.Client{Transport: bounded{rt}, CheckRedirect: refuseRedirect}, transport: below}, nil
 }
 
-// newTransport does what client-go's transport cache does, with its own limits and without sharing: closing one connection's
-// transport must not touch another's.
+// newTransport replaces client-go's transport cache, with limits of its own and without sharing: closing the transport of one connection
+// must not close another's.
 func newTransport(tc *transport.Config, connections *connections) (*http.Transport, error) {
 	tlsConfig, err := transport.TLSConfigFor(tc)
 	if err != nil {
@@ -106,8 +106,8 @@ func refuseRedirect(req *http.Request, via []*http.Request) error {
 	return fmt.Errorf("%w: %s wanted to send us to %q", ErrRedirected, via[len(via)-1].URL.Host, req.URL.Host)
 }
 
-// heard notes when bytes came from the server: the head of an answer that counts, or any part of its body. It also notes that calls
-// did not reach the server, and reports when it answers again.
+// contact records when bytes last came from the server: the head of an answer that counts, or any part of its body. It also records that
+// calls did not reach the server, and reports when it answers again.
 type contact struct {
 	now  func() time.Time
 	last atomic.Pointer[time.Time]
@@ -160,7 +160,7 @@ func (h *contact) wake() {
 	}
 }
 
-// contactTransport is a transport that is listened to.
+// contactTransport is a RoundTripper that records when the server last answered.
 type contactTransport struct {
 	next    http.RoundTripper
 	contact *contact
@@ -174,7 +174,7 @@ func (h *contactTransport) RoundTrip(req *http.Request) (*http.Response, error) 
 		}
 		return nil, err
 	}
-	resp.Request = req // with its credentials, which not every transport says
+	resp.Request = req // with its credentials, which not every transport sets
 	if showsServer(resp) {
 		h.contact.note()
 		resp.Body = &contactBody{ReadCloser: resp.Body, contact: h.contact}
@@ -182,8 +182,8 @@ func (h *contactTransport) RoundTrip(req *http.Request) (*http.Response, error) 
 	return resp, nil
 }
 
-// counts tells an API server at work, which may well refuse or lack what it is asked for, from one that lets nobody in or cannot work, and
-// from whatever answers in its place.
+// showsServer reports whether an answer shows an API server at work, which may refuse the request or lack the object; not one that admits
+// no client or cannot work, nor a proxy in its place.
 func showsServer(resp *http.Response) bool {
 	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")) // empty if it is none
 	switch resp.StatusCode {
@@ -234,7 +234,7 @@ func Cause(ctx context.Context, err error) error {
 	return err
 }
 
-// unreachable marks the errors after which it is certain that nothing was sent: nobody could be called, or nobody whom we trust.
+// unreachable marks errors after which it is certain that nothing was sent: no connection was made, or its peer was not trusted.
 func unreachable(err error) error {
 	call, untrusted := (*net.OpError)(nil), (*tls.CertificateVerificationError)(nil)
 	if errors.As(err, &call) && call.Op == "dial" || errors.As(err, &untrusted) {

@@ -118,7 +118,7 @@ func TestRotatedCredentialsListNothing(t *testing.T) {
 	})
 }
 
-// Who waits because the old credentials were refused does not wait any longer once there are new ones.
+// A watch that waits because its credentials were refused is retried at once with new ones.
 func TestNewCredentialsAreTriedAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := newGuarded("two", "a")
@@ -197,7 +197,7 @@ func TestDisconnected(t *testing.T) {
 	})
 }
 
-// A kind that the SyncTarget says it does not serve has no objects; it is listed when it comes. A 404 of anything else is a failure.
+// A kind that the SyncTarget's discovery lacks has no objects; it is listed when it comes. A 404 by a proxy is a failure.
 func TestAKindThatIsNotServed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex

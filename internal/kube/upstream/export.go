@@ -42,21 +42,21 @@ type export struct {
 	life sync.Mutex // keeps the first to come and the last to go apart
 	end  func()
 
-	mu        sync.RWMutex             // guards what follows, and what the shards know of workspaces
+	mu        sync.RWMutex             // guards the fields below, and those of the shards about workspaces
 	shards    map[string]*shard        // by URL without its scheme
 	changed   chan struct{}            // closed when shards change
 	homes     map[ref.Workspace]*shard // of all workspaces that are bound, or were seen
 	listeners map[*listener]struct{}
 }
 
-// listener is who started a watch. It hears one event at a time, and nothing once the watch has ended.
+// listener is the receiver of a watch. It gets one event at a time, and none once the watch has ended.
 type listener struct {
 	mu   sync.Mutex
 	over bool
 	emit ref.Emit
 }
 
-// tell says an event that is made when its turn has come; nil: there is nothing to say.
+// notify emits an event that is made when its turn has come; nil: none.
 func (l *listener) notify(event func() *ref.Event) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -188,7 +188,7 @@ func inBackground(ctx context.Context, fn func(context.Context)) (end func()) {
 	}
 }
 
-// current are the shards, and what is closed when they change.
+// current returns the shards, and a channel that is closed when they change.
 func (x *export) current() ([]*shard, <-chan struct{}) {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
@@ -303,7 +303,7 @@ func (x *export) published(ctx context.Context, o *ref.Object) {
 	x.setShards(ctx, endpoints)
 }
 
-// become follows these shards from now on, and no others.
+// setShards follows these shards from now on, and no others.
 func (x *export) setShards(ctx context.Context, endpoints map[string]endpoint) {
 	var ended []*shard
 	x.mu.Lock()
@@ -333,5 +333,5 @@ func (x *export) setShards(ctx context.Context, endpoints map[string]endpoint) {
 	}
 }
 
-// leftFor is how long what a stream may still say of a workspace after it left is held against the version at which it left.
+// leftFor is how long events of a workspace that left are compared with the version at which it left.
 const leftFor = 10 * time.Minute

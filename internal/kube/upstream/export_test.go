@@ -108,7 +108,7 @@ func (k *kcp) publish(t *testing.T, urls ...string) {
 	}
 }
 
-// view is what a watch's events say is there, as whoever receives them has to take it: by scope.
+// view holds the objects that a watch reports, by scope, as its receiver has to keep them.
 type view struct {
 	*kt.Recorder
 
@@ -145,7 +145,7 @@ func (v *view) take(e ref.Event) {
 	}
 }
 
-// expect lets everything come to rest, and compares what is there: "scope: objects", in the order of names.
+// expect lets everything come to rest, and compares the objects: "scope: objects", in the order of names.
 func (v *view) expect(t *testing.T, want ...string) {
 	t.Helper()
 	synctest.Wait()
@@ -195,7 +195,7 @@ func TestExportSameNameInThreeWorkspaces(t *testing.T) {
 				v.expect(t, all)
 				lists := v.count(ref.Listed)
 
-				close(expire) // the watch says that it is too old to go on
+				close(expire) // the watch is refused as too old
 				time.Sleep(time.Minute)
 				v.expect(t, all)
 				if v.count(ref.Listed) == lists {
@@ -332,7 +332,7 @@ func TestExportThatComesLater(t *testing.T) {
 // TestExportThatAListLacks: endpoints stay when one list lacks the slice, and go when a second read confirms it.
 func TestExportThatAListLacks(t *testing.T) {
 	for name, tc := range map[string]struct {
-		second memapi.Fault // what the second read is answered with
+		second memapi.Fault // the answer of the second read
 		want   []string
 	}{
 		"a wrong backend for a moment": {want: []string{"*@" + firstURL + ": aaa/same"}},
@@ -547,7 +547,7 @@ func TestExportThatCannotBe(t *testing.T) {
 	}
 }
 
-// lone is a shard that nobody follows, and what a listener hears of it.
+// lone is a shard that is not followed, and a recorder of its events.
 func lone(t *testing.T) (*shard, *kt.Recorder) {
 	t.Helper()
 	c, err := New(&rest.Config{Host: "http://kcp"}, Options{Export: &compute})

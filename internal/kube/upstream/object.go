@@ -35,7 +35,7 @@ var asManager = url.Values{"fieldManager": {ref.FieldManager}}
 
 // Patch sends one merge patch to the status subresource, once, and returns the object that the server answered with.
 //
-// An answer other than 2xx is an *apierrors.StatusError; apierrors.SuggestsClientDelay tells its Retry-After. Any other error is one
+// An answer other than 2xx is an *apierrors.StatusError; apierrors.SuggestsClientDelay gives its Retry-After. Any other error is one
 // of transport (time-out, reset, redirect): whether the patch took effect is unknown.
 func (c *Client) Patch(ctx context.Context, p ref.Patch, want ref.Want) (*ref.Object, error) {
 	d, err := c.endpoint(p.Upstream.Workspace)

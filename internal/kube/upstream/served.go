@@ -29,7 +29,7 @@ func (c *Client) Attend() (leave func()) {
 	return func() { c.export.leave(l) }
 }
 
-// Bind has Name know further workspaces (names or paths), from the next Resolve on. It says whether any of them is new.
+// Bind adds workspaces (names or paths) for Name to know, from the next Resolve on. It reports whether any of them is new.
 func (c *Client) Bind(workspaces []string) (news bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -51,7 +51,7 @@ func (c *Client) alsoBound() []string {
 }
 
 // Kinds lists the kinds of each place that is served on its own: a workspace, or a shard with all of its workspaces. The error joins
-// those of places that do not say.
+// those of places that do not answer.
 func (c *Client) Kinds(ctx context.Context) (map[string][]discovery.Kind, error) {
 	endpoints := map[string]endpoint{}
 	var failed []error

@@ -26,10 +26,10 @@ type shard struct {
 	bindings map[ref.Upstream]struct{} // APIBindings, without namespace
 	bound    map[ref.Workspace]int     // how many of them each workspace has
 	left     map[ref.Workspace]departure
-	cleaned  time.Time // when left was last cleaned of what is too old to matter
+	cleaned  time.Time // when expired entries were last removed from left
 }
 
-// departure is when a workspace left, as a resourceVersion of the shard: what its objects were before may still be on its way.
+// departure is when a workspace left, as a resourceVersion of the shard: older events of its objects may still arrive.
 type departure struct {
 	version string
 	at      time.Time
@@ -101,7 +101,7 @@ func keyOf(binding *ref.Object) ref.Upstream {
 	return ref.Upstream{Workspace: binding.Workspace, Name: binding.Name}
 }
 
-// listed takes all APIBindings. Workspaces that have none any more left while nobody looked.
+// listed takes all APIBindings. Workspaces that have none any more left unobserved.
 func (s *shard) listed(e ref.Event) {
 	x := s.export
 	x.mu.Lock()
@@ -162,7 +162,7 @@ func (s *shard) unbind(o *ref.Object) {
 	}
 }
 
-// depart notes that a workspace left, before anybody is told.
+// depart records that a workspace left, before listeners are notified.
 func (s *shard) depart(w ref.Workspace, version string) {
 	now := time.Now()
 	if now.Sub(s.cleaned) > leftFor {
@@ -175,7 +175,7 @@ func (s *shard) depart(w ref.Workspace, version string) {
 	}
 }
 
-// tell says to every watch that a workspace left.
+// notify reports to every watch that a workspace left.
 func (s *shard) notify(w ref.Workspace, version string) {
 	s.export.mu.RLock()
 	listeners := slices.Collect(maps.Keys(s.export.listeners))
@@ -185,7 +185,7 @@ func (s *shard) notify(w ref.Workspace, version string) {
 	}
 }
 
-// said is what a stream of the shard said, without what is older than the departure of its workspace; nil: nothing is left of it.
+// filter returns an event of a stream without objects that are older than the departure of their workspace; nil: none is left.
 func (s *shard) filter(e ref.Event) *ref.Event {
 	e.Scope = s.scope
 	if e.Type != ref.Deleted {
@@ -224,7 +224,7 @@ func (s *shard) present(objects []*ref.Object) []*ref.Object {
 	return present
 }
 
-// newer says whether resourceVersion a is newer than b. Versions that can't be compared are taken for newer.
+// newer reports whether resourceVersion a is newer than b. Versions that can't be compared are taken for newer.
 func newer(a, b string) bool {
 	order, err := resourceversion.CompareResourceVersion(a, b)
 	return err != nil || order > 0
