@@ -13,7 +13,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// maxBytes bounds a configuration file: far above any real one, far below what hurts.
+// maxBytes bounds a configuration file: far above any real one, and cheap to parse.
 const maxBytes = 1 << 20
 
 // example is a complete file whose optional fields all stand at their defaults; a test holds it to that.
@@ -30,7 +30,7 @@ type InvalidError struct {
 	Errors field.ErrorList
 }
 
-// Error says all of it, one error a line.
+// Error lists all errors, one a line.
 func (e *InvalidError) Error() string {
 	var b strings.Builder
 	plural := "s"
@@ -65,7 +65,7 @@ func Load(name string) (*Configuration, error) {
 	return c, nil
 }
 
-// Parse is Load for a file's content, without looking at any other file. dir is what relative paths are relative to; name
+// Parse is Load for a file's content, without reading any other file. dir is what relative paths are relative to; name
 // stands in errors.
 func Parse(name string, data []byte, dir string) (*Configuration, error) {
 	c, errs := parse(data, dir)
@@ -113,7 +113,7 @@ func (c *Configuration) resolve(dir string) {
 	}
 }
 
-// withoutConsequences drops what is only the consequence of an error that was already found at the same field or above it.
+// withoutConsequences drops errors that follow from another one at the same field or above it.
 func withoutConsequences(found, errs field.ErrorList) field.ErrorList {
 	var kept field.ErrorList
 	for _, err := range errs {

@@ -20,7 +20,7 @@ type annotation struct {
 }
 
 type annotatedTarget struct {
-	Path    string `json:"path,omitempty"` // what kcp v0.6 and older says for Cluster
+	Path    string `json:"path,omitempty"` // in place of Cluster in kcp v0.6 and older
 	Cluster string `json:"cluster,omitempty"`
 	Name    string `json:"name"`
 	UID     string `json:"uid"`
@@ -44,7 +44,7 @@ func (a annotation) tenantID() string {
 }
 
 // fromAnnotation reads a locator, if there is one. It is taken only if it is written exactly as kcp writes it: were there several ways
-// to say the same, there would be several names for one upstream namespace.
+// to write it, there would be several names for one upstream namespace.
 func (r *Resolver) fromAnnotation(l *Location, annotations map[string]string) (claimed bool, err error) {
 	raw, ok := annotations[locatorAnnotation]
 	if !ok {

@@ -25,7 +25,7 @@ func Styles() []string { return []string{NamespaceLocator, Prefix, SyncAgent} }
 var (
 	// ErrForeign is the error of an object that is not ours. That is normal, and nothing to talk about.
 	ErrForeign = errors.New("not an object of any workspace")
-	// ErrUnknownNamespace is the error of an object whose Namespace was not seen yet.
+	// ErrUnknownNamespace is the error of an object in a Namespace that was not observed yet.
 	ErrUnknownNamespace = errors.New("the object's Namespace is not known yet")
 )
 
@@ -45,14 +45,14 @@ const (
 
 func (e *IdentityError) Error() string { return e.Reason + ": " + e.Message }
 
-// Namespace is what is known of a downstream Namespace.
+// Namespace is a downstream Namespace with its marks.
 type Namespace struct {
 	Name                string
 	Labels, Annotations map[string]string
 }
 
 // Location is where the objects of one downstream Namespace, or one cluster-scoped object, belong as far as the Namespace or the object's own
-// locator says. The zero Location is a Namespace that was not seen yet. It is immutable.
+// locator says. The zero Location is a Namespace that was not observed yet. It is immutable.
 type Location struct {
 	known       bool
 	style       int // the place in Resolver.styles of the one that speaks for it; beyond the last: none does
@@ -62,7 +62,7 @@ type Location struct {
 	refusal     IdentityError // Reason empty: none
 }
 
-// Equal says whether objects resolve to the same.
+// Equal reports whether objects resolve to the same.
 func (l Location) Equal(other Location) bool { return l == other }
 
 // Upstream is the workspace and namespace that the Location names, ok if it does.
@@ -121,7 +121,7 @@ func New(given []string, t Target) (*Resolver, error) {
 	return r, nil
 }
 
-// Namespace says where the objects of a Namespace belong. It is computed once per Namespace.
+// Namespace is the Location of a Namespace's objects. It is computed once per Namespace.
 func (r *Resolver) Namespace(ns Namespace) Location {
 	for i, style := range r.styles {
 		l := Location{known: true, style: i}
@@ -148,7 +148,7 @@ func (r *Resolver) Namespace(ns Namespace) Location {
 	return Location{known: true, style: len(r.styles)}
 }
 
-// ClusterScoped says where a cluster-scoped object belongs. Namespaces themselves are Object's affair.
+// ClusterScoped is the Location of a cluster-scoped object. Object handles Namespaces themselves.
 func (r *Resolver) ClusterScoped(o *ref.Object) Location {
 	for i, style := range r.styles {
 		if style != NamespaceLocator {
@@ -169,7 +169,7 @@ func (r *Resolver) ClusterScoped(o *ref.Object) Location {
 	return Location{known: true, style: len(r.styles)}
 }
 
-// Object is the upstream object that o stands for; l is the Location of its Namespace, or what ClusterScoped said of it. The error is ErrForeign,
+// Object is the upstream object that o stands for; l is the Location of its Namespace, or that of ClusterScoped. The error is ErrForeign,
 // ErrUnknownNamespace or an *IdentityError. Whether the SyncTarget may speak for that workspace is not checked here, but for the prefix style,
 // which knows only bound workspaces: see Target.Bound and Placed.
 func (r *Resolver) Object(l Location, resource ref.Resource, o *ref.Object) (ref.Upstream, error) {
@@ -206,7 +206,7 @@ func (r *Resolver) Object(l Location, resource ref.Resource, o *ref.Object) (ref
 	return ref.Upstream{Workspace: l.workspace, Namespace: l.namespace, Name: name}, nil
 }
 
-// Foreign says whether no object of a Namespace can be ours, whatever it says.
+// Foreign reports whether no object of a Namespace can be a copy, with any marks.
 func (r *Resolver) Foreign(l Location) bool {
 	return l.known && !l.located() && l.refusal.Reason == "" && !slices.Contains(r.styles, SyncAgent)
 }
@@ -242,7 +242,7 @@ func passesThrough(name string, not ...string) bool {
 	return !slices.ContainsFunc(not, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
 }
 
-// ofTheClusterItself says whether each cluster makes such an object for itself.
+// ofTheClusterItself reports whether each cluster makes such an object for itself.
 func ofTheClusterItself(o *ref.Object) bool {
 	return o.Name == rootCA || o.Namespace == "default" && o.Name == "kubernetes"
 }

@@ -16,10 +16,10 @@ import (
 	"github.com/upstreamd/upstreamd/internal/ref"
 )
 
-// errNotStreaming says that a server answered a streaming list like an ordinary watch: its end was never marked.
+// errNotStreaming is the error of a streaming list that the server answered like an ordinary watch: its end was not marked.
 var errNotStreaming = errors.New("the end of the streaming list was not marked")
 
-// stream is one open watch. A goroutine of its own reads it; what that found out may be read once done is closed.
+// stream is one open watch. A goroutine of its own reads it and sets the fields, which may be read once done is closed.
 type stream struct {
 	events  int
 	listing bool // the end of a streaming list was not reached
@@ -97,7 +97,7 @@ func (s *stream) read(ctx context.Context, source *Source, decoder *Decoder, idl
 		case watch.Added, watch.Modified, watch.Deleted, watch.Bookmark:
 		case watch.Error:
 			if movedOn(e.Err) {
-				sent := e.Err.ErrStatus // a copy: what the server says in it is still gone over, and the reflector needs only the reason
+				sent := e.Err.ErrStatus // a copy without the message, from which credentials are removed later; the reflector needs only the reason
 				sent.Message = ""
 				s.send(ctx, watch.Event{Type: watch.Error, Object: &sent})
 			}
@@ -203,7 +203,7 @@ func (s *stream) reason(ctx context.Context, read error) error {
 	case silent && s.beats:
 		return fmt.Errorf("watch given up: %w", cause)
 	case stopped, closed:
-		// A server that sends no bookmarks may have nothing to say for hours: a watch of it is opened anew, but it is not broken.
+		// A server without bookmarks may send nothing for hours: a watch of it is opened anew, but it is not broken.
 		return nil //nolint:nilerr // being stopped is no failure
 	}
 	return fmt.Errorf("watch broken: %w", read)
@@ -226,7 +226,7 @@ func newWatchdog(period time.Duration, cancel context.CancelCauseFunc) *watchdog
 	return w
 }
 
-// reset is a sign of life, and the dog waits for period from now on.
+// reset restarts the watchdog, with another period.
 func (w *watchdog) reset(period time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -234,7 +234,7 @@ func (w *watchdog) reset(period time.Duration) {
 	w.timer.Reset(period)
 }
 
-// alive is a sign of life.
+// alive restarts the watchdog.
 func (w *watchdog) alive() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -243,7 +243,7 @@ func (w *watchdog) alive() {
 
 func (w *watchdog) stop() { w.timer.Stop() }
 
-// reader resets the dog with every byte that is read.
+// reader restarts the watchdog with every byte that is read.
 func (w *watchdog) reader(r io.Reader) io.Reader { return &idleReader{Reader: r, dog: w} }
 
 type idleReader struct {
