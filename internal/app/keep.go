@@ -34,15 +34,15 @@ type reconciler struct {
 	surveys chan survey
 }
 
-// Why the daemon is not ready while a keeper has not got so far.
+// Why the daemon is not ready during the start of a reconciler.
 var (
 	errBeginning    = errors.New("SyncTargets and resources are being taken up")
 	errUndiscovered = errors.New("the SyncTarget objects have not been listed yet")
-	errUnsurveyed   = errors.New("upstream has not said yet which kinds it serves")
+	errUnsurveyed   = errors.New("upstream has not reported the kinds that it serves yet")
 )
 
-// keep holds the System to what is wanted, until the returned function ends that. Nothing is brought up before all SyncTargets are known:
-// what is published without one of them would be wrong.
+// keep reconciles the System with the desired SyncTargets and resources, until the returned function is called. It starts none before all
+// SyncTargets are known: a status without one of them would be wrong.
 func (a *App) keep(ctx context.Context, system *supervisor.System) (stop func()) {
 	log := a.component("targets")
 	k := &reconciler{
@@ -72,7 +72,7 @@ func (a *App) keep(ctx context.Context, system *supervisor.System) (stop func())
 	}
 }
 
-// heard puts the newest SyncTarget objects in the place of those that were not taken yet.
+// offer replaces the SyncTarget objects that run has not taken yet by the newest ones.
 func (k *reconciler) offer(found map[string]discovery.SyncTarget) {
 	select {
 	case <-k.news:
@@ -133,7 +133,7 @@ func (k *reconciler) take(s survey) {
 	k.surveyed = k.surveyed || len(s.upstream) > 0
 }
 
-// apply does what is due, and returns after how long something may be due by itself.
+// apply reconciles once, and returns the time until the next change that is due by itself.
 func (k *reconciler) apply(ctx context.Context) time.Duration {
 	if k.found == nil {
 		return time.Hour

@@ -18,11 +18,11 @@ import (
 	"github.com/upstreamd/upstreamd/internal/ref"
 )
 
-// surveyTimeout bounds what one server may take to say which kinds it serves.
+// surveyTimeout bounds discovery at one server.
 const surveyTimeout = 10 * time.Second
 
-// excludedByDefault are kinds that "*" does not stand for: they are about the API server that serves them, which keeps their status itself. Who
-// wants one names it.
+// excludedByDefault are kinds that "*" does not stand for: they are about the API server that serves them, which keeps their status itself. They
+// can be named explicitly.
 var excludedByDefault = []config.Exclusion{
 	{Group: "", Resource: "namespaces"}, {Group: "", Resource: "nodes"}, {Group: "events.k8s.io", Resource: config.Any},
 	{Group: "admissionregistration.k8s.io", Resource: config.Any}, {Group: "apiextensions.k8s.io", Resource: config.Any},
@@ -34,7 +34,7 @@ var excludedByDefault = []config.Exclusion{
 	{Group: "workload.kcp.io", Resource: config.Any}, {Group: "scheduling.kcp.io", Resource: config.Any},
 }
 
-// survey is what servers say they serve, by the name of each. One that did not answer is missing.
+// survey holds the kinds that servers serve, by server. One that did not answer is missing.
 type survey struct {
 	upstream, targets map[string][]discovery.Kind
 	err               error // of those that did not answer
@@ -46,8 +46,8 @@ type kindReconciler struct {
 	known   survey
 	chosen  map[kindName]ref.Resource
 	missing map[kindName]bool // chosen kinds that the newest survey lacked for the first time
-	fresh   bool              // a survey was taken that choose has not seen
-	alone   string            // the kinds that are left alone, as they were said last
+	fresh   bool              // a survey was taken that choose has not used
+	alone   string            // the kinds without a status, as last logged
 }
 
 // kindName is a kind in any version.
@@ -60,7 +60,7 @@ func newKindReconciler(log zerolog.Logger) *kindReconciler {
 	}
 }
 
-// take adds a survey to what is known: a server that did not answer serves what it served before.
+// take adds a survey: a server that did not answer keeps its kinds.
 func (k *kindReconciler) take(s survey, present []string) {
 	k.fresh = true
 	maps.Copy(k.known.upstream, s.upstream)
@@ -68,7 +68,7 @@ func (k *kindReconciler) take(s survey, present []string) {
 	maps.DeleteFunc(k.known.targets, func(name string, _ []discovery.Kind) bool { return !slices.Contains(present, name) })
 }
 
-// choose says what is to be brought up: the resources that are named, and what the wildcards among them stand for.
+// choose returns the resources to watch: those that are named, and those that the wildcards stand for.
 func (k *kindReconciler) choose(resources []config.Resource) map[ref.Resource]bool {
 	out := map[ref.Resource]bool{}
 	named := map[kindName]bool{}
@@ -95,8 +95,8 @@ func (k *kindReconciler) choose(resources []config.Resource) map[ref.Resource]bo
 	return out
 }
 
-// settle chooses a version of each possible kind, and keeps what was chosen as long as it is possible. A kind that is missing is kept
-// until the next survey says so too: an API server that has just started may not know all of its kinds.
+// settle chooses a version of each possible kind, and keeps the choice as long as it is possible. A kind that is missing is kept until
+// the next survey lacks it, too: an API server that has just started may not know all of its kinds.
 func (k *kindReconciler) settle(possible map[kindName][]ref.Resource, meant func(kindName) bool) {
 	fresh := k.fresh
 	k.fresh = false
@@ -123,7 +123,7 @@ func (k *kindReconciler) settle(possible map[kindName][]ref.Resource, meant func
 }
 
 // possible are the versions of each kind that upstream serves with a status and a SyncTarget serves at all, in upstream's order; alone
-// are the kinds that both serve and whose status nobody could write upstream.
+// are the kinds that both serve without a status upstream.
 func (k *kindReconciler) possible() (possible, alone map[kindName][]ref.Resource) {
 	below := map[ref.Resource]bool{}
 	for _, kinds := range k.known.targets {
@@ -160,7 +160,7 @@ func (k *kindReconciler) sayAlone(alone map[kindName][]ref.Resource) {
 	}
 }
 
-// meant says whether a wildcard stands for a kind.
+// covers reports whether a wildcard stands for a kind.
 func covers(w config.Resource, n kindName) bool {
 	if w.Group != config.Any && w.Group != n.group {
 		return false

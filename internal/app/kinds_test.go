@@ -75,7 +75,7 @@ func TestWhatWildcardsStandFor(t *testing.T) {
 	}
 }
 
-// A server that does not answer has what it had; a kind goes when two surveys in a row lack it, or its SyncTarget goes; its version stays
+// A server that does not answer keeps its kinds; a kind goes when two surveys in a row lack it, or its SyncTarget goes; its version stays
 // while it can.
 func TestKindsThatComeAndGo(t *testing.T) {
 	k := newKindReconciler(zerolog.Nop())

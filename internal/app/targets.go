@@ -24,7 +24,7 @@ import (
 	"github.com/upstreamd/upstreamd/supervisor"
 )
 
-// wanted is a SyncTarget as it should be.
+// wanted is a SyncTarget as desired.
 type wanted struct {
 	target  supervisor.Target
 	config  *rest.Config // nil: it cannot be reached, for the reason in err
@@ -75,7 +75,7 @@ func (k *targetReconciler) refuse(all map[ref.SyncTarget]wanted) {
 	k.refused = refused
 }
 
-// apply adds, changes and removes what differs. The error joins what could not be done, which is to be tried again.
+// apply adds, changes and removes what differs. The error joins failures, which are to be retried.
 func (k *targetReconciler) apply(ctx context.Context, all map[ref.SyncTarget]wanted) error {
 	var failed []error
 	for _, name := range slices.Sorted(maps.Keys(k.known)) {
@@ -101,7 +101,7 @@ func (k *targetReconciler) apply(ctx context.Context, all map[ref.SyncTarget]wan
 	return errors.Join(failed...)
 }
 
-// open makes the connection. One that cannot be made is one that fails: the SyncTarget is waited for, and becomes stale.
+// open makes the connection. One that cannot be made counts as one that fails: the SyncTarget is waited for, and becomes stale.
 func (k *targetReconciler) open(w wanted) *knownTarget {
 	name := string(w.target.Name)
 	log := k.log.With().Str("sync_target", name).Logger()
@@ -112,7 +112,7 @@ func (k *targetReconciler) open(w wanted) *knownTarget {
 		}
 		w.err = err
 	}
-	log.Warn().Err(w.err).Msg("SyncTarget cannot be reached until this is mended")
+	log.Warn().Err(w.err).Msg("SyncTarget cannot be reached until this is fixed")
 	return &knownTarget{w, downstream.Unconnected(w.err, k.connect(name))}
 }
 
@@ -135,7 +135,7 @@ func (k *targetReconciler) remove(ctx context.Context, name ref.SyncTarget) erro
 	}
 	delete(k.known, name)
 	k.metrics.ForgetTarget(name)
-	k.log.Info().Str("sync_target", string(name)).Msg("SyncTarget removed: what it contributed is withdrawn")
+	k.log.Info().Str("sync_target", string(name)).Msg("SyncTarget removed: its contributions are withdrawn")
 	return nil
 }
 
@@ -165,14 +165,14 @@ func (k *targetReconciler) change(known *knownTarget, w wanted) error {
 	switch {
 	case w.err != nil:
 		if errorText(before.err) != errorText(w.err) {
-			log.Warn().Err(w.err).Msg("SyncTarget cannot be reached until this is mended; what it contributed stays")
+			log.Warn().Err(w.err).Msg("SyncTarget cannot be reached until this is fixed; its contributions stay")
 			known.client.Disconnect(w.err)
 		}
 	case before.err == nil && bytes.Equal(before.content, w.content):
 	default:
 		if err := known.client.Reconfigure(w.config); err != nil {
 			known.err = err
-			log.Warn().Err(err).Msg("SyncTarget cannot be reached until this is mended; what it contributed stays")
+			log.Warn().Err(err).Msg("SyncTarget cannot be reached until this is fixed; its contributions stay")
 			known.client.Disconnect(err)
 			return nil
 		}
@@ -181,7 +181,7 @@ func (k *targetReconciler) change(known *knownTarget, w wanted) error {
 	return nil
 }
 
-// show puts into metrics what the SyncTarget object says.
+// report puts the state of the SyncTarget object into metrics.
 func (k *targetReconciler) report(known *knownTarget) {
 	if !known.object {
 		return
@@ -223,7 +223,7 @@ func (a *App) wantedTargets(configured []configuredTarget, found map[string]disc
 	for _, name := range slices.Sorted(maps.Keys(found)) {
 		t := found[name]
 		if _, taken := all[ref.SyncTarget(name)]; taken {
-			a.warnOnce("taken/"+name).Str("sync_target", name).Msg("SyncTarget object passed over: the configuration has a SyncTarget of this name")
+			a.warnOnce("taken/"+name).Str("sync_target", name).Msg("SyncTarget object ignored: the configuration has a SyncTarget of this name")
 			continue
 		}
 		w := a.foundTarget(t)
@@ -238,7 +238,7 @@ func (a *App) wantedTargets(configured []configuredTarget, found map[string]disc
 	return all, until
 }
 
-// foundTarget is a SyncTarget object as the actors are told of it. Its annotation binds it only where the configuration lets it; on a
+// foundTarget is a SyncTarget object as the actors take it. Its annotation binds it only where the configuration lets it; on a
 // plain hub there is nowhere else.
 func (a *App) foundTarget(t discovery.SyncTarget) wanted {
 	d := a.config.Discovery
@@ -264,7 +264,7 @@ func (a *App) foundTarget(t discovery.SyncTarget) wanted {
 	return w
 }
 
-// warnOnce is a warning that is only worth one.
+// warnOnce is a warning that is logged once.
 func (a *App) warnOnce(what string) *zerolog.Event {
 	if _, before := a.warned.LoadOrStore(what, struct{}{}); before {
 		return a.log.Debug()

@@ -126,7 +126,7 @@ func (b *bubble) putUpstream() {
 	b.must(err)
 }
 
-// What is wanted of a SyncTarget changes in every way, and what is published follows.
+// A desired SyncTarget changes in every way, and the published status follows.
 func TestTheSystemIsHeldToWhatIsWanted(t *testing.T) {
 	inBubble(t, func(b *bubble) {
 		b.putUpstream()
@@ -232,7 +232,7 @@ func TestAThousandConnectionsLeaveNothing(t *testing.T) {
 	})
 }
 
-// The configuration and the objects together: names that are taken, bindings that are not granted, and what the object says of time.
+// The configuration and the objects together: names that are taken, bindings that are not granted, and evictAfter.
 func TestWantedTargets(t *testing.T) {
 	now := time.Date(2026, 3, 1, 10, 0, 0, 0, time.UTC)
 	soon, past := now.Add(time.Hour), now.Add(-time.Hour)
@@ -243,7 +243,7 @@ func TestWantedTargets(t *testing.T) {
 		"past":  {Name: "past", EvictAfter: &past, Err: errors.New("no Secret")},
 	}
 	log := &bytes.Buffer{}
-	c := configure(t, nobody(t), nobody(t))
+	c := configure(t, unreachable(t), unreachable(t))
 	c.SyncTargets[0].Name = "taken"
 	c.Discovery = &config.Discovery{Workspace: "root:infra", SecretNamespace: "keys", Workspaces: []string{"root:team-a"}}
 	a, err := New(c, zerolog.New(log).Level(zerolog.InfoLevel))
@@ -275,7 +275,7 @@ func TestWantedTargets(t *testing.T) {
 	if !all["bound"].target.Scheduling.Evicted || !until.IsZero() {
 		t.Errorf("when its time has come: %+v until %v", all["bound"].target, until)
 	}
-	if got := log.String(); strings.Count(got, "passed over") != 1 || strings.Count(got, "binding refused") != 1 || !strings.Contains(got, "root:secret") {
+	if got := log.String(); strings.Count(got, "object ignored") != 1 || strings.Count(got, "binding refused") != 1 || !strings.Contains(got, "root:secret") {
 		t.Errorf("said:\n%s", got)
 	}
 }
