@@ -109,16 +109,25 @@ func New(given []string, t Target) (*Resolver, error) {
 		}
 	}
 	if slices.Contains(styles, Prefix) {
-		for _, w := range t.Workspaces {
-			if strings.HasPrefix(prefixOf(w), syncerPrefix) {
-				return nil, fmt.Errorf("workspace %q can't be served with the style %s: the namespaces %s* are kcp's own", w, Prefix, syncerPrefix)
-			}
-		}
-		if len(t.Workspaces) == 1 && t.Workspaces[0] != All && (len(styles) == 1 || t.Workspaces[0] == "") {
-			r.only = &t.Workspaces[0]
+		if err := r.usePrefix(); err != nil {
+			return nil, err
 		}
 	}
 	return r, nil
+}
+
+// usePrefix prepares the style Prefix, with pass-through for a SyncTarget that is bound to one workspace.
+func (r *Resolver) usePrefix() error {
+	workspaces := r.target.Workspaces
+	for _, w := range workspaces {
+		if strings.HasPrefix(prefixOf(w), syncerPrefix) {
+			return fmt.Errorf("workspace %q can't be served with the style %s: the namespaces %s* are kcp's own", w, Prefix, syncerPrefix)
+		}
+	}
+	if len(workspaces) == 1 && workspaces[0] != All && (len(r.styles) == 1 || workspaces[0] == "") {
+		r.only = &workspaces[0]
+	}
+	return nil
 }
 
 // Namespace is the Location of a Namespace's objects. It is computed once per Namespace.

@@ -249,3 +249,21 @@ func TestAKindThatIsNotServed(t *testing.T) {
 		}
 	})
 }
+
+// TestWake: broken watches are retried at once when the SyncTarget is known to answer again; without a connection, nothing happens.
+func TestWake(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		script := kt.NewScript(kt.Status(500, "InternalError"), kt.Watch(kt.InitialEnd(3)))
+		c := connect(t, kt.Memory(t, script), Options{Backoff: lean.Backoff{Initial: 4 * time.Second, Max: time.Minute}})
+		r := kt.NewRecorder()
+		begun := time.Now()
+		kt.Run(t, func(ctx context.Context) { c.Watch(ctx, kt.Deployments, ref.Want{}, r.Emit) })
+		r.Expect(t, "Failed")
+		c.Wake()
+		r.Expect(t, "Listed")
+		if took := time.Since(begun); took > time.Second {
+			t.Errorf("listed after %v", took)
+		}
+		Unconnected(errors.New("no Secret"), Options{}).Wake()
+	})
+}

@@ -96,11 +96,7 @@ func (s *stream) read(ctx context.Context, source *Source, decoder *Decoder, idl
 		switch e.Type {
 		case watch.Added, watch.Modified, watch.Deleted, watch.Bookmark:
 		case watch.Error:
-			if movedOn(e.Err) {
-				sent := e.Err.ErrStatus // a copy without the message, from which credentials are removed later; the reflector needs only the reason
-				sent.Message = ""
-				s.send(ctx, watch.Event{Type: watch.Error, Object: &sent})
-			}
+			s.refused(ctx, e.Err)
 			return e.Err
 		default:
 			continue // a kind of event that is not known yet
@@ -108,15 +104,7 @@ func (s *stream) read(ctx context.Context, source *Source, decoder *Decoder, idl
 		if e.ResourceVersion != "" {
 			version = e.ResourceVersion
 		}
-		o := e.Object
-		if o == nil {
-			o = &ref.Object{}
-		} else {
-			source.place(o)
-		}
-		if o.Err != nil {
-			source.settings.Logger.Debug().Err(o.Err).Str("path", source.path).Str("object", identity(o)).Msg("object can't be read")
-		}
+		o := source.placed(e.Object)
 		if unknown, err := s.count(e.Type, o); err != nil {
 			return fmt.Errorf("watch given up: %w", err)
 		} else if unknown {
@@ -128,9 +116,10 @@ func (s *stream) read(ctx context.Context, source *Source, decoder *Decoder, idl
 			i.initialEnd, s.listing = true, false
 			unbound()
 			listed()
-		case e.Type == watch.Bookmark && s.listing:
-			return errNotStreaming // those of a streaming list come after its end
 		case e.Type == watch.Bookmark:
+			if s.listing {
+				return errNotStreaming // the bookmarks of a streaming list come after its end
+			}
 			s.beats = true
 		case e.Type == watch.Added:
 			budget.added++
@@ -139,6 +128,27 @@ func (s *stream) read(ctx context.Context, source *Source, decoder *Decoder, idl
 			return s.reason(ctx, ctx.Err())
 		}
 	}
+}
+
+// refused hands an ERROR event on if the reflector has to list again after it.
+func (s *stream) refused(ctx context.Context, err *apierrors.StatusError) {
+	if movedOn(err) {
+		sent := err.ErrStatus // without the message, which may hold credentials: the reflector needs only the reason
+		sent.Message = ""
+		s.send(ctx, watch.Event{Type: watch.Error, Object: &sent})
+	}
+}
+
+// placed completes the object of an event; that of a bookmark is empty.
+func (s *Source) placed(o *ref.Object) *ref.Object {
+	if o == nil {
+		return &ref.Object{}
+	}
+	s.place(o)
+	if o.Err != nil {
+		s.settings.Logger.Debug().Err(o.Err).Str("path", s.path).Str("object", identity(o)).Msg("object cannot be read")
+	}
+	return o
 }
 
 // budget is the time in which a streaming list has to come to its end. Servers before 1.27 ignore sendInitialEvents and answer with an

@@ -49,31 +49,6 @@ type export struct {
 	listeners map[*listener]struct{}
 }
 
-// listener is the receiver of a watch. It gets one event at a time, and none once the watch has ended.
-type listener struct {
-	mu   sync.Mutex
-	over bool
-	emit ref.Emit
-}
-
-// notify emits an event that is made when its turn has come; nil: none.
-func (l *listener) notify(event func() *ref.Event) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.over {
-		return
-	}
-	if e := event(); e != nil {
-		l.emit(*e)
-	}
-}
-
-func (l *listener) end() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.over = true
-}
-
 func newExport(e Export, c *Client) (*export, error) {
 	if !logicalcluster.NewPath(e.Workspace).IsValid() {
 		return nil, fmt.Errorf("APIExport in %q: neither the name of a workspace nor a path like root:provider", e.Workspace)
@@ -193,33 +168,6 @@ func (x *export) current() ([]*shard, <-chan struct{}) {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	return slices.Collect(maps.Values(x.shards)), x.changed
-}
-
-// join adds a listener. The first one begins to follow the shards.
-func (x *export) join(l *listener) {
-	x.life.Lock()
-	defer x.life.Unlock()
-	x.mu.Lock()
-	x.listeners[l] = struct{}{}
-	first := len(x.listeners) == 1
-	x.mu.Unlock()
-	if first {
-		x.end = inBackground(context.Background(), x.follow)
-	}
-}
-
-// leave ends that with the last one.
-func (x *export) leave(l *listener) {
-	l.end()
-	x.life.Lock()
-	defer x.life.Unlock()
-	x.mu.Lock()
-	delete(x.listeners, l)
-	last := len(x.listeners) == 0
-	x.mu.Unlock()
-	if last {
-		x.end()
-	}
 }
 
 // follow watches the endpoint slice until ctx ends, and the APIBindings of each shard that it names.
