@@ -1,6 +1,7 @@
 package aggregate
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -110,6 +111,8 @@ func (v *vote) message() string {
 		return "unreachable since its watch broke"
 	case reasonNotReported:
 		return "not reported"
+	case reasonDisagree:
+		return cmp.Or(text(v.entry, "status"), "absent")
 	}
 	return text(v.entry, "message")
 }
@@ -140,17 +143,6 @@ func newestOf(votes []vote, name string, since bool) any {
 		}
 	}
 	return newest
-}
-
-// conditionGeneration translates a condition's own observedGeneration.
-func (c *conditionList) conditionGeneration(deciding []vote, published map[string]any) any {
-	for _, v := range deciding {
-		observed, ok := integer(v.entry["observedGeneration"])
-		if !ok || v.source.Contribution == nil || !v.source.CaughtUp || observed < v.source.Contribution.Generation || c.in.Generation == 0 {
-			return published["observedGeneration"]
-		}
-	}
-	return c.in.Generation
 }
 
 // sameCondition reports whether b has all fields of a but heartbeats.

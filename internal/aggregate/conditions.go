@@ -13,6 +13,7 @@ import (
 const (
 	reasonStale       = "SyncTargetStale"
 	reasonNotReported = "NotReported"
+	reasonDisagree    = "ClustersDisagree"
 	reasonMultiple    = "MultipleReasons"
 )
 
@@ -41,13 +42,13 @@ type conditionList struct {
 
 // conditions decides the list of conditions at a path; nil: none.
 func (d *decider) conditions(f *policy.Field, end ending) (any, error) {
-	c := &conditionList{decider: d, path: f.Path, top: len(f.Path) == 1 && f.Path[0] == "conditions", scope: d.views,
+	c := &conditionList{decider: d, path: f.Path, top: slices.Equal(f.Path, topConditions), scope: d.views,
 		held: d.holding || !f.Implied && d.heldBack()}
 	c.copied = len(d.in.Sources) == 1 && !c.held
 	switch {
 	case d.holding && d.blind == 0:
 		c.scope = nil
-	case f.Implied && d.base != nil:
+	case f.Implied && d.base != nil && (d.p.Strategy != policy.Representative || len(d.in.Sources) == 1):
 		c.scope, c.copied = []*Source{d.base}, true
 	case f.Implied && !d.publishesAll():
 		c.scope = slices.DeleteFunc(slices.Clone(d.views), func(s *Source) bool { return s.Contribution != nil })
@@ -132,10 +133,10 @@ func (c *conditionList) votes() ([]vote, error) {
 
 // oneType makes one entry of the votes on one type; nil if there is none to be.
 func (c *conditionList) oneType(kind string, votes []vote) map[string]any {
-	published := find(c.in.Published, c.path, kind)
+	published, polarity := find(c.in.Published, c.path, kind), c.p.Conditions.Polarity(kind)
 	votes = slices.DeleteFunc(votes, func(v vote) bool { return v.source == nil })
-	votes = append(votes, c.missing(kind, votes)...)
-	status, decided := c.winner(kind, votes)
+	votes = append(votes, c.missing(kind, polarity, votes)...)
+	status, decided := c.winner(polarity, votes)
 	switch {
 	case !decided && !c.held:
 		c.kept = append(c.kept, c.path.String()+"."+kind)
@@ -153,22 +154,29 @@ func (c *conditionList) oneType(kind string, votes []vote) map[string]any {
 }
 
 // missing are the votes of the SyncTargets that count and have no entry of this type, if their silence means something.
-func (c *conditionList) missing(kind string, votes []vote) []vote {
+func (c *conditionList) missing(kind string, polarity policy.Polarity, votes []vote) []vote {
 	if c.copied || len(votes) == c.counted {
 		return nil
 	}
+	mode := c.p.Conditions.Mode
 	var missing []vote
-	expected := slices.Contains(c.p.Conditions.UnknownWhenAbsent, kind)
 	for i := range c.in.Sources {
 		s := &c.in.Sources[i]
 		v := vote{kind: kind, status: "Unknown", source: s, reason: reasonNotReported}
+		if s.Stale || s.State == Unknown {
+			v.reason = reasonStale
+		}
 		switch {
 		case !c.counts(s) || slices.ContainsFunc(votes, func(v vote) bool { return v.source == s }):
 			continue
-		case s.State == Unknown && slices.Contains(c.scope, s), c.held && s.Stale && expected:
-			v.reason = reasonStale
-		case !expected || c.holding && c.blind == 0 && s.Contribution != nil:
+		case s.State == Unknown && slices.Contains(c.scope, s):
+		case c.needed > 0 || polarity == policy.InProgress || polarity == policy.Negative && mode != policy.AllTrue:
+			continue // no vote, or an absent condition that is healthy
+		case s.Contribution == nil:
+		case c.holding && c.blind == 0 || c.p.Conditions.WhenAbsent[kind] == policy.AbsentIgnore:
 			continue
+		case polarity != policy.Positive && mode == policy.WorstWins && !s.Stale:
+			v.status, v.reason = "", "" // absence is an answer
 		}
 		missing = append(missing, v)
 	}
@@ -176,21 +184,26 @@ func (c *conditionList) missing(kind string, votes []vote) []vote {
 }
 
 // winner returns the status to publish; "" for none. decided is false if the published entry stays.
-func (c *conditionList) winner(kind string, votes []vote) (status string, decided bool) {
-	switch {
+func (c *conditionList) winner(polarity policy.Polarity, votes []vote) (status string, decided bool) {
+	mode := c.p.Conditions.Mode
+	order := [...]string{"False", "Unknown", "True"} // the first one that has a vote wins
+	switch bad := polarity == policy.Negative || polarity == policy.InProgress; {
+	case polarity == policy.Terminal:
+		return c.ends(votes)
 	case c.needed > 0 && !(c.held && len(votes) == 0):
 		return c.count(votes)
 	case len(votes) == 0:
 		return "", false
 	case c.copied:
 		return votes[0].status, true
-	}
-	order := [...]string{"False", "Unknown", "True"} // the first one that has a vote wins
-	switch mode := c.p.Conditions.Mode; {
+	case mode == policy.BestWins && bad:
+		order = [...]string{"False", "True", "Unknown"}
 	case mode == policy.BestWins:
 		order = [...]string{"True", "False", "Unknown"}
-	case mode == policy.WorstWins && slices.Contains(c.p.Conditions.Negative, kind):
+	case mode == policy.WorstWins && bad:
 		order = [...]string{"True", "Unknown", "False"}
+	case mode == policy.WorstWins && polarity == policy.UnknownPolarity:
+		return agreed(votes), true
 	}
 	for _, status := range order {
 		if slices.ContainsFunc(votes, func(v vote) bool { return v.status == status }) {
@@ -198,6 +211,21 @@ func (c *conditionList) winner(kind string, votes []vote) (status string, decide
 		}
 	}
 	return votes[0].status, true // values that Kubernetes does not know
+}
+
+// agreed is the status on which all agree. Else it is Unknown: because of the SyncTargets that do not report if there are any, or because the
+// others disagree.
+func agreed(votes []vote) string {
+	if slices.ContainsFunc(votes, func(v vote) bool { return v.reason != "" }) {
+		return "Unknown"
+	}
+	if !slices.ContainsFunc(votes, func(v vote) bool { return v.status != votes[0].status }) {
+		return votes[0].status
+	}
+	for i := range votes {
+		votes[i].status, votes[i].reason = "Unknown", reasonDisagree
+	}
+	return "Unknown"
 }
 
 // count finds the status of as many SyncTargets as are needed; to have no such condition is a result too.
@@ -228,16 +256,23 @@ func (d *decider) foreign(path policy.Path, decided []any) []any {
 func conditionsIn(status map[string]any, path policy.Path) ([]any, error) {
 	value := lookup(status, path)
 	list, ok := value.([]any)
-	if value != nil && !ok {
+	if value != nil && !ok || !areConditions(list) {
 		return nil, errNoConditions
 	}
-	for i, item := range list {
-		kind := text(item, "type")
-		if kind == "" || text(item, "status") == "" || slices.ContainsFunc(list[:i], func(e any) bool { return text(e, "type") == kind }) {
-			return nil, errNoConditions
-		}
-	}
 	return list, nil
+}
+
+// areConditions reports whether a list holds conditions, with a unique type each.
+func areConditions(list []any) bool {
+	types := make([]string, 0, 16)
+	for _, item := range list {
+		if text(item, "type") == "" || text(item, "status") == "" {
+			return false
+		}
+		types = append(types, text(item, "type"))
+	}
+	slices.Sort(types)
+	return len(slices.Compact(types)) == len(list)
 }
 
 // find returns the condition of a type in the list at a path of a status; nil if there is none.

@@ -117,7 +117,7 @@ func (d *decider) empty() Decision {
 		return stay(ReasonKept, "no SyncTarget has a copy any more")
 	}
 	status := map[string]any{}
-	if foreign := d.foreign(policy.Path{"conditions"}, nil); len(foreign) > 0 {
+	if foreign := d.foreign(topConditions, nil); len(foreign) > 0 {
 		status["conditions"] = foreign
 	}
 	for i := range d.p.Fields {
@@ -155,6 +155,8 @@ func (d *decider) decide() {
 			return
 		}
 		d.copyFrom(ReasonPrimary, d.base, true)
+	case d.p.Strategy == policy.Representative:
+		d.copyFrom(ReasonRepresentative, d.representative(), true)
 	default:
 		d.out.Reason = ReasonMerged
 		d.byDefault(d.defaultRule())
@@ -171,7 +173,12 @@ func (d *decider) decide() {
 // copyFrom takes the whole status of one SyncTarget; rules of fields still apply.
 func (d *decider) copyFrom(r Reason, from *Source, whole bool) {
 	d.base, d.out.Reason, d.out.Whole = from, r, whole
-	maps.Copy(d.out.Status, from.status())
+	for name, value := range from.status() {
+		if !d.ruled(name) {
+			value, _ = d.translated(value, d.in.Published[name])
+		}
+		d.out.Status[name] = value
+	}
 	if r != ReasonCopied {
 		d.out.Message += ", taken from " + string(from.Target)
 	}
@@ -219,7 +226,7 @@ func (d *decider) ruled(name string) bool {
 // anything but conditions where they are expected.
 func (d *decider) applies(f *policy.Field) bool {
 	views := d.views
-	if d.base != nil {
+	if d.base != nil && d.p.Strategy != policy.Representative {
 		views = []*Source{d.base}
 	}
 	return !f.Implied || d.publishesAll() && (f.Rule != policy.RuleConditions || !slices.ContainsFunc(views, func(v *Source) bool {

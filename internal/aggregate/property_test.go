@@ -124,7 +124,7 @@ func drawPolicy(t *rapid.T, builtin *policy.Set) *policy.Policy {
 	}
 	s.Conditions = &policy.ConditionsSpec{
 		Mode:     rapid.SampledFrom([]policy.ConditionMode{"", policy.WorstWins, policy.BestWins, policy.AllTrue, policy.QuorumWins, policy.AllAgree}).Draw(t, "mode"),
-		Negative: []string{"Stalled"}, UnknownWhenAbsent: []string{"Ready"},
+		Negative: []string{"Stalled"}, Positive: []string{"Ready"},
 	}
 	s.Keys = map[string][]string{"list": {"name"}}
 	s.Summary = rapid.SampledFrom([]policy.SummaryMode{policy.SummaryAlways, policy.SummaryNever, policy.SummaryAuto}).Draw(t, "summary")

@@ -2,7 +2,6 @@ package aggregate
 
 import (
 	"slices"
-	"strconv"
 
 	"github.com/upstreamd/upstreamd/internal/policy"
 )
@@ -110,32 +109,6 @@ func (d *decider) rank(f *policy.Field) any {
 	return slices.MinFunc(reported, func(a, b any) int { return place(a) - place(b) })
 }
 
-// generation is the upstream object's generation once every SyncTarget that counts has acted on it; else the published value stays.
-func (d *decider) generation(path []string, published any) any {
-	observed := any(nil)
-	for i := range d.in.Sources {
-		s := &d.in.Sources[i]
-		if !d.counts(s) {
-			continue
-		}
-		if !s.CaughtUp || s.Contribution == nil {
-			return published
-		}
-		value := lookup(s.Contribution.Status, path)
-		if n, ok := integer(value); !ok || n < s.Contribution.Generation {
-			return published
-		}
-		observed = value
-	}
-	if observed == nil || d.in.Generation == 0 {
-		return published
-	}
-	if _, text := observed.(string); text {
-		return strconv.FormatInt(d.in.Generation, 10)
-	}
-	return d.in.Generation
-}
-
 // evaluate runs a CEL rule.
 func (d *decider) evaluate(program *policy.Program) (any, error) {
 	targets := make([]any, 0, len(d.views))
@@ -160,16 +133,4 @@ func plain(m map[string]string) map[string]any {
 		out[k] = v
 	}
 	return out
-}
-
-// integer reads a generation: an integer, or one in text form.
-func integer(v any) (int64, bool) {
-	switch v := v.(type) {
-	case int64:
-		return v, true
-	case string:
-		n, err := strconv.ParseInt(v, 10, 64)
-		return n, err == nil
-	}
-	return 0, false
 }

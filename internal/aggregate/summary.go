@@ -8,8 +8,8 @@ import (
 	"github.com/upstreamd/upstreamd/internal/policy"
 )
 
-// primaryNamed precedes the primary's name at the end of the summary's message. The name is read back from there.
-const primaryNamed = "; primary: "
+// baseNamed precedes the name of the SyncTarget that is copied, at the end of the summary's message. The name is read back from there.
+var baseNamed = map[policy.Strategy]string{policy.Primary: "; primary: ", policy.Representative: "; details from "}
 
 // SummaryType is the condition that names the SyncTargets that do not report.
 const SummaryType = "upstreamd.dev/Aggregated"
@@ -57,13 +57,13 @@ func (c *conditionList) summary() map[string]any {
 	if c.problems > 0 {
 		status, reason = "False", "NotAllReporting"
 	}
-	if c.p.Strategy == policy.Primary && len(c.in.Sources) > 1 {
-		name, named := c.publishedPrimary()
+	if prefix := baseNamed[c.p.Strategy]; prefix != "" && len(c.in.Sources) > 1 && (c.reporting > 1 || c.p.Strategy == policy.Primary) {
+		name, named := c.publishedBase()
 		if c.base != nil {
 			name, named = c.base.Target, true
 		}
 		if named { // while held, the published one stays
-			message += primaryNamed + string(name)
+			message += prefix + string(name)
 		}
 	}
 	moved := published["lastTransitionTime"]

@@ -73,20 +73,21 @@ type Reason string
 
 // The reasons of Decide.
 const (
-	ReasonMerged    Reason = "Merged"    // by the rules of the policy
-	ReasonCopied    Reason = "Copied"    // there is only one SyncTarget
-	ReasonLatest    Reason = "Latest"    // the status that changed last
-	ReasonPrimary   Reason = "Primary"   // the status of the primary
-	ReasonAgreed    Reason = "Agreed"    // Quorum or All, on every field
-	ReasonNoQuorum  Reason = "NoQuorum"  // no majority on some field: its published value stays
-	ReasonDisagreed Reason = "Disagreed" // All do not agree on some field: its published value stays
-	ReasonHeld      Reason = "Held"      // a SyncTarget is stale: its last contribution counts, or the published status stays
-	ReasonWaiting   Reason = "Waiting"   // a placed SyncTarget has not listed yet: the published status stays
-	ReasonNoStatus  Reason = "NoStatus"  // no placed SyncTarget has a status: the published one stays
-	ReasonNotPlaced Reason = "NotPlaced" // no SyncTarget is placed: the published status stays
-	ReasonAmbiguous Reason = "Ambiguous" // two objects of one SyncTarget claim to be the copy: the published status stays
-	ReasonFinished  Reason = "Finished"  // it has ended: the published status stays for ever
-	ReasonCleared   Reason = "Cleared"   // no SyncTarget has a copy any more: our fields go
-	ReasonKept      Reason = "Kept"      // no SyncTarget has a copy any more: the published status stays
-	ReasonUnchanged Reason = "Unchanged" // set by callers: the decision equals the published status
+	ReasonMerged         Reason = "Merged"         // by the rules of the policy
+	ReasonCopied         Reason = "Copied"         // there is only one SyncTarget
+	ReasonLatest         Reason = "Latest"         // the status that changed last
+	ReasonPrimary        Reason = "Primary"        // the status of the primary
+	ReasonRepresentative Reason = "Representative" // the status of the worst SyncTarget, with the conditions of all
+	ReasonAgreed         Reason = "Agreed"         // Quorum or All, on every field
+	ReasonNoQuorum       Reason = "NoQuorum"       // no majority on some field: its published value stays
+	ReasonDisagreed      Reason = "Disagreed"      // All do not agree on some field: its published value stays
+	ReasonHeld           Reason = "Held"           // a SyncTarget is stale: its last contribution counts, or the published status stays
+	ReasonWaiting        Reason = "Waiting"        // a placed SyncTarget has not listed yet: the published status stays
+	ReasonNoStatus       Reason = "NoStatus"       // no placed SyncTarget has a status: the published one stays
+	ReasonNotPlaced      Reason = "NotPlaced"      // no SyncTarget is placed: the published status stays
+	ReasonAmbiguous      Reason = "Ambiguous"      // two objects of one SyncTarget claim to be the copy: the published status stays
+	ReasonFinished       Reason = "Finished"       // it has ended: the published status stays for ever
+	ReasonCleared        Reason = "Cleared"        // no SyncTarget has a copy any more: our fields go
+	ReasonKept           Reason = "Kept"           // no SyncTarget has a copy any more: the published status stays
+	ReasonUnchanged      Reason = "Unchanged"      // set by callers: the decision equals the published status
 )
