@@ -114,7 +114,7 @@ func (d *decider) evaluate(program *policy.Program) (any, error) {
 	targets := make([]any, 0, len(d.views))
 	for _, v := range d.views {
 		if v.Contribution != nil {
-			targets = append(targets, map[string]any{"name": string(v.Target), "status": v.Contribution.Status, "generation": v.Contribution.Generation, "stale": v.Stale})
+			targets = append(targets, map[string]any{"name": string(v.Target), "status": v.Contribution.Status, "generation": v.Contribution.Generation, "fresh": !v.Stale, "current": v.CaughtUp})
 		}
 	}
 	status := d.in.Published

@@ -20,6 +20,7 @@ metadata: {name: widgets}
 spec:
   resources: [{group: example.com, resource: widgets}]
   fields: {replicas: Sum, list: Union, conditions: Conditions}
+  conditions: {mode: BestWins}
 -- upstream.yaml --
 metadata: {name: w, namespace: shop, generation: 2, labels: {a: b}, annotations: {c: d}}
 status: {replicas: 1, note: theirs}
