@@ -108,7 +108,7 @@ func (v *vote) reasonText() string {
 func (v *vote) message() string {
 	switch v.reason {
 	case reasonStale:
-		return "unreachable since its watch broke"
+		return cmp.Or(v.source.NotReporting, "unreachable since its watch broke")
 	case reasonNotReported:
 		return "not reported"
 	case reasonDisagree:
@@ -136,7 +136,7 @@ func setTransition(entry map[string]any, deciding, votes []vote, published map[s
 func newestOf(votes []vote, name string, since bool) any {
 	var newest any
 	for _, v := range votes {
-		if since && v.reason == reasonStale && !v.source.Since.IsZero() {
+		if since && (v.reason == reasonStale || v.reason == reasonNotReported) && !v.source.Since.IsZero() {
 			newest = later(newest, v.source.Since.UTC().Format(time.RFC3339))
 		} else if t := v.entry[name]; t != nil && t != newest {
 			newest = later(newest, t)

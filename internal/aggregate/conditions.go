@@ -30,14 +30,15 @@ type vote struct {
 // conditionList decides one list of conditions.
 type conditionList struct {
 	*decider
-	path    policy.Path
-	top     bool      // it is status.conditions, which holds the end and the summary
-	scope   []*Source // the SyncTargets that vote
-	copied  bool      // one SyncTarget decides alone
-	held    bool      // the published entries stay; those that depend on the unknown become Unknown
-	needed  int       // the placed SyncTargets that must agree, in modes that count votes
-	result  []any
-	scratch map[string]any // the entry in the making
+	path     policy.Path
+	top      bool      // it is status.conditions, which holds the end and the summary
+	scope    []*Source // the SyncTargets that vote
+	copied   bool      // one SyncTarget decides alone
+	held     bool      // the published entries stay; those that depend on the unknown become Unknown
+	needed   int       // the placed SyncTargets that must agree, in modes that count votes
+	reported bool      // there are conditions, even if none of them is published
+	result   []any
+	scratch  map[string]any // the entry in the making
 }
 
 // conditions decides the list of conditions at a path; nil: none.
@@ -66,8 +67,8 @@ func (d *decider) conditions(f *policy.Field, end ending) (any, error) {
 		return d.published(f.Path), nil
 	case err != nil || len(list) > 0:
 		return list, err
-	case d.base != nil:
-		return lookup(d.base.status(), f.Path), nil // none, or an empty list
+	case d.base != nil && lookup(d.base.status(), f.Path) != nil:
+		return []any{}, nil
 	}
 	return nil, nil
 }
@@ -78,6 +79,7 @@ func (c *conditionList) decide(end ending) ([]any, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.reported = len(votes) > 0
 	slices.SortStableFunc(votes, func(a, b vote) int { return strings.Compare(a.kind, b.kind) })
 	for len(votes) > 0 {
 		n := 1
@@ -92,6 +94,11 @@ func (c *conditionList) decide(end ending) ([]any, error) {
 		c.add(c.summary())
 	}
 	c.result = append(c.result, c.foreign(c.path, c.result)...)
+	if c.top && c.in.Schema != nil {
+		if most := c.in.Schema.MaxItems(c.path); most > 0 && len(c.result) > most { // the summary is the one that can be left out
+			c.result = slices.DeleteFunc(c.result, func(e any) bool { return text(e, "type") == SummaryType })
+		}
+	}
 	slices.SortStableFunc(c.result, func(a, b any) int { return strings.Compare(text(a, "type"), text(b, "type")) })
 	return c.result, nil
 }
@@ -111,7 +118,7 @@ func (c *conditionList) votes() ([]vote, error) {
 			if c.top && (v.kind == SummaryType || c.isTerminal(v.kind)) || from == nil && !c.in.Owned.Item(c.path, item) {
 				continue
 			}
-			if from != nil && from.Stale {
+			if from != nil && from.stale() {
 				v.status, v.reason = "Unknown", reasonStale
 			}
 			votes = append(votes, v)
@@ -163,7 +170,7 @@ func (c *conditionList) missing(kind string, polarity policy.Polarity, votes []v
 	for i := range c.in.Sources {
 		s := &c.in.Sources[i]
 		v := vote{kind: kind, status: "Unknown", source: s, reason: reasonNotReported}
-		if s.Stale || s.State == Unknown {
+		if s.stale() || s.State == Unknown {
 			v.reason = reasonStale
 		}
 		switch {
@@ -175,7 +182,7 @@ func (c *conditionList) missing(kind string, polarity policy.Polarity, votes []v
 		case s.Contribution == nil:
 		case c.holding && c.blind == 0 || c.p.Conditions.WhenAbsent[kind] == policy.AbsentIgnore:
 			continue
-		case polarity != policy.Positive && mode == policy.WorstWins && !s.Stale:
+		case polarity != policy.Positive && mode == policy.WorstWins && !s.stale():
 			v.status, v.reason = "", "" // absence is an answer
 		}
 		missing = append(missing, v)
@@ -279,7 +286,7 @@ func areConditions(list []any) bool {
 func find(status map[string]any, path policy.Path, kind string) map[string]any {
 	list, _ := lookup(status, path).([]any)
 	for _, item := range list {
-		if text(item, "type") == kind {
+		if kind != "" && text(item, "type") == kind {
 			return item.(map[string]any)
 		}
 	}

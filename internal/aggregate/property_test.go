@@ -101,7 +101,7 @@ func drawPolicy(t *rapid.T, builtin *policy.Set) *policy.Policy {
 	doc.Metadata.Name = "drawn"
 	s := &doc.Spec
 	s.Resources = []policy.Resource{{Group: "*", Resource: "*"}}
-	s.Strategy = rapid.SampledFrom([]policy.Strategy{policy.Merge, policy.Union, policy.Latest, policy.Quorum, policy.All, policy.Primary}).Draw(t, "strategy")
+	s.Strategy = rapid.SampledFrom([]policy.Strategy{policy.Merge, policy.Union, policy.Latest, policy.Quorum, policy.All, policy.Primary, policy.Representative}).Draw(t, "strategy")
 	if s.Strategy == policy.Merge {
 		s.Default = rapid.SampledFrom([]policy.Rule{policy.RuleDrop, policy.RuleUnanimous, policy.RuleUnion, policy.RulePrimary}).Draw(t, "default")
 	}

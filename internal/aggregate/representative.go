@@ -15,7 +15,7 @@ var healthTypes = [...]string{"Ready", "Available", "Healthy", "Programmed", "Ac
 // worse by a condition or a phase, or if the published one is not fresh any more.
 func (d *decider) representative() *Source {
 	candidates := d.candidates()
-	if fresh := slices.DeleteFunc(slices.Clone(candidates), func(s *Source) bool { return s.Stale }); len(fresh) > 0 {
+	if fresh := slices.DeleteFunc(slices.Clone(candidates), (*Source).stale); len(fresh) > 0 {
 		candidates = fresh
 	}
 	health := ""
@@ -32,6 +32,18 @@ func (d *decider) representative() *Source {
 		return candidates[i]
 	}
 	return worst
+}
+
+// counters adds up the replica counters of the schema.
+func (d *decider) counters() {
+	if d.in.Schema == nil {
+		return
+	}
+	for _, path := range d.in.Schema.Counters() {
+		if !slices.ContainsFunc(d.p.Fields, func(f policy.Field) bool { return slices.Equal(f.Path, path) }) {
+			d.field(&policy.Field{Path: path, FieldRule: policy.FieldRule{Rule: policy.RuleSum}}, ending{})
+		}
+	}
 }
 
 // compareHealth orders the worse SyncTarget first.

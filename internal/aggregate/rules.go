@@ -23,6 +23,9 @@ func (d *decider) rule(f *policy.Field) (any, error) {
 		return published, nil
 	}
 	value, err := d.apply(f, published)
+	if value == nil && err == nil && f.Default != nil {
+		value = *f.Default
+	}
 	switch {
 	case !f.Monotonic || err != nil || published == nil:
 		return value, err
@@ -55,7 +58,11 @@ func (d *decider) apply(f *policy.Field, published any) (any, error) {
 	case policy.RuleMax:
 		return policy.Largest.Of(d.vals)
 	case policy.RuleUnion:
-		return d.union(f.Path, f.Keys, d.vals), nil
+		keys := f.Keys
+		if keys == nil && !f.Implied {
+			keys = []string{} // a rule that is written down joins any list
+		}
+		return d.union(f.Path, keys, d.vals), nil
 	case policy.RuleUnanimous, policy.RuleQuorum:
 		return d.agree(f.Path, published, d.vals, d.need(f.Rule)), nil
 	case policy.RulePrimary:
@@ -74,20 +81,6 @@ func (d *decider) need(rule policy.Rule) int {
 		return len(d.in.Sources)/2 + 1
 	}
 	return len(d.in.Sources)
-}
-
-// latestOf is the value of the SyncTarget whose status changed last, of those that have one.
-func (d *decider) latestOf(vals []any) any {
-	latest := -1
-	for i, v := range vals {
-		if v != nil && (latest < 0 || d.views[i].Contribution.Time.After(d.views[latest].Contribution.Time)) {
-			latest = i
-		}
-	}
-	if latest < 0 {
-		return nil
-	}
-	return vals[latest]
 }
 
 // rank is the value that comes first in the order; values that the order does not name come last.

@@ -18,12 +18,15 @@ const SummaryType = "upstreamd.dev/Aggregated"
 func (d *decider) reporters() string {
 	var problems []string
 	for i := range d.in.Sources {
-		if problem := d.in.Sources[i].problem(); problem != "" {
-			problems = append(problems, string(d.in.Sources[i].Target)+" "+problem)
+		switch s := &d.in.Sources[i]; {
+		case s.problem() != "":
+			problems = append(problems, string(s.Target)+" "+s.problem())
+			d.problems++
+		case s.Lagging:
+			problems = append(problems, fmt.Sprintf("%s not at generation %d yet", s.Target, d.in.Generation))
 		}
 	}
-	d.problems = len(problems)
-	line := fmt.Sprintf("%d/%d SyncTargets reporting", len(d.in.Sources)-len(problems), len(d.in.Sources))
+	line := fmt.Sprintf("%d/%d SyncTargets reporting", len(d.in.Sources)-d.problems, len(d.in.Sources))
 	if len(problems) == 0 {
 		return line
 	}
@@ -39,6 +42,8 @@ func (s *Source) problem() string {
 		return "stale (over limit " + string(s.Over) + ")"
 	case s.Stale:
 		return "stale"
+	case s.NotReporting != "":
+		return s.NotReporting
 	case s.State == Absent:
 		return "has no copy"
 	case s.State == NoStatus:
@@ -50,12 +55,15 @@ func (s *Source) problem() string {
 // summary is the summary condition, or nil if there is none to be.
 func (c *conditionList) summary() map[string]any {
 	published := find(c.in.Published, c.path, SummaryType)
-	if !c.p.Summary && (!c.p.SummaryAuto || len(c.result) == 0) {
+	if !c.p.Summary && (!c.p.SummaryAuto || !c.reported && len(c.result) == 0) {
 		return nil
 	}
 	message, status, reason := c.report, "True", "AllReporting"
 	if c.problems > 0 {
 		status, reason = "False", "NotAllReporting"
+	}
+	if len(c.failed) > 0 {
+		message += "; failed rules: " + strings.Join(c.failed, ", ")
 	}
 	if prefix := baseNamed[c.p.Strategy]; prefix != "" && len(c.in.Sources) > 1 && (c.reporting > 1 || c.p.Strategy == policy.Primary) {
 		name, named := c.publishedBase()
@@ -86,7 +94,7 @@ func (d *decider) newest() any {
 		if s.Contribution != nil && s.Contribution.Time.After(newest) {
 			newest = s.Contribution.Time
 		}
-		if s.Stale && s.Since.After(newest) {
+		if s.stale() && s.Since.After(newest) {
 			newest = s.Since
 		}
 	}

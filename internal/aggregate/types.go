@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/upstreamd/upstreamd/internal/patch"
+	"github.com/upstreamd/upstreamd/internal/policy"
 	"github.com/upstreamd/upstreamd/internal/ref"
 )
 
@@ -38,6 +39,8 @@ type Source struct {
 	Unschedulable bool          // takes no new workloads: chosen as a primary only if no other fresh one can be
 	Since         time.Time     // its last contact, if it is stale
 	Over          ref.Limit     // the limit that it exceeded, if it is stale for that; else empty
+	NotReporting  string        // why its last contribution, if it has one, no longer counts as fresh: "status refused (TooLarge)"; else empty
+	Lagging       bool          // its copy has not reached the upstream generation for long enough to be told
 	Contribution  *Contribution // set if and only if State is Reporting
 	CaughtUp      bool          // the copy stems from the upstream object's current generation
 }
@@ -47,6 +50,7 @@ type Input struct {
 	Generation  int64             // of the upstream object
 	Annotations map[string]string // of the upstream object: the primary's name
 	Labels      map[string]string // of the upstream object, for CEL
+	Schema      Schema            // of the kind; nil: not known
 	Workspace   ref.Workspace
 	Namespace   string
 	Name        string
@@ -56,6 +60,25 @@ type Input struct {
 	Ambiguous   []ref.SyncTarget // SyncTargets on which two objects claim this upstream object
 	Overdue     bool             // the deadline for unknown SyncTargets has passed: Exclude goes on without them
 	Withdrawn   bool             // no SyncTarget holds a copy any more, though one did: onEmpty applies
+	Unplaced    bool             // no SyncTarget is placed any more, and all SyncTargets are known: onEmpty applies
+}
+
+// Schema is the part of a kind's schema that merging follows. Paths are below status; "*" stands for a list item or any member of an object.
+type Schema interface {
+	ListKeys(path []string) []string // the key fields of a list of type map; none: another type, or not known
+	MaxItems(path []string) int      // the most items of a list; 0: no bound
+	Counters() [][]string            // the replica counters that the scale subresource names
+}
+
+// Keys returns the key fields of the list at a path below status, by the schema, else by the policy; none: its order counts. It is made for
+// patch.Options.
+func (in *Input) Keys(p *policy.Policy, path []string) []string {
+	if in.Schema != nil {
+		if keys := in.Schema.ListKeys(path); len(keys) > 0 {
+			return keys
+		}
+	}
+	return p.Keys(path)
 }
 
 // Decision is the status to publish, and the reason for it.

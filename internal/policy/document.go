@@ -100,6 +100,7 @@ type FieldRule struct {
 	Order      []string `json:"order,omitempty"`      // Rank: the value that comes first wins
 	Absent     string   `json:"absent,omitempty"`     // Rank: the value of a placed SyncTarget without one
 	Expr       string   `json:"expr,omitempty"`       // CEL
+	Default    *int64   `json:"default,omitempty"`    // Sum: the value if no SyncTarget has one
 	RequireAll bool     `json:"requireAll,omitempty"` // as published until every placed SyncTarget has a value
 	Immutable  bool     `json:"immutable,omitempty"`  // as published once it is
 	Monotonic  bool     `json:"monotonic,omitempty"`  // Sum, Max: never less than published

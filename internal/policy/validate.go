@@ -119,7 +119,7 @@ func (v *validator) resources(p *field.Path, resources []Resource) {
 func (v *validator) fields(p *field.Path, fields map[string]FieldRule) {
 	for _, path := range slices.Sorted(maps.Keys(fields)) {
 		at, f := p.Key(path), fields[path]
-		v.path(at, path, false)
+		v.path(at, path, true)
 		for _, e := range joined(f.problem) {
 			v.add(&field.Error{Type: field.ErrorTypeInvalid, Field: at.String(), BadValue: field.OmitValueType{}, Detail: e.Error()})
 		}
@@ -131,6 +131,7 @@ func (v *validator) fields(p *field.Path, fields map[string]FieldRule) {
 		v.argument(at.Child("order"), f.Rule, len(f.Order) > 0, true, RuleRank)
 		v.argument(at.Child("absent"), f.Rule, f.Absent != "", false, RuleRank)
 		v.argument(at.Child("expr"), f.Rule, f.Expr != "", true, RuleCEL)
+		v.argument(at.Child("default"), f.Rule, f.Default != nil, false, RuleSum)
 		v.argument(at.Child("monotonic"), f.Rule, f.Monotonic, false, RuleSum, RuleMax)
 		v.argument(at.Child("requireAll"), f.Rule, f.RequireAll, false, without(RuleConditions, RuleCEL)...)
 		v.argument(at.Child("immutable"), f.Rule, f.Immutable, false, without(RuleConditions)...)
