@@ -42,7 +42,7 @@ type conditionList struct {
 }
 
 // conditions decides the list of conditions at a path; nil: none.
-func (d *decider) conditions(f *policy.Field, end ending) (any, error) {
+func (d *decider) conditions(f *policy.Field, end ending) any {
 	c := &conditionList{decider: d, path: f.Path, top: slices.Equal(f.Path, topConditions), scope: d.views,
 		held: d.holding || !f.Implied && d.heldBack()}
 	c.copied = len(d.in.Sources) == 1 && !c.held
@@ -61,24 +61,21 @@ func (d *decider) conditions(f *policy.Field, end ending) (any, error) {
 	case mode == policy.AllAgree:
 		c.needed = d.need(policy.RuleUnanimous)
 	}
-	list, err := c.decide(end)
+	list := c.decide(end)
 	switch {
-	case d.holding && (err != nil || len(list) == 0):
-		return d.published(f.Path), nil
-	case err != nil || len(list) > 0:
-		return list, err
+	case len(list) > 0:
+		return list
+	case d.holding:
+		return d.published(f.Path)
 	case d.base != nil && lookup(d.base.status(), f.Path) != nil:
-		return []any{}, nil
+		return []any{}
 	}
-	return nil, nil
+	return nil
 }
 
 // decide makes the list: one entry per type, sorted by type.
-func (c *conditionList) decide(end ending) ([]any, error) {
-	votes, err := c.votes()
-	if err != nil {
-		return nil, err
-	}
+func (c *conditionList) decide(end ending) []any {
+	votes := c.votes()
 	c.reported = len(votes) > 0
 	slices.SortStableFunc(votes, func(a, b vote) int { return strings.Compare(a.kind, b.kind) })
 	for len(votes) > 0 {
@@ -100,7 +97,7 @@ func (c *conditionList) decide(end ending) ([]any, error) {
 		}
 	}
 	slices.SortStableFunc(c.result, func(a, b any) int { return strings.Compare(text(a, "type"), text(b, "type")) })
-	return c.result, nil
+	return c.result
 }
 
 func (c *conditionList) add(entry map[string]any) {
@@ -110,7 +107,7 @@ func (c *conditionList) add(entry map[string]any) {
 }
 
 // votes are the entries of all SyncTargets in scope, then the published ones that may have to stay; the end and the summary are no votes.
-func (c *conditionList) votes() ([]vote, error) {
+func (c *conditionList) votes() []vote {
 	votes := make([]vote, 0, 4*len(c.scope))
 	add := func(list []any, from *Source) {
 		for _, item := range list {
@@ -126,8 +123,8 @@ func (c *conditionList) votes() ([]vote, error) {
 	}
 	for _, s := range c.scope {
 		list, err := conditionsIn(s.status(), c.path)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", s.Target, err)
+		if err != nil { // it counts as one without conditions
+			c.fail(c.path, fmt.Errorf("%s: %w", s.Target, err))
 		}
 		add(list, s)
 	}
@@ -135,7 +132,7 @@ func (c *conditionList) votes() ([]vote, error) {
 		published, _ := conditionsIn(c.in.Published, c.path)
 		add(published, nil)
 	}
-	return votes, nil
+	return votes
 }
 
 // oneType makes one entry of the votes on one type; nil if there is none to be.

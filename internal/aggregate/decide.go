@@ -36,6 +36,7 @@ func Decide(p *policy.Policy, in Input) Decision {
 	case len(in.Sources) == 0:
 		return stay(ReasonNotPlaced, "no SyncTarget is placed")
 	}
+	d.settleAway()
 	if waiting := d.admit(); len(waiting) > 0 {
 		return stay(ReasonWaiting, fmt.Sprintf("%d/%d SyncTargets listed: not yet %s", len(in.Sources)-len(waiting), len(in.Sources), join(waiting)))
 	}
@@ -114,6 +115,35 @@ func (d *decider) admit() (waiting []ref.SyncTarget) {
 		d.counted++
 	}
 	return waiting
+}
+
+// settleAway reads from the published summary which stale SyncTargets that have not listed in this process held no share: those that it names so,
+// and those that were not placed, as all that were are here. The latter are placed since, or, by a binding alone, still not. Without a summary
+// any may have held a share.
+func (d *decider) settleAway() {
+	var reported, placed int
+	message := text(find(d.in.Published, topConditions, SummaryType), "message")
+	if n, _ := fmt.Sscanf(message, "%d/%d SyncTargets reporting", &reported, &placed); n < 2 || d.p.Stale != policy.Hold {
+		return
+	}
+	away := func(s Source) bool { return s.State == Unknown && s.Stale }
+	here := len(d.in.Sources)
+	for _, s := range d.in.Sources {
+		if away(s) {
+			here--
+		}
+	}
+	if here == 0 || here == len(d.in.Sources) {
+		return
+	}
+	d.in.Sources = slices.DeleteFunc(slices.Clone(d.in.Sources), func(s Source) bool { return away(s) && s.Bound && here >= placed })
+	for i := range d.in.Sources {
+		s := &d.in.Sources[i]
+		named := func(problem string) bool { return strings.Contains(message, " "+string(s.Target)+" "+problem) }
+		if away(*s) && (here >= placed || named(problemAway) || named(problemAbsent) || named(problemNoStatus)) {
+			s.State, s.Stale, s.NotReporting = NoStatus, false, problemAway
+		}
+	}
 }
 
 // heldBack reports whether fields stay as published because a SyncTarget has not listed: nothing is made of the others alone.
@@ -231,17 +261,25 @@ func (d *decider) ruled(name string) bool {
 	return slices.ContainsFunc(d.p.Fields, func(f policy.Field) bool { return len(f.Path) == 1 && f.Path[0] == name && d.applies(&f) })
 }
 
-// applies reports whether a rule decides its field. An implied one does if fields without a rule are published, unless a SyncTarget has
-// anything but conditions where they are expected.
+// applies reports whether a rule decides its field. An implied one does if fields without a rule are published, unless there is something
+// else than conditions where they are expected.
 func (d *decider) applies(f *policy.Field) bool {
+	if !f.Implied || f.Rule != policy.RuleConditions || !d.publishesAll() {
+		return !f.Implied || d.publishesAll()
+	}
 	views := d.views
 	if d.base != nil && d.p.Strategy != policy.Representative {
 		views = []*Source{d.base}
 	}
-	return !f.Implied || d.publishesAll() && (f.Rule != policy.RuleConditions || !slices.ContainsFunc(views, func(v *Source) bool {
-		_, err := conditionsIn(v.status(), f.Path)
-		return err != nil
-	}))
+	others := false
+	for _, v := range views {
+		list, err := conditionsIn(v.status(), f.Path)
+		if len(list) > 0 {
+			return true
+		}
+		others = others || err != nil
+	}
+	return !others
 }
 
 // publishesAll reports whether fields without a rule are published.
@@ -269,7 +307,7 @@ func (d *decider) field(f *policy.Field, end ending) {
 		}
 		f = &policy.Field{Path: f.Path[:slices.Index(f.Path, "*")]}
 	case f.Rule == policy.RuleConditions:
-		value, err = d.conditions(f, end)
+		value = d.conditions(f, end)
 	default:
 		value, err = d.rule(f)
 	}
@@ -287,11 +325,15 @@ func (d *decider) absolute(path []string) []string {
 	return append(slices.Clip(d.item), path[1:]...)
 }
 
+func (d *decider) fail(path policy.Path, err error) {
+	d.out.Errors = append(d.out.Errors, fmt.Errorf("%s: %w", path, err))
+	d.failed = append(d.failed, path.String())
+}
+
 // put sets the value of a field. A rule that failed keeps the published one.
 func (d *decider) put(f *policy.Field, value any, err error) {
 	if err != nil {
-		d.out.Errors = append(d.out.Errors, fmt.Errorf("%s: %w", f.Path, err))
-		d.failed = append(d.failed, f.Path.String())
+		d.fail(f.Path, err)
 		value = d.published(f.Path)
 	}
 	set(d.out.Status, f.Path, value)

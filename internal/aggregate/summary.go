@@ -14,6 +14,13 @@ var baseNamed = map[policy.Strategy]string{policy.Primary: "; primary: ", policy
 // SummaryType is the condition that names the SyncTargets that do not report.
 const SummaryType = "upstreamd.dev/Aggregated"
 
+// Problems of SyncTargets that hold no share. They are read back from the summary.
+const (
+	problemAbsent   = "has no copy"
+	problemNoStatus = "has no status"
+	problemAway     = "is away and had no copy"
+)
+
 // reporters is one line on all placed SyncTargets: "2/3 SyncTargets reporting: eu-west1 stale".
 func (d *decider) reporters() string {
 	var problems []string
@@ -45,9 +52,9 @@ func (s *Source) problem() string {
 	case s.NotReporting != "":
 		return s.NotReporting
 	case s.State == Absent:
-		return "has no copy"
+		return problemAbsent
 	case s.State == NoStatus:
-		return "has no status"
+		return problemNoStatus
 	}
 	return ""
 }

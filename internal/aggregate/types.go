@@ -41,6 +41,7 @@ type Source struct {
 	Over          ref.Limit     // the limit that it exceeded, if it is stale for that; else empty
 	NotReporting  string        // why its last contribution, if it has one, no longer counts as fresh: "status refused (TooLarge)"; else empty
 	Lagging       bool          // its copy has not reached the upstream generation for long enough to be told
+	Bound         bool          // placed by its binding to the workspace alone, so only if it holds a copy; false: by a label of the object
 	Contribution  *Contribution // set if and only if State is Reporting
 	CaughtUp      bool          // the copy stems from the upstream object's current generation
 }

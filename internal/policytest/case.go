@@ -63,6 +63,7 @@ type GivenTarget struct {
 	Unschedulable bool         `json:"unschedulable"` // takes no new workloads
 	NotReporting  string       `json:"notReporting"`  // why its contribution counts as stale: a refused status
 	Lagging       bool         `json:"lagging"`       // told to be behind the upstream generation
+	Bound         bool         `json:"bound"`         // placed by its binding, not by a label
 	CaughtUp      *bool        `json:"caughtUp"`      // default: what the copy's annotation says, else true
 }
 
@@ -289,7 +290,7 @@ func (c *Case) give(g Given) error {
 		default:
 			return fmt.Errorf("given.yaml: targets.%s.state: %q: must be Absent, NoStatus or Unknown; one with a status needs none", name, target.State)
 		}
-		source.Stale, source.Unschedulable, source.NotReporting, source.Lagging = target.Stale, target.Unschedulable, target.NotReporting, target.Lagging
+		source.Stale, source.Unschedulable, source.NotReporting, source.Lagging, source.Bound = target.Stale, target.Unschedulable, target.NotReporting, target.Lagging, target.Bound
 		if target.Since != nil {
 			source.Since = target.Since.Time
 		}
