@@ -115,6 +115,9 @@ func (c *conditionList) votes() []vote {
 			if c.top && (v.kind == SummaryType || c.isTerminal(v.kind)) || from == nil && !c.in.Owned.Item(c.path, item) {
 				continue
 			}
+			if !c.copied && v.status != "True" && v.status != "False" {
+				v.status = "Unknown" // values that Kubernetes does not have among them
+			}
 			if from != nil && from.stale() {
 				v.status, v.reason = "Unknown", reasonStale
 			}
@@ -214,7 +217,7 @@ func (c *conditionList) winner(polarity policy.Polarity, votes []vote) (status s
 			return status, true
 		}
 	}
-	return votes[0].status, true // values that Kubernetes does not know
+	return votes[0].status, true
 }
 
 // agreed is the status on which all agree. Else it is Unknown: because of the SyncTargets that do not report if there are any, or because the
