@@ -17,11 +17,11 @@ func TestExcessesEndAGraceAfterTheyWereMended(t *testing.T) {
 		return actors.Quarantined{Resource: r, Over: &ref.OverLimit{Limit: l}}
 	}
 	for _, step := range []struct {
-		at      int
-		said    actors.Quarantined
-		changed bool
-		pods    ref.Limit // after it, as of that time
-		jobs    ref.Limit
+		at       int
+		observed actors.Quarantined
+		changed  bool
+		pods     ref.Limit // after it, as of that time
+		jobs     ref.Limit
 	}{
 		{0, actors.Quarantined{Resource: pods}, false, "", ""},
 		{1, over(pods, ref.LimitObjects), true, ref.LimitObjects, ""},
@@ -37,7 +37,7 @@ func TestExcessesEndAGraceAfterTheyWereMended(t *testing.T) {
 		{131, actors.Quarantined{Resource: jobs}, false, ref.LimitPages, ref.LimitPages},
 		{132, actors.Quarantined{Resource: jobs}, false, "", ""},
 	} {
-		if changed := x.observe(at(step.at), step.said); changed != step.changed {
+		if changed := x.observe(at(step.at), step.observed); changed != step.changed {
 			t.Errorf("after %d s: changed %v, want %v", step.at, changed, step.changed)
 		}
 		x.forgive(at(step.at), 40*time.Second)

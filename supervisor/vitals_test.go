@@ -50,19 +50,19 @@ func TestStalenessHasAGraceBothWays(t *testing.T) {
 	}
 }
 
-// Bytes on a watch are a sign of life, even while probes fail.
-func TestWhatIsHeardCountsAsLife(t *testing.T) {
+// Bytes on a watch are a contact, even while probes fail.
+func TestBytesOnAWatchCountAsContact(t *testing.T) {
 	start := time.Now()
 	v := newVitals(40*time.Second, start)
 	for n := range 20 {
 		now := start.Add(time.Duration(n) * 10 * time.Second)
 		if v.observe(now, now.Add(-time.Second), errAway) {
-			t.Fatalf("stale after %v though it was heard of a second ago", now.Sub(start))
+			t.Fatalf("stale after %v though it answered a second ago", now.Sub(start))
 		}
 	}
 }
 
-// However probes go, staleness changes at most once per grace period.
+// With any sequence of probes, staleness changes at most once per grace period.
 func TestStalenessNeverFlaps(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
