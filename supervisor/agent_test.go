@@ -10,7 +10,7 @@ import (
 	"github.com/upstreamd/upstreamd/supervisor"
 )
 
-// api-syncagent names copies by templates: where they belong is said by labels and annotations on the copies themselves.
+// api-syncagent names copies by templates: labels and annotations on the copies name their upstream objects.
 func TestCopiesOfTheSyncAgentArrive(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &flow{t: t, upstream: newWorkspaces()}

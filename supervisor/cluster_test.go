@@ -16,7 +16,7 @@ import (
 
 var namespaces = actors.Resource{Version: "v1", Resource: "namespaces"}
 
-// cluster is a SyncTarget in memory, as a program may implement the port. It can go away, lose what it knows, and panic.
+// cluster is a SyncTarget in memory, as a program may implement the port. It can go away, lose objects, and panic.
 type cluster struct {
 	mu       sync.Mutex
 	version  int
@@ -25,7 +25,7 @@ type cluster struct {
 	next     int
 	away     bool
 	panics   int // how many of the next Watch calls panic
-	falters  int // how many of the next watches of Namespaces panic a second after they began, before they said anything
+	falters  int // how many of the next watches of Namespaces panic a second after they began, before any event
 	closed   bool
 }
 
@@ -61,7 +61,7 @@ func (c *cluster) put(r ref.Resource, o ref.Object) {
 		o.UID = types.UID(fmt.Sprintf("uid-%d", c.version))
 	}
 	c.objects[r][key] = &o
-	c.tell(r, ref.Event{Type: ref.Changed, Objects: []*ref.Object{&o}})
+	c.send(r, ref.Event{Type: ref.Changed, Objects: []*ref.Object{&o}})
 }
 
 func (c *cluster) remove(r ref.Resource, namespace, name string) {
@@ -72,20 +72,20 @@ func (c *cluster) remove(r ref.Resource, namespace, name string) {
 	delete(c.objects[r], key)
 	c.version++
 	o.ResourceVersion = fmt.Sprint(c.version)
-	c.tell(r, ref.Event{Type: ref.Deleted, Objects: []*ref.Object{&o}})
+	c.send(r, ref.Event{Type: ref.Deleted, Objects: []*ref.Object{&o}})
 }
 
-// relist says everything again, as after a watch that broke. change happens unseen before.
+// relist lists all objects again, as after a watch that broke. change happens before, unobserved.
 func (c *cluster) relist(r ref.Resource, change func(map[ref.Downstream]*ref.Object)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if change != nil {
 		change(c.objects[r])
 	}
-	c.tell(r, ref.Event{Type: ref.Listed, Objects: c.list(r, "")})
+	c.send(r, ref.Event{Type: ref.Listed, Objects: c.list(r, "")})
 }
 
-func (c *cluster) tell(r ref.Resource, e ref.Event) {
+func (c *cluster) send(r ref.Resource, e ref.Event) {
 	if c.away {
 		return
 	}

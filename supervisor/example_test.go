@@ -11,7 +11,7 @@ import (
 	"github.com/upstreamd/upstreamd/supervisor"
 )
 
-// A program with its own watches hands over what they see, and hears of what is published. Upstream is a port: here a map, in a
+// A program with its own watches hands over the objects that they bring, and subscribes to published statuses. Upstream is a port: here a map, in a
 // real program the workspaces of a kcp.
 func Example() {
 	upstream := newWorkspaces()
@@ -48,7 +48,7 @@ func Example() {
 			"metadata": map[string]any{"namespace": "kcp-team-a-default", "name": "web"},
 			"status":   map[string]any{"readyReplicas": ready},
 		}}))
-		must(system.Synced(ctx, name, deployments)) // nothing is published before every SyncTarget has said all it holds
+		must(system.Synced(ctx, name, deployments)) // nothing is published before every SyncTarget has listed
 	}
 
 	fmt.Println((<-published).Upstream, upstream.status(web)["readyReplicas"])
@@ -56,7 +56,7 @@ func Example() {
 	// Output: team-a|default/web 5
 }
 
-// A resource whose status is elsewhere brings its own extractor.
+// A resource with its status elsewhere brings its own extractor.
 func ExampleSystem_RegisterExtractor() {
 	system, err := supervisor.New(supervisor.Options{Upstream: newWorkspaces()})
 	if err != nil {

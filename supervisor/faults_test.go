@@ -96,7 +96,7 @@ func everywhere(ready int) func(*world) {
 
 var three = []actors.SyncTarget{"east", "north", "west"}
 
-func TestAStaleSyncTargetIsHeldAndSaidSo(t *testing.T) {
+func TestAStaleSyncTargetIsHeldAndNamed(t *testing.T) {
 	inWorld(t, three, everywhere(2), func(w *world) {
 		w.settle()
 		w.wantReady(6)
@@ -113,7 +113,7 @@ func TestAStaleSyncTargetIsHeldAndSaidSo(t *testing.T) {
 			t.Errorf("with a stale SyncTarget Available is %v, want Unknown", got)
 		}
 		if got := fmt.Sprint(w.condition("upstreamd.dev/Aggregated")["message"]); !strings.Contains(got, "west") || !strings.Contains(got, "2/3") {
-			t.Errorf("the summary says %q", got)
+			t.Errorf("the summary is %q", got)
 		}
 		w.clusters["west"].goAway(false)
 		time.Sleep(2 * time.Minute)
@@ -139,7 +139,7 @@ func TestARestartDuringAnOutageShrinksNothing(t *testing.T) {
 			}
 		}
 		if got := fmt.Sprint(w.condition("upstreamd.dev/Aggregated")["message"]); !strings.Contains(got, "west") {
-			t.Errorf("the summary says %q, and not that west is away", got)
+			t.Errorf("the summary is %q, and does not name west", got)
 		}
 		w.clusters["west"].goAway(false)
 		w.ready("west", 3)
@@ -164,8 +164,8 @@ func TestARelistWithoutChangeWritesNothing(t *testing.T) {
 	})
 }
 
-// A copy that was made anew while nobody looked takes the place of the one before, without a moment in which neither counts.
-func TestACopyThatWasReplacedUnseenIsNotMissedInBetween(t *testing.T) {
+// A copy that was created anew while the watch was broken takes the place of the one before, without a moment in which neither counts.
+func TestACopyReplacedWhileTheWatchIsBrokenCountsThroughout(t *testing.T) {
 	inWorld(t, three, everywhere(2), func(w *world) {
 		w.settle()
 		before := len(w.upstream.patches())
@@ -200,11 +200,11 @@ func TestAMassOfVanishedObjectsNeedsASecondList(t *testing.T) {
 		before := len(w.upstream.patches())
 		west := w.clusters["west"]
 		west.mu.Lock()
-		west.tell(deployments, ref.Event{Type: ref.Listed}) // an empty list, though all is there
+		west.send(deployments, ref.Event{Type: ref.Listed}) // an empty list, though all is there
 		west.mu.Unlock()
 		w.settle()
 		if n := len(w.upstream.patches()) - before; n != 0 {
-			t.Errorf("one empty list led to %d PATCH calls, though a second list says that all is there", n)
+			t.Errorf("one empty list led to %d PATCH calls, though a second list has all objects", n)
 		}
 		west.relist(deployments, func(all map[ref.Downstream]*ref.Object) { clear(all) })
 		w.settle()
@@ -223,11 +223,11 @@ func TestObjectsOfANamespaceThatIsNotKnownYetArrive(t *testing.T) {
 	}, func(w *world) {
 		east := w.clusters["east"]
 		elsewhere := newCluster()
-		name := elsewhere.located(w.target("east"), "late") // what the Namespace will be called
+		name := elsewhere.located(w.target("east"), "late") // the name that the Namespace will have
 		east.put(deployments, deployment(name, "web", 2))
 		w.settle()
 		if n := len(w.upstream.patches()); n != 0 {
-			t.Fatalf("%d PATCH calls for an object whose Namespace nobody has seen", n)
+			t.Fatalf("%d PATCH calls for an object in a Namespace that is not known", n)
 		}
 		east.located(w.target("east"), "late")
 		w.settle()
@@ -239,9 +239,9 @@ func TestObjectsOfANamespaceThatIsNotKnownYetArrive(t *testing.T) {
 
 func TestForeignObjectsCostNoActor(t *testing.T) {
 	inWorld(t, []actors.SyncTarget{"east"}, func(w *world) {
-		w.clusters["east"].put(namespaces, ref.Object{Name: "somebody-elses"})
+		w.clusters["east"].put(namespaces, ref.Object{Name: "foreign"})
 		for n := range 500 {
-			w.clusters["east"].put(deployments, deployment("somebody-elses", fmt.Sprint("web-", n), 1))
+			w.clusters["east"].put(deployments, deployment("foreign", fmt.Sprint("web-", n), 1))
 		}
 		everywhere(1)(w)
 	}, func(w *world) {
@@ -253,12 +253,12 @@ func TestForeignObjectsCostNoActor(t *testing.T) {
 	})
 }
 
-func TestALyingLocatorIsRefused(t *testing.T) {
+func TestAForgedLocatorIsRefused(t *testing.T) {
 	inWorld(t, []actors.SyncTarget{"east", "west"}, everywhere(1), func(w *world) {
 		w.settle()
 		before := len(w.upstream.patches())
 		east := w.clusters["east"]
-		// A Namespace that says to be team-a's default as seen from west, and one with the right locator under a wrong name.
+		// A Namespace with the locator of west, and one with the right locator under a wrong name.
 		name := east.located(w.target("west"), "default")
 		east.put(deployments, deployment(name, "web", 3))
 		honest := east.objects[namespaces][ref.Downstream{Name: w.folder["east"]}]
@@ -267,10 +267,10 @@ func TestALyingLocatorIsRefused(t *testing.T) {
 		w.settle()
 		w.wantReady(2)
 		if n := len(w.upstream.patches()) - before; n != 0 {
-			t.Errorf("lies led to %d PATCH calls", n)
+			t.Errorf("forged locators led to %d PATCH calls", n)
 		}
 		if got := testutil.ToFloat64(w.metrics.Rejected.WithLabelValues("identity")); got < 2 {
-			t.Errorf("%v lies counted, want 2", got)
+			t.Errorf("%v identity errors counted, want 2", got)
 		}
 	})
 }
@@ -297,7 +297,7 @@ func TestABadObjectHurtsOnlyItself(t *testing.T) {
 	})
 }
 
-func TestAFailedWatchIsRestartedAndSaysSo(t *testing.T) {
+func TestAFailedWatchIsRestartedWithAnEvent(t *testing.T) {
 	inWorld(t, []actors.SyncTarget{"east", "west"}, everywhere(1), func(w *world) {
 		w.settle()
 		var failures atomic.Int64
@@ -322,8 +322,8 @@ func TestAFailedWatchIsRestartedAndSaysSo(t *testing.T) {
 	})
 }
 
-// Watches wait for the Namespaces to be known. Who tells them may fail before it does.
-func TestAFailedWatchOfNamespacesKeepsNobodyWaiting(t *testing.T) {
+// Watches wait for the Namespaces to be known. The watch of Namespaces may fail before that.
+func TestAFailedWatchOfNamespacesIsNotWaitedFor(t *testing.T) {
 	inWorld(t, []actors.SyncTarget{"east"}, func(w *world) {
 		everywhere(2)(w)
 		w.clusters["east"].falters = 2

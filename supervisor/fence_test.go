@@ -11,7 +11,7 @@ import (
 	"github.com/upstreamd/upstreamd/supervisor"
 )
 
-// fenced runs a system that may write while may says so.
+// fenced runs a system that may write while may is true.
 func fenced(t *testing.T, test func(f *flow, may *atomic.Bool)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -26,17 +26,17 @@ func fenced(t *testing.T, test func(f *flow, may *atomic.Bool)) {
 		f.must(system.Start(t.Context()))
 		f.must(system.AddPushTarget(supervisor.Target{Name: "east", Workspaces: []actors.Workspace{"team-a"}}))
 		f.upstream.put(web, 1, nil)
-		f.says("east", 1)
+		f.reports("east", 1)
 		f.synced("east")
 		test(f, &may)
 	})
 }
 
-// Who may not write decides all the same, and writes the latest of it as soon as the right begins, however long it has waited.
-func TestWhatWaitsForTheRightToWriteLeavesWhenThatBegins(t *testing.T) {
+// A standby decides all the same, and writes its latest decisions as soon as it may, after any wait.
+func TestAStandbyWritesItsQueueWhenItMay(t *testing.T) {
 	fenced(t, func(f *flow, may *atomic.Bool) {
 		time.Sleep(10 * time.Minute)
-		f.says("east", 2)
+		f.reports("east", 2)
 		time.Sleep(7 * time.Second)
 		f.wantReady(0)
 		may.Store(true)
@@ -44,19 +44,19 @@ func TestWhatWaitsForTheRightToWriteLeavesWhenThatBegins(t *testing.T) {
 		synctest.Wait()
 		f.wantReady(2)
 		may.Store(false)
-		f.says("east", 3)
+		f.reports("east", 3)
 		f.settle()
 		f.wantReady(2)
 		may.Store(true)
-		time.Sleep(time.Minute) // nobody told; it is tried again
+		time.Sleep(time.Minute) // without a notification; it is tried again
 		synctest.Wait()
 		f.wantReady(3)
 		f.stop()
 	})
 }
 
-// Whoever has the right to write decides on the same: a standby has nothing to wait for at its end.
-func TestWhoMayNotWriteStopsAtOnce(t *testing.T) {
+// The leader decides on the same: a standby has nothing to wait for when it stops.
+func TestAStandbyStopsAtOnce(t *testing.T) {
 	fenced(t, func(f *flow, _ *atomic.Bool) {
 		time.Sleep(time.Minute) // it waits between two tries
 		start := time.Now()

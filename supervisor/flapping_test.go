@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// A SyncTarget whose connection comes and goes every 5 s for ten minutes. Of this one only probes are heard, every 10 s. Where they always
-// meet it at its best, nothing is written. Where they meet it away for minutes, then there for minutes, it is stale and fresh again each
-// time, which is two writes. It never costs one for each time that it was away.
+// The connection of a SyncTarget comes and goes every 5 s for ten minutes. Only probes reach it, every 10 s. Where they always meet it up,
+// nothing is written. Where they meet it down for minutes, then up for minutes, it becomes stale and fresh each time, which is two writes.
+// It never costs one for each interruption.
 func TestFlappingCostsFewWrites(t *testing.T) {
 	for name, flap := range map[string]struct {
 		there time.Duration

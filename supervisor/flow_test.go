@@ -73,8 +73,8 @@ func (f *flow) must(err error) {
 	}
 }
 
-// says has a SyncTarget's copy of web say how many of its replicas are ready.
-func (f *flow) says(target actors.SyncTarget, ready int64) {
+// reports has a SyncTarget's copy of web report how many of its replicas are ready.
+func (f *flow) reports(target actors.SyncTarget, ready int64) {
 	f.t.Helper()
 	f.versions++
 	f.must(f.system.SyncStatus(f.t.Context(), target, deployments, f.copyOfWeb(target, ready)))
@@ -121,8 +121,8 @@ func (f *flow) wantReady(want float64) {
 func TestStatusOfAllSyncTargetsIsPublishedMerged(t *testing.T) {
 	run(t, []actors.SyncTarget{"east", "west"}, func(f *flow) {
 		f.upstream.put(web, 1, nil)
-		f.says("east", 2)
-		f.says("west", 3)
+		f.reports("east", 2)
+		f.reports("west", 3)
 		f.synced("east", "west")
 		f.settle()
 		f.wantReady(5)
@@ -135,8 +135,8 @@ func TestStatusOfAllSyncTargetsIsPublishedMerged(t *testing.T) {
 	})
 }
 
-// What a list holds and has not been told yet is waited for: the word that the list is complete goes another way, and may be quicker.
-func TestACompleteListDoesNotOvertakeWhatItHolds(t *testing.T) {
+// A copy that a list names is waited for until it reports: the end of the list takes another way, and may be quicker.
+func TestACompleteListDoesNotOvertakeItsReports(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &flow{t: t, upstream: newWorkspaces()}
 		system, err := supervisor.New(supervisor.Options{Upstream: f.upstream, Workers: 8})
@@ -156,12 +156,12 @@ func TestACompleteListDoesNotOvertakeWhatItHolds(t *testing.T) {
 		for _, name := range []actors.SyncTarget{"east", "west"} {
 			f.must(system.AddPushTarget(supervisor.Target{Name: name, Workspaces: []actors.Workspace{"team-a"}}))
 		}
-		f.says("east", 1)
-		f.says("west", 1)
+		f.reports("east", 1)
+		f.reports("west", 1)
 		f.must(system.Synced(t.Context(), "east", deployments))
 		f.must(system.Synced(t.Context(), "west", deployments))
 		time.Sleep(300 * time.Millisecond)
-		f.says("east", 1) // both lists are complete, and there is something to decide while west's copy has not answered
+		f.reports("east", 1) // both lists are complete, and there is something to decide while west's copy has not answered
 		f.settle()
 		if calls := f.upstream.patches(); len(calls) != 1 || f.upstream.status(web)["replicas"] != 4.0 {
 			t.Errorf("%d PATCH calls, want 1 that holds both: %v", len(calls), calls)
@@ -170,18 +170,18 @@ func TestACompleteListDoesNotOvertakeWhatItHolds(t *testing.T) {
 	})
 }
 
-// What an answer says of an object stands until the watch has caught up: it has to say where the object is placed, too.
+// The object of an answer counts until the watch has caught up: it has to carry the placement, too.
 func TestPlacementOutlivesTheAnswerToAWrite(t *testing.T) {
 	run(t, []actors.SyncTarget{"east", "west"}, func(f *flow) {
 		f.upstream.lag = time.Minute
 		f.upstream.put(web, 1, map[string]string{locator.PlacementLabel(locator.Key("", "east")): "Sync"})
-		f.says("east", 2)
-		f.says("west", 5) // bound to the workspace, and not named by the label
+		f.reports("east", 2)
+		f.reports("west", 5) // bound to the workspace, and not named by the label
 		f.synced("east", "west")
 		time.Sleep(time.Minute)
 		f.settle()
 		f.wantReady(2)
-		f.says("east", 3)
+		f.reports("east", 3)
 		f.settle()
 		f.wantReady(3)
 	})
@@ -190,11 +190,11 @@ func TestPlacementOutlivesTheAnswerToAWrite(t *testing.T) {
 func TestAnIsolatedChangeGoesAtOnce(t *testing.T) {
 	run(t, []actors.SyncTarget{"east"}, func(f *flow) {
 		f.upstream.put(web, 1, nil)
-		f.says("east", 1)
+		f.reports("east", 1)
 		f.synced("east")
 		f.settle()
 		before, start := len(f.upstream.patches()), time.Now()
-		f.says("east", 2)
+		f.reports("east", 2)
 		f.settle()
 		calls := f.upstream.patches()[before:]
 		if len(calls) != 1 || calls[0].at.Sub(start) > time.Millisecond {
@@ -206,15 +206,15 @@ func TestAnIsolatedChangeGoesAtOnce(t *testing.T) {
 func TestManyChangesOfOneObjectAreCoalesced(t *testing.T) {
 	run(t, []actors.SyncTarget{"east"}, func(f *flow) {
 		f.upstream.put(web, 1, nil)
-		f.says("east", 0)
+		f.reports("east", 0)
 		f.synced("east")
 		f.settle()
 		before := len(f.upstream.patches())
 		for n := range 100 {
-			f.says("east", int64(n%4))
+			f.reports("east", int64(n%4))
 			time.Sleep(10 * time.Millisecond)
 		}
-		f.says("east", 3)
+		f.reports("east", 3)
 		f.settle()
 		f.wantReady(3)
 		if n := len(f.upstream.patches()) - before; n > 3 {
@@ -226,12 +226,12 @@ func TestManyChangesOfOneObjectAreCoalesced(t *testing.T) {
 func TestNoWriteWithoutAChange(t *testing.T) {
 	run(t, []actors.SyncTarget{"east"}, func(f *flow) {
 		f.upstream.put(web, 1, nil)
-		f.says("east", 1)
+		f.reports("east", 1)
 		f.synced("east")
 		f.settle()
 		before := len(f.upstream.patches())
 		for range 10 {
-			f.says("east", 1)
+			f.reports("east", 1)
 			f.settle()
 		}
 		if n := len(f.upstream.patches()) - before; n != 0 {
@@ -245,7 +245,7 @@ func TestARestartOverUnchangedObjectsWritesNothing(t *testing.T) {
 	run(t, targets, func(f *flow) {
 		f.upstream.put(web, 1, nil)
 		for _, name := range targets {
-			f.says(name, 2)
+			f.reports(name, 2)
 		}
 		f.synced(targets...)
 		f.settle()
@@ -253,7 +253,7 @@ func TestARestartOverUnchangedObjectsWritesNothing(t *testing.T) {
 		before := len(f.upstream.patches())
 		f.start(targets)
 		for _, name := range targets {
-			f.says(name, 2)
+			f.reports(name, 2)
 			f.settle()
 		}
 		f.synced(targets...)
@@ -268,8 +268,8 @@ func TestARestartOverUnchangedObjectsWritesNothing(t *testing.T) {
 func TestForgottenObjectIsWithdrawn(t *testing.T) {
 	run(t, []actors.SyncTarget{"east", "west"}, func(f *flow) {
 		f.upstream.put(web, 1, nil)
-		f.says("east", 2)
-		f.says("west", 3)
+		f.reports("east", 2)
+		f.reports("west", 3)
 		f.synced("east", "west")
 		f.settle()
 		f.must(f.system.Forget(f.t.Context(), "west", deployments, "kcp-team-a-default", "web"))
@@ -281,15 +281,15 @@ func TestForgottenObjectIsWithdrawn(t *testing.T) {
 func TestRemovedSyncTargetIsWithdrawnAndMayComeBack(t *testing.T) {
 	run(t, []actors.SyncTarget{"east", "west"}, func(f *flow) {
 		f.upstream.put(web, 1, nil)
-		f.says("east", 2)
-		f.says("west", 3)
+		f.reports("east", 2)
+		f.reports("west", 3)
 		f.synced("east", "west")
 		f.settle()
 		f.must(f.system.RemoveTarget(f.t.Context(), "west"))
 		f.settle()
 		f.wantReady(2)
 		f.must(f.system.AddPushTarget(supervisor.Target{Name: "west", Workspaces: []actors.Workspace{"team-a"}}))
-		f.says("west", 4)
+		f.reports("west", 4)
 		f.synced("west")
 		f.settle()
 		f.wantReady(6)
@@ -306,7 +306,7 @@ func TestALostAnswerIsNotReplayed(t *testing.T) {
 			}
 			return nil
 		}
-		f.says("east", 1)
+		f.reports("east", 1)
 		f.synced("east")
 		f.settle()
 		f.wantReady(1)
@@ -316,19 +316,19 @@ func TestALostAnswerIsNotReplayed(t *testing.T) {
 	})
 }
 
-// A proxy that answers in the API server's place says nothing of what became of a write, nor of how the server keeps what it is sent.
-func TestAnAnswerThatIsNoObjectTeachesNothing(t *testing.T) {
+// The answer of a proxy in the API server's place proves neither that a write took place, nor that the server keeps a value.
+func TestAnAnswerThatIsNoObjectProvesNothing(t *testing.T) {
 	for strange := range 4 {
 		t.Run(fmt.Sprint(strange), func(t *testing.T) {
 			run(t, []actors.SyncTarget{"east"}, func(f *flow) {
 				f.upstream.lag = 30 * time.Second
 				f.upstream.put(web, 1, nil)
 				f.upstream.strange = strange
-				f.says("east", 1)
+				f.reports("east", 1)
 				f.synced("east")
 				time.Sleep(2 * time.Minute)
 				f.wantReady(1)
-				f.says("east", 2)
+				f.reports("east", 2)
 				time.Sleep(2 * time.Minute)
 				f.wantReady(2)
 			})
@@ -336,7 +336,7 @@ func TestAnAnswerThatIsNoObjectTeachesNothing(t *testing.T) {
 	}
 }
 
-// One SyncTarget that has a lot to say does not keep another's news waiting, not even in the same workspace.
+// One SyncTarget with many changes does not delay another's, not even in the same workspace.
 func TestAFloodingSyncTargetTakesItsTurn(t *testing.T) {
 	const flood = 400
 	run(t, []actors.SyncTarget{"east", "west"}, func(f *flow) {
@@ -379,21 +379,21 @@ func TestAFloodingSyncTargetTakesItsTurn(t *testing.T) {
 		time.Sleep(time.Minute)
 		calls := f.upstream.patches()[2*flood+1:]
 		if at := slices.IndexFunc(calls, func(c call) bool { return c.upstream == quiet }); len(calls) != flood+1 || at > 2*16 { // as many are under way at a time
-			t.Errorf("west's news was PATCH call %d of %d", at+1, len(calls))
+			t.Errorf("west's change was PATCH call %d of %d", at+1, len(calls))
 		}
 	})
 }
 
-// Only a 404 that names the object says that it is gone.
-func TestA404FromSomethingInFrontEndsNoObject(t *testing.T) {
+// Only a 404 that names the object means that it is gone.
+func TestA404OfAProxyEndsNoObject(t *testing.T) {
 	run(t, []actors.SyncTarget{"east"}, func(f *flow) {
 		f.upstream.put(web, 1, nil)
 		f.upstream.strange, f.upstream.astray = 1, 1
 		f.upstream.lag = time.Hour
-		f.says("east", 1)
+		f.reports("east", 1)
 		f.synced("east")
 		time.Sleep(time.Minute)
-		f.says("east", 2)
+		f.reports("east", 2)
 		f.settle()
 		f.wantReady(2)
 	})
@@ -410,7 +410,7 @@ func TestTheServersPauseIsKept(t *testing.T) {
 					}
 					return nil
 				}
-				f.says("east", 1)
+				f.reports("east", 1)
 				f.synced("east")
 				time.Sleep(10 * time.Second)
 				synctest.Wait()
@@ -424,7 +424,7 @@ func TestTheServersPauseIsKept(t *testing.T) {
 	}
 }
 
-// Who can't be reached is not tried for every change, and what waits meanwhile is kept.
+// An unreachable server is not tried for every change, and writes stay queued.
 func TestAServerThatCannotBeReachedIsLeftAloneForAWhile(t *testing.T) {
 	run(t, []actors.SyncTarget{"east"}, func(f *flow) {
 		f.upstream.put(web, 1, nil)
@@ -436,16 +436,16 @@ func TestAServerThatCannotBeReachedIsLeftAloneForAWhile(t *testing.T) {
 			}
 			return nil
 		}
-		f.says("east", 1)
+		f.reports("east", 1)
 		f.synced("east")
 		for i := range 300 {
 			time.Sleep(time.Second)
-			f.says("east", int64(i))
+			f.reports("east", int64(i))
 		}
 		if n := len(f.upstream.patches()); n < 8 || n > 30 { // 1, 2, 4, 8, 16, 30, 30, … seconds, less up to a half
 			t.Errorf("%d PATCH calls in 5 minutes", n)
 		}
-		f.says("east", 7)
+		f.reports("east", 7)
 		away.Store(false)
 		time.Sleep(31 * time.Second)
 		synctest.Wait()
@@ -456,15 +456,15 @@ func TestAServerThatCannotBeReachedIsLeftAloneForAWhile(t *testing.T) {
 func TestDeletedAndRecreatedUnderLoadEndsTrue(t *testing.T) {
 	run(t, []actors.SyncTarget{"east"}, func(f *flow) {
 		f.upstream.put(web, 1, nil)
-		f.says("east", 1)
+		f.reports("east", 1)
 		f.synced("east")
 		for n := range 50 {
-			f.says("east", int64(n%3))
+			f.reports("east", int64(n%3))
 			time.Sleep(30 * time.Millisecond)
 			f.upstream.remove(web)
 			f.must(f.system.Forget(f.t.Context(), "east", deployments, "kcp-team-a-default", "web"))
 			f.upstream.put(web, 1, nil)
-			f.says("east", 2)
+			f.reports("east", 2)
 			time.Sleep(30 * time.Millisecond)
 		}
 		f.settle()
@@ -475,7 +475,7 @@ func TestDeletedAndRecreatedUnderLoadEndsTrue(t *testing.T) {
 func TestStatusThatIsNotAnObjectIsRefusedAndTheLastGoodOneStays(t *testing.T) {
 	run(t, []actors.SyncTarget{"east"}, func(f *flow) {
 		f.upstream.put(web, 1, nil)
-		f.says("east", 2)
+		f.reports("east", 2)
 		f.synced("east")
 		f.settle()
 		bad := f.copyOfWeb("east", 0)
@@ -520,7 +520,7 @@ func TestARegisteredExtractorMakesTheStatus(t *testing.T) {
 		f.must(system.Start(t.Context()))
 		f.must(system.AddPushTarget(supervisor.Target{Name: "east", Workspaces: []actors.Workspace{"team-a"}}))
 		f.upstream.put(web, 1, nil)
-		f.says("east", 9)
+		f.reports("east", 9)
 		f.synced("east")
 		f.settle()
 		f.wantReady(3) // the length of "web"
@@ -534,7 +534,7 @@ func TestARegisteredExtractorMakesTheStatus(t *testing.T) {
 	})
 }
 
-func TestEmbeddingErrorsNameTheMend(t *testing.T) {
+func TestEmbeddingErrorsNameTheFix(t *testing.T) {
 	run(t, []actors.SyncTarget{"east"}, func(f *flow) {
 		ctx := f.t.Context()
 		pods := actors.Resource{Version: "v1", Resource: "pods"}

@@ -18,28 +18,28 @@ import (
 func (c *cluster) exceed(r ref.Resource, limit ref.Limit) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.tell(r, ref.Event{Type: ref.Failed, Err: &ref.OverLimit{Limit: limit, Most: 3}})
+	c.send(r, ref.Event{Type: ref.Failed, Err: &ref.OverLimit{Limit: limit, Most: 3}})
 }
 
-// quarantines notes what is said of quarantines.
+// quarantines records the events about quarantines.
 func (w *world) quarantines() func() []supervisor.Quarantine {
 	var mu sync.Mutex
-	var said []supervisor.Quarantine
+	var events []supervisor.Quarantine
 	w.t.Cleanup(w.system.Subscribe(func(e supervisor.Event) {
 		if q, ok := e.(supervisor.Quarantine); ok {
 			mu.Lock()
 			defer mu.Unlock()
-			said = append(said, q)
+			events = append(events, q)
 		}
 	}))
 	return func() []supervisor.Quarantine {
 		mu.Lock()
 		defer mu.Unlock()
-		return slices.Clone(said)
+		return slices.Clone(events)
 	}
 }
 
-// wantState checks what is published of west's health.
+// wantState checks the conditions that depend on west's freshness.
 func (w *world) wantState(ready int, available, summary string) {
 	w.t.Helper()
 	synctest.Wait()
@@ -48,17 +48,17 @@ func (w *world) wantState(ready int, available, summary string) {
 		w.t.Errorf("Available is %v, want %s", got, available)
 	}
 	if got := w.condition("upstreamd.dev/Aggregated")["message"]; got != summary {
-		w.t.Errorf("the summary says %q, want %q", got, summary)
+		w.t.Errorf("the summary is %q, want %q", got, summary)
 	}
 }
 
-// One SyncTarget goes over a limit: what it said last counts and is stale, with the reason for all to see; the others go on. When it
+// One SyncTarget goes over a limit: its last report counts and is stale, and the summary names the limit; the others go on. When it
 // keeps to its limits again, it is fresh after the grace period, and not before.
-func TestASyncTargetOverALimitIsHeldAndSaidSo(t *testing.T) {
+func TestASyncTargetOverALimitIsHeldAndNamed(t *testing.T) {
 	for name, kind := range map[string]ref.Resource{"its objects": deployments, "its Namespaces": namespaces} {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, three, everywhere(2), func(w *world) {
-				said := w.quarantines()
+				events := w.quarantines()
 				w.settle()
 				w.wantState(6, "True", "3/3 SyncTargets reporting")
 
@@ -68,7 +68,7 @@ func TestASyncTargetOverALimitIsHeldAndSaidSo(t *testing.T) {
 				w.wantState(6, "Unknown", over)
 				gauge := w.metrics.Quarantined.WithLabelValues("west", ref.ResourceString(kind), "Objects")
 				if got := testutil.ToFloat64(gauge); got != 1 || testutil.CollectAndCount(w.metrics.Quarantined) != 1 {
-					t.Errorf("the metric says %v", got)
+					t.Errorf("the metric is %v", got)
 				}
 
 				w.ready("east", 3)
@@ -92,8 +92,8 @@ func TestASyncTargetOverALimitIsHeldAndSaidSo(t *testing.T) {
 				if kind == namespaces {
 					concerns = ref.Resource{}
 				}
-				if want := []supervisor.Quarantine{{Target: "west", Resource: concerns, Over: ref.LimitObjects}, {Target: "west", Resource: concerns}}; !slices.Equal(said(), want) {
-					t.Errorf("said %v, want %v", said(), want)
+				if want := []supervisor.Quarantine{{Target: "west", Resource: concerns, Over: ref.LimitObjects}, {Target: "west", Resource: concerns}}; !slices.Equal(events(), want) {
+					t.Errorf("events %v, want %v", events(), want)
 				}
 			})
 		})

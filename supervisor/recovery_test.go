@@ -22,8 +22,8 @@ func numbered(n int) ref.Upstream {
 	return ref.Upstream{Workspace: web.Workspace, Namespace: web.Namespace, Name: fmt.Sprintf("web-%03d", n)}
 }
 
-// An aggregator that fails while a SyncTarget's list is being worked off hears of all that is in it, and not only of what came after.
-func TestAnAggregatorThatFailsDuringAListIsToldAllOfIt(t *testing.T) {
+// An aggregator that fails while a SyncTarget's list is being worked off gets the whole list, and not only the rest.
+func TestAnAggregatorThatFailsDuringAListGetsAllOfIt(t *testing.T) {
 	f := &faulty{}
 	inFaultyWorld(t, f, func(w *world, _ *faulty) {
 		for n := range more {
@@ -82,7 +82,7 @@ func TestAnAnswerToADeadAggregatorDropsNothing(t *testing.T) {
 	})
 }
 
-// What is needed of upstream objects may change while they are being listed, and while writes are under way.
+// A policy may need other metadata of upstream objects while they are being listed, and while writes are under way.
 func TestAPolicyMayAskForMoreAtAnyTime(t *testing.T) {
 	builtin, factor := withPolicy(t, `
 apiVersion: upstreamd.dev/v1alpha1
@@ -114,7 +114,7 @@ spec:
 		w.wantReady(1)
 		w.upstream.latency, w.upstream.lag = 200*time.Millisecond, time.Second
 		w.ready("east", 2)
-		time.Sleep(100 * time.Millisecond) // its write is under way, and its answer lacks what the policy needs
+		time.Sleep(100 * time.Millisecond) // its write is under way, and its answer lacks the labels that the policy needs
 		w.system.SetPolicies(factor)
 		time.Sleep(time.Minute)
 		w.wantReady(7)
@@ -129,7 +129,7 @@ spec:
 	})
 }
 
-// A write that the server asked to send later is not sent when what it says is no longer true.
+// A write that the server asked to send later is not sent when it is no longer due.
 func TestAWriteThatIsTakenBackIsNotSentLater(t *testing.T) {
 	inWorld(t, three[:1], everywhere(1), func(w *world) {
 		w.settle()
@@ -175,8 +175,8 @@ func TestWritesThatFailAgainAndAgainBackOff(t *testing.T) {
 	}
 }
 
-// The gauge of what is parked goes down with what it counts.
-func TestWhatIsParkedNoMoreIsNotCounted(t *testing.T) {
+// The gauge of parks goes down when a park ends.
+func TestParksThatEndAreNotCounted(t *testing.T) {
 	parked := func(w *world) float64 {
 		sum := 0.0
 		for _, reason := range []string{"kind", "Invalid", "TooLarge"} {
@@ -190,7 +190,7 @@ func TestWhatIsParkedNoMoreIsNotCounted(t *testing.T) {
 			s := w.upstream.objects[web]
 			w.upstream.version++
 			s.uid, s.version = "another", w.upstream.version
-			w.upstream.tell(ref.Event{Type: ref.Listed, Scope: "*", Objects: []*ref.Object{w.upstream.object(web, s)}})
+			w.upstream.send(ref.Event{Type: ref.Listed, Scope: "*", Objects: []*ref.Object{w.upstream.object(web, s)}})
 			w.upstream.answer = nil
 			w.upstream.mu.Unlock()
 		},

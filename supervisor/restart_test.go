@@ -17,7 +17,7 @@ import (
 	"github.com/upstreamd/upstreamd/supervisor"
 )
 
-// faulty is an upstream whose edge has a bug: the next so many calls panic.
+// faulty is an upstream whose edge has a bug: its next calls panic, a number of each kind.
 type faulty struct {
 	*workspaces
 	mu                        sync.Mutex
@@ -25,7 +25,7 @@ type faulty struct {
 	broken                    chan struct{} // closed to end the watches that are open
 }
 
-// breakWatches has the watches that are open return, as none may before it is told to.
+// breakWatches has the open watches return, which they may not before their context ends.
 func (f *faulty) breakWatches() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -153,7 +153,7 @@ spec:
 	})
 }
 
-// CEL rules may look at any label of the upstream object: when such a policy comes, what was read before is not enough.
+// CEL rules may look at any label of the upstream object: when such a policy comes, the metadata that was kept before is not enough.
 func TestAPolicyMayAskForMoreOfUpstreamObjects(t *testing.T) {
 	inWorld(t, three, func(w *world) {
 		w.upstream.put(web, 1, map[string]string{"factor": "7"})
@@ -237,13 +237,13 @@ func TestReadyWaitsForTheFirstUpstreamList(t *testing.T) {
 func TestStopWritesWhatWaitsForItsQuietWindow(t *testing.T) {
 	run(t, []actors.SyncTarget{"east", "west"}, func(f *flow) {
 		f.upstream.put(web, 1, nil)
-		f.says("east", 1)
-		f.says("west", 1)
+		f.reports("east", 1)
+		f.reports("west", 1)
 		f.synced("east", "west")
 		f.settle()
-		f.says("east", 2) // goes at once
+		f.reports("east", 2) // goes at once
 		synctest.Wait()
-		f.says("west", 2) // waits, as the object was written just now
+		f.reports("west", 2) // waits, as the object was written just now
 		synctest.Wait()
 		f.wantReady(3)
 		start := time.Now()
@@ -262,7 +262,7 @@ func TestStopGivesUpAtItsDeadline(t *testing.T) {
 		f.start([]actors.SyncTarget{"east"})
 		f.upstream.answer = func(call) error { return refusal(http.StatusTooManyRequests, 3600) }
 		f.upstream.put(web, 1, nil)
-		f.says("east", 1)
+		f.reports("east", 1)
 		f.synced("east")
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 		defer cancel()

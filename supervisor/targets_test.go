@@ -16,7 +16,7 @@ import (
 	"github.com/upstreamd/upstreamd/supervisor"
 )
 
-// least watches what is published until stop is called, and tells the lowest number of ready replicas.
+// least watches the published status until stop is called, and returns the lowest number of ready replicas.
 func (w *world) least() (stop func() float64) {
 	low, done := w.readyNow(), make(chan struct{})
 	go func() {
@@ -43,7 +43,7 @@ func (w *world) readyNow() float64 {
 	return ready
 }
 
-// A SyncTarget whose place is taken by another of its name: what the first said is withdrawn, and nothing shrinks meanwhile.
+// A SyncTarget is replaced by another of its name: the copies of the first are withdrawn, and nothing shrinks meanwhile.
 func TestASyncTargetIsReplacedWithoutAFlap(t *testing.T) {
 	inWorld(t, three, everywhere(2), func(w *world) {
 		w.settle()
@@ -58,7 +58,7 @@ func TestASyncTargetIsReplacedWithoutAFlap(t *testing.T) {
 		if !w.clusters["west"].isClosed() {
 			t.Error("the connection of the one that left is open")
 		}
-		w.ready("west", 1) // nobody listens any more
+		w.ready("west", 1) // its watch has ended
 		time.Sleep(20 * time.Second)
 		w.wantReady(6)
 		other.goAway(false)
@@ -76,7 +76,7 @@ func TestASyncTargetIsReplacedWithoutAFlap(t *testing.T) {
 	})
 }
 
-// Those that were to take a place, and are not to any more, are closed like those that had it.
+// SyncTargets that are superseded before they began are closed like those that had begun.
 func TestReplacedBeforeItBegan(t *testing.T) {
 	inWorld(t, three, everywhere(2), func(w *world) {
 		w.settle()
@@ -102,7 +102,7 @@ func TestReplacedBeforeItBegan(t *testing.T) {
 	})
 }
 
-// What a SyncTarget object says of workloads changes decisions without a list.
+// The scheduling fields of a SyncTarget object change decisions without a list.
 func TestEvictedSyncTargetsDoNotCount(t *testing.T) {
 	inWorld(t, three, everywhere(2), func(w *world) {
 		w.settle()
@@ -205,7 +205,7 @@ func TestAThousandSyncTargetsLeaveNothing(t *testing.T) {
 	})
 }
 
-// Explain tells what a SyncTarget's object says, so that people see why another one is the primary.
+// Explain shows the scheduling of a SyncTarget, as a reason why another one is the primary.
 func TestSchedulingIsExplained(t *testing.T) {
 	inWorld(t, three, everywhere(2), func(w *world) {
 		w.must(w.system.SetTarget(supervisor.Target{Name: "west", Cluster: "root:infra", UID: "uid-west",
@@ -213,13 +213,13 @@ func TestSchedulingIsExplained(t *testing.T) {
 		w.settle()
 		e, err := w.system.Explain(w.t.Context(), deployments, web)
 		w.must(err)
-		var said []string
+		var unschedulable []string
 		for _, s := range e.Input.Sources {
 			if s.Unschedulable {
-				said = append(said, string(s.Target))
+				unschedulable = append(unschedulable, string(s.Target))
 			}
 		}
-		if got := strings.Join(said, ","); got != "west" {
+		if got := strings.Join(unschedulable, ","); got != "west" {
 			t.Errorf("unschedulable are %q", got)
 		}
 	})

@@ -23,7 +23,7 @@ import (
 )
 
 // workspaces is an upstream in memory, as a program may implement the port: objects by workspace, resourceVersions, conflicts.
-// Tests can look at every call, and answer one in its place.
+// Tests can inspect every call, and answer one in its place.
 type workspaces struct {
 	mu       sync.Mutex
 	version  int
@@ -74,7 +74,7 @@ func (w *workspaces) object(u ref.Upstream, s *stored) *ref.Object {
 	return o
 }
 
-// put makes or changes an object: what the tenant does.
+// put creates or changes an object, as the tenant does.
 func (w *workspaces) put(u ref.Upstream, generation int64, labels map[string]string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -85,7 +85,7 @@ func (w *workspaces) put(u ref.Upstream, generation int64, labels map[string]str
 		w.objects[u] = s
 	}
 	s.version, s.generation, s.labels = w.version, generation, labels
-	w.tell(ref.Event{Type: ref.Changed, Scope: "*", Objects: []*ref.Object{w.object(u, s)}})
+	w.send(ref.Event{Type: ref.Changed, Scope: "*", Objects: []*ref.Object{w.object(u, s)}})
 }
 
 func (w *workspaces) remove(u ref.Upstream) {
@@ -95,7 +95,7 @@ func (w *workspaces) remove(u ref.Upstream) {
 	delete(w.objects, u)
 	w.version++
 	s.version = w.version
-	w.tell(ref.Event{Type: ref.Deleted, Scope: "*", Objects: []*ref.Object{w.object(u, s)}})
+	w.send(ref.Event{Type: ref.Deleted, Scope: "*", Objects: []*ref.Object{w.object(u, s)}})
 }
 
 func (w *workspaces) write(u ref.Upstream, manager string, change map[string]any) {
@@ -108,10 +108,10 @@ func (w *workspaces) write(u ref.Upstream, manager string, change map[string]any
 	w.version++
 	s.version = w.version
 	s.managers[manager] = time.Now()
-	w.tell(ref.Event{Type: ref.Changed, Scope: "*", Objects: []*ref.Object{w.object(u, s)}})
+	w.send(ref.Event{Type: ref.Changed, Scope: "*", Objects: []*ref.Object{w.object(u, s)}})
 }
 
-func (w *workspaces) tell(e ref.Event) {
+func (w *workspaces) send(e ref.Event) {
 	for _, watcher := range w.watchers {
 		if w.lag > 0 {
 			time.AfterFunc(w.lag, func() { watcher.emit(e) })
@@ -140,21 +140,21 @@ func (w *workspaces) patches() []call {
 	return slices.Clone(w.calls)
 }
 
-// forgetCalls lets go of the calls so far, for tests that look at memory.
+// forgetCalls drops the calls so far, for tests that measure memory.
 func (w *workspaces) forgetCalls() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.calls = nil
 }
 
-func (w *workspaces) Watch(ctx context.Context, r ref.Resource, want ref.Want, tell ref.Emit) {
+func (w *workspaces) Watch(ctx context.Context, r ref.Resource, want ref.Want, deliver ref.Emit) {
 	emit := func(e ref.Event) {
 		kept := make([]*ref.Object, len(e.Objects))
 		for i, o := range e.Objects {
 			kept[i] = wanted(o, want)
 		}
 		e.Objects = kept
-		tell(e)
+		deliver(e)
 	}
 	w.mu.Lock()
 	var all []*ref.Object
@@ -219,10 +219,10 @@ func (w *workspaces) Patch(_ context.Context, p ref.Patch, want ref.Want) (*ref.
 	return wanted(w.object(p.Upstream, s), want), nil
 }
 
-// webPage is what is made of an answer that says 200, and is no object.
+// webPage is the object of an answer with status 200 that is none.
 func webPage() *ref.Object { return &ref.Object{Err: errors.New("invalid character '<'")} }
 
-// wanted is what a server's client keeps of an object.
+// wanted is the part of an object that a client keeps.
 func wanted(o *ref.Object, want ref.Want) *ref.Object {
 	kept := *o
 	kept.Labels = maps.Clone(o.Labels)

@@ -190,7 +190,7 @@ var core = []mutation{
 	},
 	{
 		"a park waits for ever for its one probe", "internal/reconcile/park.go",
-		"			k.rotated = int(o.index) + 1\n			s.parkFor(k, minPark)\n", "			k.rotated = int(o.index) + 1\n",
+		"	k.probe, k.open = nil, true\n", "	if k.probe != nil {\n		return\n	}\n	k.open = true\n",
 		scripts,
 	},
 	{

@@ -56,12 +56,12 @@ var edges = []mutation{
 	{
 		"an answer that is no object is taken as one", "actors/writer.go",
 		"p.err = isObject(p.object, m.Upstream)", "_ = isObject",
-		test("supervisor", "TestAnAnswerThatIsNoObjectTeachesNothing"),
+		test("supervisor", "TestAnAnswerThatIsNoObjectProvesNothing"),
 	},
 	{
 		"watches that wait for Namespaces are forgotten when that watch fails", "actors/namespaces.go",
 		"		ctx.Send(ctx.Parent(), NamespacesStarted{})\n", "",
-		test("supervisor", "TestAFailedWatchOfNamespacesKeepsNobodyWaiting"),
+		test("supervisor", "TestAFailedWatchOfNamespacesIsNotWaitedFor"),
 	},
 	{
 		"a copy that was replaced unseen is withdrawn first", "actors/watch.go",
@@ -91,7 +91,7 @@ var edges = []mutation{
 	{
 		"an aggregator that fails during a list does not get its first parts again", "actors/watch.go",
 		"		w.listing.resend = true\n", "",
-		test("supervisor", "TestAnAggregatorThatFailsDuringAListIsToldAllOfIt"),
+		test("supervisor", "TestAnAggregatorThatFailsDuringAListGetsAllOfIt"),
 	},
 	{
 		"a write that was taken back is sent later", "actors/writer.go",
