@@ -169,7 +169,7 @@ func TestARemovalThatIsNotWaitedFor(t *testing.T) {
 func TestARemovedResourceIsForgottenByPushTargets(t *testing.T) {
 	run(t, []actors.SyncTarget{"east"}, func(f *flow) {
 		f.upstream.put(web, 1, nil)
-		f.says("east", 2)
+		f.reports("east", 2)
 		f.synced("east")
 		f.settle()
 		f.wantReady(2)
@@ -182,7 +182,7 @@ func TestARemovedResourceIsForgottenByPushTargets(t *testing.T) {
 			t.Errorf("%d objects of a removed resource are kept", n)
 		}
 		f.must(f.system.AddResource(deployments))
-		f.says("east", 3)
+		f.reports("east", 3)
 		f.synced("east")
 		f.settle()
 		f.wantReady(3)

@@ -115,11 +115,11 @@ func (x *explainer) conditions(path policy.Path, values map[string]any) {
 			if byType[kind] == nil {
 				byType[kind] = map[string]any{}
 			}
-			said := fmt.Sprint(entry["status"])
+			state := fmt.Sprint(entry["status"])
 			if reason, _ := entry["reason"].(string); reason != "" {
-				said += " " + reason
+				state += " " + reason
 			}
-			byType[kind][source] = said
+			byType[kind][source] = state
 		}
 	}
 	for _, kind := range slices.Sorted(maps.Keys(byType)) {
@@ -130,7 +130,7 @@ func (x *explainer) conditions(path policy.Path, values map[string]any) {
 func (x *explainer) report(path, rule string, values map[string]any) {
 	f := fieldReport{Path: path, Rule: rule, Result: values[""], Inputs: map[string]any{}}
 	for _, s := range x.sources {
-		value, said := values[string(s.Target)]
+		value, reported := values[string(s.Target)]
 		switch {
 		case s.State == aggregate.Absent:
 			value = "(no copy)"
@@ -138,7 +138,7 @@ func (x *explainer) report(path, rule string, values map[string]any) {
 			value = "(unknown)"
 		case s.State == aggregate.NoStatus:
 			value = "(no status)"
-		case !said:
+		case !reported:
 			value = nil
 		}
 		f.Inputs[string(s.Target)] = value

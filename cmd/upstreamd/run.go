@@ -18,7 +18,7 @@ func newRun() *cobra.Command {
 	var file, format, level string
 	cmd := &cobra.Command{
 		Use:   "run --config FILE",
-		Short: "Run the daemon until it is told to stop",
+		Short: "Run the daemon until a signal stops it",
 		Long: text(`
 			Run the daemon. It stops at SIGTERM or SIGINT, after pending writes are flushed, for shutdown.timeout at most. A
 			second signal ends it at once; nothing is lost then either, since the next start reads everything again.
@@ -30,7 +30,7 @@ func newRun() *cobra.Command {
 			not: it is tried again until it can.
 
 			With leaderElection several may run: one writes, the others stand by with everything read. The leader gives its
-			lease back when it is told to stop; one that loses it stops writing at once, and stands by.
+			lease back when it stops; one that loses it stops writing at once, and stands by.
 
 			/livez, /readyz and /metrics are served at serving.address, and the first two at serving.health.address, too, for
 			probes. /readyz answers 200 once upstream was listed.`),

@@ -175,7 +175,7 @@ func (k *reconciler) bring(wanted map[ref.Resource]bool) error {
 			continue
 		}
 		delete(k.brought, r)
-		k.app.log.Info().Str("resource", ref.ResourceString(r)).Msg("resource not brought up any more: what is published stays")
+		k.app.log.Info().Str("resource", ref.ResourceString(r)).Msg("resource not watched any more: the published statuses stay")
 	}
 	for r := range wanted {
 		if k.brought[r] {
@@ -186,7 +186,7 @@ func (k *reconciler) bring(wanted map[ref.Resource]bool) error {
 			continue
 		}
 		k.brought[r] = true
-		k.app.log.Info().Str("resource", ref.ResourceString(r)).Msg("resource brought up")
+		k.app.log.Info().Str("resource", ref.ResourceString(r)).Msg("resource watched")
 	}
 	return errors.Join(failed...)
 }

@@ -141,7 +141,7 @@ func TestWhatIsFoundIsTakenUp(t *testing.T) {
 	c.object(gizmos, down, "one", 7)
 	c.wantSize(gizmos, "one", 7)
 	c.east.RemoveResource(gizmos)
-	eventually(t, "gizmos are let go", func() bool { return strings.Contains(r.log.String(), "resource not brought up any more") })
+	eventually(t, "gizmos are let go", func() bool { return strings.Contains(r.log.String(), "resource not watched any more") })
 
 	if err := c.hub.Cluster("infra").Delete(syncTargets, "", "east"); err != nil {
 		t.Fatal(err)
@@ -172,7 +172,7 @@ func TestNotReadyBeforeTheSyncTargetsAreKnown(t *testing.T) {
 	eventually(t, "said", func() bool {
 		return strings.Contains(r.log.String(), "SyncTarget objects or their Secrets cannot be listed")
 	})
-	if strings.Contains(r.log.String(), "resource brought up") {
+	if strings.Contains(r.log.String(), "resource watched") {
 		t.Error("a resource was brought up")
 	}
 	denied.allow()
@@ -214,29 +214,29 @@ func TestTheConfigurationIsFollowed(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- a.Run(ctx) }()
-	said := func(text string) func() bool { return func() bool { return strings.Contains(log.String(), text) } }
-	eventually(t, "a is added", said(`"sync_target":"a","message":"SyncTarget added"`))
+	logged := func(text string) func() bool { return func() bool { return strings.Contains(log.String(), text) } }
+	eventually(t, "a is added", logged(`"sync_target":"a","message":"SyncTarget added"`))
 
 	more := *c
 	more.SyncTargets = append(more.SyncTargets[:1:1], config.SyncTarget{Name: "b", Cluster: "root:infra", Kubeconfig: kubeconfig(t, two), Workspaces: []string{"root:team-a"}})
 	more.Resources = []config.Resource{{Version: "v1", Resource: "pods"}}
 	more.Debounce.Quiet.Duration *= 2
 	write(&more)
-	for _, text := range []string{`"sync_target":"b","message":"SyncTarget added"`, `"resource":"pods.v1","message":"resource brought up"`,
-		`"resource":"deployments.v1.apps","message":"resource not brought up any more`, `"fields":["debounce"]`} {
-		eventually(t, text, said(text))
+	for _, text := range []string{`"sync_target":"b","message":"SyncTarget added"`, `"resource":"pods.v1","message":"resource watched"`,
+		`"resource":"deployments.v1.apps","message":"resource not watched any more`, `"fields":["debounce"]`} {
+		eventually(t, text, logged(text))
 	}
 
 	wrong := more
 	wrong.SyncTargets = []config.SyncTarget{{Name: "B", Cluster: "root:infra", Kubeconfig: "/is/not/there", Workspaces: []string{"root:x"}}}
 	write(&wrong)
-	eventually(t, "said to be wrong", said("the configuration is wrong now"))
+	eventually(t, "said to be wrong", logged("the configuration is wrong now"))
 	for _, text := range []string{"syncTargets[0].name", "syncTargets[0].kubeconfig", "syncTargets[0].workspaces[0]"} {
-		if !said(text)() {
+		if !logged(text)() {
 			t.Errorf("%s is not said", text)
 		}
 	}
-	if said("SyncTarget removed")() {
+	if logged("SyncTarget removed")() {
 		t.Error("a wrong file removed a SyncTarget")
 	}
 
@@ -244,16 +244,16 @@ func TestTheConfigurationIsFollowed(t *testing.T) {
 	write(&more)
 	replace(more.SyncTargets[1].Kubeconfig, []byte("clusters: 5"))
 	reload <- syscall.SIGHUP
-	eventually(t, "the broken kubeconfig is said", said("syncTargets[1].kubeconfig"))
+	eventually(t, "the broken kubeconfig is said", logged("syncTargets[1].kubeconfig"))
 	moved, err := os.ReadFile(kubeconfig(t, three))
 	if err != nil {
 		t.Fatal(err)
 	}
 	replace(more.SyncTargets[1].Kubeconfig, moved)
-	eventually(t, "b is led elsewhere", said(`"sync_target":"b","message":"SyncTarget has other credentials or another address"`))
+	eventually(t, "b is led elsewhere", logged(`"sync_target":"b","message":"SyncTarget has other credentials or another address"`))
 	more.SyncTargets = more.SyncTargets[1:]
 	write(&more)
-	eventually(t, "a is removed", said(`"sync_target":"a","message":"SyncTarget removed`))
+	eventually(t, "a is removed", logged(`"sync_target":"a","message":"SyncTarget removed`))
 	if n := strings.Count(log.String(), "the configuration is wrong now"); n != 2 {
 		t.Errorf("it was said %d times that the configuration is wrong, want 2", n)
 	}

@@ -35,13 +35,13 @@ type folderView struct {
 }
 
 func (v folderView) equal(other folderView) bool {
-	said := func(err error) string {
+	text := func(err error) string {
 		if err == nil {
 			return ""
 		}
 		return err.Error()
 	}
-	return maps.Equal(v.files, other.files) && said(v.err) == said(other.err)
+	return maps.Equal(v.files, other.files) && text(v.err) == text(other.err)
 }
 
 // openPolicyFolder reads the policies. Those of an empty folder name are the built-in ones.

@@ -112,12 +112,12 @@ func (f *configurationFile) digest() [sha256.Size]byte {
 
 // check applies a change once it was read twice in a row: the file is not being written then. Mistakes are logged once, and the last good
 // configuration stays in force; it is checked again, because files may appear that are not followed yet.
-func (f *configurationFile) check(told bool) {
+func (f *configurationFile) check(forced bool) {
 	seen := f.digest()
 	twice := seen == f.pending
 	f.pending = seen
 	due := seen != f.settled || !f.again.IsZero() && !time.Now().Before(f.again)
-	if !told && (!twice || !due) {
+	if !forced && (!twice || !due) {
 		return
 	}
 	renewed, stale := f.app.renewOwn()
@@ -129,17 +129,17 @@ func (f *configurationFile) check(told bool) {
 	if stale != nil || wrong != nil {
 		f.again = time.Now().Add(f.app.pace.mend)
 	}
-	if wrong == nil && (taken || told || f.wrong != "") {
+	if wrong == nil && (taken || forced || f.wrong != "") {
 		w := f.app.desired.Load()
 		f.app.log.Info().Str("file", f.name).Int("sync_targets", len(w.targets)).Int("resources", len(w.resources)).Msg("the configuration was read again")
 	}
-	f.complain(&f.stale, stale, told, "credentials cannot be renewed and stay as they are; another server takes effect at the next start")
-	f.complain(&f.wrong, wrong, told, "the configuration is wrong now; the last good one stays in force")
+	f.complain(&f.stale, stale, forced, "credentials cannot be renewed and stay as they are; another server takes effect at the next start")
+	f.complain(&f.wrong, wrong, forced, "the configuration is wrong now; the last good one stays in force")
 }
 
 // complain logs an error that differs from the last one, and any error if a signal asked for it.
-func (f *configurationFile) complain(before *string, err error, told bool, what string) {
-	if err != nil && (told || *before != errorText(err)) {
+func (f *configurationFile) complain(before *string, err error, forced bool, what string) {
+	if err != nil && (forced || *before != errorText(err)) {
 		f.app.log.Error().Err(err).Str("file", f.name).Msg(what)
 	}
 	*before = errorText(err)

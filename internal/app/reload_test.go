@@ -63,7 +63,7 @@ func (f *followed) looks() {
 
 func (f *followed) targets() []configuredTarget { return f.app.desired.Load().targets }
 
-func (f *followed) said(text string) int { return strings.Count(f.log.String(), text) }
+func (f *followed) logged(text string) int { return strings.Count(f.log.String(), text) }
 
 // signIn writes a kubeconfig with a token; user holds further fields of the user, and cluster of the cluster.
 func signIn(t *testing.T, name, server, token, cluster, user string) {
@@ -77,13 +77,13 @@ func signIn(t *testing.T, name, server, token, cluster, user string) {
 func TestOwnCredentialsAreRenewed(t *testing.T) {
 	const unverified = `, "insecure-skip-tls-verify": true`
 	var mu sync.Mutex
-	heard := map[string]string{} // Authorization by API group
+	authorization := map[string]string{} // Authorization by API group
 	// client-go sends no tokens in the clear.
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, group, _ := strings.Cut(r.URL.Path, "/apis/")
 		group, _, _ = strings.Cut(group, "/")
 		mu.Lock()
-		heard[group] = r.Header.Get("Authorization")
+		authorization[group] = r.Header.Get("Authorization")
 		mu.Unlock()
 		kubetest.Status(http.StatusNotFound, "NotFound")(w, r)
 	}))
@@ -110,15 +110,15 @@ func TestOwnCredentialsAreRenewed(t *testing.T) {
 		mu.Lock()
 		defer mu.Unlock()
 		for group := range files {
-			if got := heard[group]; got != "Bearer "+group+want {
+			if got := authorization[group]; got != "Bearer "+group+want {
 				t.Errorf("%s is asked with %q, want %s", group, got, want)
 			}
 		}
-		clear(heard)
+		clear(authorization)
 	}
 	f.looks()
 	asks("-one")
-	if f.said("were renewed") > 0 {
+	if f.logged("were renewed") > 0 {
 		t.Error("something was renewed that had not changed")
 	}
 	for group, file := range files {
@@ -127,7 +127,7 @@ func TestOwnCredentialsAreRenewed(t *testing.T) {
 	f.looks()
 	asks("-two")
 	for _, field := range []string{"upstream.kubeconfig", "serving.reviews.kubeconfig", "leaderElection.kubeconfig"} {
-		if n := f.said(`"field":"` + field + `"`); n != 1 {
+		if n := f.logged(`"field":"` + field + `"`); n != 1 {
 			t.Errorf("it was said %d times that %s was renewed", n, field)
 		}
 	}
@@ -141,7 +141,7 @@ func TestOwnCredentialsAreRenewed(t *testing.T) {
 	}
 	f.looks()
 	asks("-two")
-	if n := f.said("credentials cannot be renewed"); n != 2 {
+	if n := f.logged("credentials cannot be renewed"); n != 2 {
 		t.Errorf("it was said %d times that credentials cannot be renewed, want 2", n)
 	}
 	for group, file := range files {
@@ -202,7 +202,7 @@ func TestWhatIsWrongIsTriedAgain(t *testing.T) {
 		writeConfiguration(t, f.name, c)
 		wrong := func(want int) {
 			t.Helper()
-			if n := f.said("the configuration is wrong now"); n != want || len(f.targets()) != 1 {
+			if n := f.logged("the configuration is wrong now"); n != want || len(f.targets()) != 1 {
 				t.Errorf("said %d times, want %d; %d SyncTargets", n, want, len(f.targets()))
 			}
 		}
@@ -222,11 +222,11 @@ func TestWhatIsWrongIsTriedAgain(t *testing.T) {
 		wrong(2)
 		time.Sleep(f.app.pace.mend)
 		f.looks()
-		if len(f.targets()) != 2 || f.said("the configuration was read again") != 1 {
+		if len(f.targets()) != 2 || f.logged("the configuration was read again") != 1 {
 			t.Errorf("%d SyncTargets", len(f.targets()))
 		}
 		f.check(true)
-		if f.said("the configuration was read again") != 2 {
+		if f.logged("the configuration was read again") != 2 {
 			t.Error("who asked was not told")
 		}
 		if err := os.Remove(later); err != nil {
@@ -235,7 +235,7 @@ func TestWhatIsWrongIsTriedAgain(t *testing.T) {
 		f.looks()
 		signIn(t, later, "https://later.example", "token", "", "")
 		f.looks()
-		if f.said("the configuration is wrong now") != 3 || f.said("the configuration was read again") != 3 {
+		if f.logged("the configuration is wrong now") != 3 || f.logged("the configuration was read again") != 3 {
 			t.Error("it was not said that all is well again")
 		}
 	})
@@ -250,7 +250,7 @@ func TestWhatChangesDuringTheStartIsTakenUp(t *testing.T) {
 	f.app.Follow(f.name, nil)
 	f.configurationFile = f.app.file
 	f.looks()
-	if len(f.targets()) != 1 || f.said("the configuration was read again") != 1 {
+	if len(f.targets()) != 1 || f.logged("the configuration was read again") != 1 {
 		t.Errorf("%d SyncTargets", len(f.targets()))
 	}
 }
@@ -292,7 +292,7 @@ func TestAConfigurationIsTakenWhole(t *testing.T) {
 				}
 			}
 			renews("one")
-			if n := f.said("and those of syncTargets and resources with them"); n != 1 || f.said(`"`+field+`"`) != 1 || f.said(`"debounce"`) != 1 {
+			if n := f.logged("and those of syncTargets and resources with them"); n != 1 || f.logged(`"`+field+`"`) != 1 || f.logged(`"debounce"`) != 1 {
 				t.Errorf("said %d times", n)
 			}
 			c.SyncTargets = c.SyncTargets[1:]

@@ -107,7 +107,7 @@ func (a *App) operate(ctx context.Context, broken <-chan error) error {
 	return errors.Join(err, system.Stop(end))
 }
 
-// deadline bounds what is done at the end. It has no parent, because Run's context has ended by then.
+// deadline bounds the shutdown. It has no parent, because Run's context has ended by then.
 func (a *App) deadline() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.Background(), a.config.Shutdown.Timeout.Duration)
 }

@@ -38,7 +38,7 @@ func configure(t *testing.T, upstream string, targets ...string) *config.Configu
 
 // running is a daemon that a test started.
 type running struct {
-	base string // URL of what it serves
+	base string // URL of its main listener
 	log  *syncBuffer
 	stop func() error
 }

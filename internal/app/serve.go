@@ -178,7 +178,7 @@ func listen(ctx context.Context, address string, handler http.Handler, how servi
 			Protocols:         new(http.Protocols),
 		},
 	}
-	s.http.Protocols.SetHTTP1(true) // three small pages need no HTTP/2, whose streams one client can open by the hundred
+	s.http.Protocols.SetHTTP1(true) // three small pages need no HTTP/2, where one client can open streams by the hundred
 	if how.gate.certificate != nil {
 		s.http.TLSConfig = how.gate.certificate.TLS()
 	}

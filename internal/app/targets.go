@@ -74,7 +74,7 @@ func (k *targetReconciler) refuse(all map[ref.SyncTarget]wanted) {
 	k.refused = refused
 }
 
-// apply adds, changes and removes what differs. The error joins failures, which are to be retried.
+// apply adds, changes and removes SyncTargets that differ. The error joins failures, which are to be retried.
 func (k *targetReconciler) apply(ctx context.Context, all map[ref.SyncTarget]wanted) error {
 	var failed []error
 	for _, name := range slices.Sorted(maps.Keys(k.known)) {

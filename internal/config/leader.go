@@ -32,10 +32,10 @@ func (c *Configuration) validateLeaderElection(path *field.Path) field.ErrorList
 	hub := !c.Upstream.Unlisted() && len(c.Upstream.Workspaces) == 0
 	switch {
 	case l.InCluster && (l.Kubeconfig != "" || l.Context != ""):
-		errs = append(errs, field.Forbidden(path.Child("kubeconfig"), "inCluster says already where the Lease is: keep one"))
+		errs = append(errs, field.Forbidden(path.Child("kubeconfig"), "inCluster and kubeconfig both name the API server of the Lease: keep one"))
 	case !l.InCluster && l.Kubeconfig == "" && !hub:
 		errs = append(errs, field.Required(path.Child("kubeconfig"),
-			"name the file that says where the Lease is, best the cluster that the daemon runs in, or set inCluster: workspaces are the tenants'"))
+			"name the kubeconfig of the API server that holds the Lease, best the cluster that the daemon runs in, or set inCluster: workspaces are the tenants'"))
 	case l.Kubeconfig == "" && l.Context != "":
 		errs = append(errs, field.Forbidden(path.Child("context"), "does nothing without kubeconfig: remove it"))
 	}

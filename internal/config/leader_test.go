@@ -39,10 +39,10 @@ func TestLeaderElection(t *testing.T) {
 
 		{
 			name: "in a tenant's workspace", on: least, leaderElection: `{enabled: true, namespace: ns}`,
-			want: []string{`leaderElection.kubeconfig: Required value: name the file that says where the Lease is, best the cluster that the daemon runs in, or set inCluster`},
+			want: []string{`leaderElection.kubeconfig: Required value: name the kubeconfig of the API server that holds the Lease, best the cluster that the daemon runs in, or set inCluster`},
 		},
 		{name: "in a virtual workspace", on: onAnExport, leaderElection: `{enabled: true, namespace: ns}`, want: []string{`leaderElection.kubeconfig: Required value`}},
-		{name: "in two places", on: onAHub, leaderElection: `{enabled: true, inCluster: true, kubeconfig: k, namespace: ns}`, want: []string{`leaderElection.kubeconfig: Forbidden: inCluster says already`}},
+		{name: "in two places", on: onAHub, leaderElection: `{enabled: true, inCluster: true, kubeconfig: k, namespace: ns}`, want: []string{`leaderElection.kubeconfig: Forbidden: inCluster and kubeconfig both name`}},
 		{name: "context of nothing", on: onAHub, leaderElection: `{enabled: true, context: c, namespace: ns}`, want: []string{`leaderElection.context: Forbidden: does nothing without kubeconfig`}},
 		{name: "no names", on: onAHub, leaderElection: `{enabled: true, name: ""}`, want: []string{`leaderElection.namespace: Required value`, `leaderElection.name: Required value`}},
 		{

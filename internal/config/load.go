@@ -16,7 +16,7 @@ import (
 // maxBytes bounds a configuration file: far above any real one, and cheap to parse.
 const maxBytes = 1 << 20
 
-// example is a complete file whose optional fields all stand at their defaults; a test holds it to that.
+// example is a complete file with all optional fields at their defaults; a test checks that.
 //
 //go:embed example.yaml
 var example string
@@ -65,7 +65,7 @@ func Load(name string) (*Configuration, error) {
 	return c, nil
 }
 
-// Parse is Load for a file's content, without reading any other file. dir is what relative paths are relative to; name
+// Parse is Load for a file's content, without reading any other file. dir is the base of relative paths; name
 // stands in errors.
 func Parse(name string, data []byte, dir string) (*Configuration, error) {
 	c, errs := parse(data, dir)

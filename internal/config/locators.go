@@ -57,7 +57,7 @@ func (c *Configuration) validateAgent(path *field.Path) field.ErrorList {
 	return errs
 }
 
-// validatePrefixes refuses workspaces whose Namespaces could have one name, where no other locator tells them apart: such names resolve
+// validatePrefixes refuses workspaces with Namespaces that could have one name, where no other locator tells them apart: such names resolve
 // to no workspace.
 func (c *Configuration) validatePrefixes(path *field.Path, bound []string) field.ErrorList {
 	if !slices.Equal(c.Locators, []string{Prefix}) {

@@ -24,7 +24,7 @@ func (s Serving) validate(path *field.Path) field.ErrorList {
 	errs = append(errs, wrong...)
 	if host, _, err := net.SplitHostPort(s.Address); err == nil && !onLoopback(host) && (s.TLS == nil || s.Reviews == nil) {
 		errs = append(errs, field.Invalid(path.Child("address"), s.Address,
-			"everyone who reaches it could read the metrics: stay on loopback (127.0.0.1, [::1] or localhost), or set tls and reviews"))
+			"every client that reaches it could read the metrics: stay on loopback (127.0.0.1, [::1] or localhost), or set tls and reviews"))
 	}
 	return errs
 }
@@ -108,7 +108,7 @@ func (r *Reviews) validate(path *field.Path) field.ErrorList {
 	case r.InCluster && r.Kubeconfig != "":
 		return field.ErrorList{field.Forbidden(path.Child("inCluster"), "kubeconfig names a server already: keep one")}
 	case !r.InCluster && r.Kubeconfig == "":
-		return field.ErrorList{field.Required(path.Child("kubeconfig"), "name the file that says which API server is asked, or set inCluster")}
+		return field.ErrorList{field.Required(path.Child("kubeconfig"), "name the file of the API server that reviews clients, or set inCluster")}
 	case r.InCluster && r.Context != "":
 		return field.ErrorList{field.Forbidden(path.Child("context"), "is of a kubeconfig, and there is none")}
 	default:

@@ -35,7 +35,7 @@ func (c *Configuration) validateUpstream(path *field.Path) field.ErrorList {
 	u := c.Upstream
 	var errs field.ErrorList
 	if u.Kubeconfig == "" {
-		errs = append(errs, field.Required(path.Child("kubeconfig"), "name the file that says where statuses are published"))
+		errs = append(errs, field.Required(path.Child("kubeconfig"), "name the file of the API server that statuses are published to"))
 	}
 	errs = append(errs, u.validateMode(path)...)
 	if u.APIExport != nil {
@@ -70,7 +70,7 @@ func (u Upstream) validateMode(path *field.Path) field.ErrorList {
 		return nil
 	}
 	return field.ErrorList{field.Forbidden(path.Child(given[1]),
-		"each of "+strings.Join(given, " and ")+" says which workspaces are served: keep one")}
+		"each of "+strings.Join(given, " and ")+" selects the served workspaces: keep one")}
 }
 
 func (e APIExport) validate(path *field.Path) field.ErrorList {

@@ -42,7 +42,7 @@ func TestWhichWorkspacesAreServed(t *testing.T) {
 		"as many as may be listed":    {many(50), "[w0, w49]", nil},
 		"no wildcard":                 {"wildcard: false", "[]", nil},
 		"one more":                    {many(51), "[w0]", []string{"upstream.workspaces: Invalid value: 51: at most 50 can be listed, since each costs a stream for each kind: use apiExport or wildcard"}},
-		"an APIExport and workspaces": {`apiExport: {workspace: p, name: compute}, workspaces: [a]`, `["*"]`, []string{"upstream.workspaces: Forbidden: each of apiExport and workspaces says which workspaces are served: keep one"}},
+		"an APIExport and workspaces": {`apiExport: {workspace: p, name: compute}, workspaces: [a]`, `["*"]`, []string{"upstream.workspaces: Forbidden: each of apiExport and workspaces selects the served workspaces: keep one"}},
 		"wildcard and workspaces":     {"wildcard: true, workspaces: [a]", "[a]", []string{"upstream.workspaces: Forbidden: each of wildcard and workspaces"}},
 		"all three": {`apiExport: {workspace: p, name: compute}, wildcard: true, workspaces: [a]`, `["*"]`,
 			[]string{"upstream.wildcard: Forbidden: each of apiExport and wildcard and workspaces"}},

@@ -78,7 +78,7 @@ func (c *Configuration) validateSyncTarget(path *field.Path, t SyncTarget) field
 		errs = append(errs, field.Invalid(path.Child("name"), t.Name, strings.Join(wrong, "; ")))
 	}
 	if t.Kubeconfig == "" {
-		errs = append(errs, field.Required(path.Child("kubeconfig"), "name the file that says where this cluster is"))
+		errs = append(errs, field.Required(path.Child("kubeconfig"), "name the file of this cluster's API server"))
 	}
 	switch {
 	case t.Cluster == "" && slices.Contains(c.Locators, NamespaceLocator):
@@ -135,7 +135,7 @@ func (r Resource) validate(path *field.Path) field.ErrorList {
 	case r.Resource == "":
 		errs = append(errs, field.Required(path.Child("resource"), "write the plural, such as deployments"))
 	case strings.Contains(r.Resource, "/"):
-		errs = append(errs, field.Invalid(path.Child("resource"), r.Resource, "leave the subresource out: status is what is read and written"))
+		errs = append(errs, field.Invalid(path.Child("resource"), r.Resource, "leave the subresource out: status is read and written anyway"))
 	case len(validation.IsDNS1123Label(r.Resource)) > 0:
 		errs = append(errs, field.Invalid(path.Child("resource"), r.Resource, "must be the plural in lower case, such as deployments"))
 	}

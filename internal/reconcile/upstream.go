@@ -448,7 +448,7 @@ func (s *State) sources(o *object, graceOver bool) (sources []aggregate.Source, 
 	names, targets, byLabel := s.placed(o)
 	for i, name := range names {
 		t := targets[i]
-		source := aggregate.Source{Target: name, State: aggregate.Unknown, Stale: true, Since: o.generationSince}
+		source := aggregate.Source{Target: name, State: aggregate.Unknown, Stale: true, Since: o.generationSince, Bound: !byLabel}
 		var copies []*contribution
 		if t != nil {
 			source.Stale, source.Since, source.Over, source.Unschedulable = t.stale, t.since, t.over, t.Unschedulable
@@ -467,6 +467,9 @@ func (s *State) sources(o *object, graceOver bool) (sources []aggregate.Source, 
 		default:
 			source.State, source.Contribution = aggregate.Reporting, copies[0].value
 			source.CaughtUp = o.caughtUp(copies[0], graceOver)
+		}
+		if len(copies) == 1 && copies[0].refused != "" {
+			source.NotReporting = "status refused (" + copies[0].refused + ")"
 		}
 		if source.State == aggregate.Absent && !byLabel {
 			continue // a candidate without a copy is not placed

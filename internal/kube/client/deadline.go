@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	// callTimeout is the deadline of a call whose context has none: from its start to the end of the answer's body.
+	// callTimeout is the deadline of a call without one in its context: from its start to the end of the answer's body.
 	callTimeout = 30 * time.Second
 	// watchHeadTimeout bounds the wait for the head of a watch's answer. Some proxies send it with the first event, which on a quiet
 	// resource is a bookmark after a minute.

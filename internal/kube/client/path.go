@@ -12,12 +12,12 @@ import (
 // ResourcePath is the path of a resource, an object, or its subresource: namespace, name and subresource may be empty. Parts that
 // would change the path's meaning ("..", "a/b") are errors: names may come from objects that a tenant wrote.
 func ResourcePath(r ref.Resource, namespace, name, subresource string) (string, error) {
-	for _, part := range []struct{ what, value string }{
+	for _, part := range []struct{ kind, value string }{
 		{"group", r.Group}, {"version", r.Version}, {"resource", r.Resource},
 		{"namespace", namespace}, {"name", name}, {"subresource", subresource},
 	} {
 		if problems := content.IsPathSegmentName(part.value); len(problems) > 0 {
-			return "", fmt.Errorf("%s %q %s", part.what, part.value, strings.Join(problems, ", "))
+			return "", fmt.Errorf("%s %q %s", part.kind, part.value, strings.Join(problems, ", "))
 		}
 	}
 	var b strings.Builder

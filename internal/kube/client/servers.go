@@ -69,7 +69,7 @@ var refusedNetworks = []netip.Prefix{
 	netip.MustParsePrefix("192.0.0.192/32"),     // Oracle Cloud
 }
 
-// embedded are networks of IPv6 whose addresses stand for one of IPv4, which begins at the given byte.
+// embedded are networks of IPv6 addresses that stand for one of IPv4, which begins at the given byte.
 var embedded = map[netip.Prefix]int{
 	netip.MustParsePrefix("64:ff9b::/96"):   12, // NAT64
 	netip.MustParsePrefix("64:ff9b:1::/48"): 12, // NAT64, local

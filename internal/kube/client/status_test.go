@@ -85,9 +85,9 @@ func TestAnswersThatAreNone(t *testing.T) {
 func TestLastHeard(t *testing.T) {
 	const asJSON, asText, asHTML = "application/json", "text/plain; charset=utf-8", "text/html; charset=utf-8"
 	for _, tc := range []struct {
-		code  int
-		kind  string
-		heard bool
+		code      int
+		kind      string
+		lastHeard bool
 	}{
 		{200, asJSON, true}, {200, "application/json;stream=watch", true}, {200, asText, true}, {200, "", true}, {201, asJSON, true}, {200, asHTML, false},
 		{302, asHTML, false}, {304, "", false},
@@ -109,7 +109,7 @@ func TestLastHeard(t *testing.T) {
 				t.Error("heard before anything was asked")
 			}
 			_, _ = get(t, c, "/") // the caller's error is not tested here
-			if got := !c.LastHeard().IsZero(); got != tc.heard {
+			if got := !c.LastHeard().IsZero(); got != tc.lastHeard {
 				t.Errorf("contact: %t", got)
 			}
 		})

@@ -109,8 +109,8 @@ func TestRead(t *testing.T) {
 
 // Only events that concern a SyncTarget parse it again, and only changes are emitted.
 func TestOnlyWhatChangedIsReadAndTold(t *testing.T) {
-	var told []map[string]SyncTarget
-	v := newView("keys", func(all map[string]SyncTarget) { told = append(told, all) }, nil)
+	var emitted []map[string]SyncTarget
+	v := newView("keys", func(all map[string]SyncTarget) { emitted = append(emitted, all) }, nil)
 	target := func(name string, spec, status map[string]any) *ref.Object {
 		return &ref.Object{Name: name, Raw: syncTarget(t, name, named("keys/"+name), spec, status)}
 	}
@@ -131,17 +131,17 @@ func TestOnlyWhatChangedIsReadAndTold(t *testing.T) {
 		{"the same Secrets", ref.Listed, v.secrets, []*ref.Object{config("east", good), config("west", good)}, false, ""},
 		{"a heartbeat", ref.Changed, v.objects, []*ref.Object{target("east", nil, map[string]any{"lastSyncerHeartbeatTime": "now"})}, false, "east"},
 		{"another Secret", ref.Changed, v.secrets, []*ref.Object{config("other", good)}, false, ""},
-		{"nobody knows what", ref.Changed, v.objects, []*ref.Object{{Err: errNoDocument}}, false, ""},
+		{"an object without a name", ref.Changed, v.objects, []*ref.Object{{Err: errNoDocument}}, false, ""},
 		{"unschedulable", ref.Changed, v.objects, []*ref.Object{target("west", map[string]any{"unschedulable": true}, nil)}, true, "west"},
 		{"a kubeconfig", ref.Changed, v.secrets, []*ref.Object{config("east", good+" ")}, true, "east"},
 		{"a Secret that goes", ref.Deleted, v.secrets, []*ref.Object{config("west", "")}, true, "west"},
 		{"a Secret that cannot be read", ref.Changed, v.secrets, []*ref.Object{{Name: "west"}}, true, ""},
 		{"an object that goes", ref.Deleted, v.objects, []*ref.Object{target("west", nil, nil)}, true, ""},
 	} {
-		before, said := maps.Clone(v.known), len(told)
+		before, count := maps.Clone(v.known), len(emitted)
 		v.take(ref.Event{Type: step.kind, Version: "1", Objects: step.objects}, step.into)
-		if tells := len(told) > said; tells != step.tells {
-			t.Errorf("%s: told: %t", step.what, tells)
+		if tells := len(emitted) > count; tells != step.tells {
+			t.Errorf("%s: emitted: %t", step.what, tells)
 		}
 		var rereads []string
 		for _, name := range slices.Sorted(maps.Keys(v.known)) {
@@ -153,15 +153,15 @@ func TestOnlyWhatChangedIsReadAndTold(t *testing.T) {
 			t.Errorf("%s: read again: %q", step.what, got)
 		}
 	}
-	if all := told[len(told)-1]; len(all) != 1 || all["east"].Config == nil {
-		t.Errorf("told at last: %v", all)
+	if all := emitted[len(emitted)-1]; len(all) != 1 || all["east"].Config == nil {
+		t.Errorf("emitted at last: %v", all)
 	}
 	none := newView("keys", v.emit, nil)
-	told = nil
+	emitted = nil
 	none.take(ref.Event{Type: ref.Listed}, none.objects)
 	none.take(ref.Event{Type: ref.Listed}, none.secrets)
-	if len(told) != 1 || len(told[0]) != 0 {
-		t.Errorf("of none at all: told %v", told)
+	if len(emitted) != 1 || len(emitted[0]) != 0 {
+		t.Errorf("of none at all: emitted %v", emitted)
 	}
 }
 
@@ -182,7 +182,7 @@ func TestWatchOfObjectsAndSecrets(t *testing.T) {
 			}
 			api.ServeHTTP(w, r)
 		}), "")
-		var told []string
+		var emitted []string
 		failures := 0
 		watch := SyncTargets{Server: s, SecretNamespace: "keys", Settings: lean.Settings{Backoff: lean.Backoff{Initial: time.Second, Max: time.Second}}}
 		stop := kt.Run(t, func(ctx context.Context) {
@@ -191,7 +191,7 @@ func TestWatchOfObjectsAndSecrets(t *testing.T) {
 				for name, found := range all {
 					line += fmt.Sprintf("%s %v;", name, found.Err == nil)
 				}
-				told = append(told, line)
+				emitted = append(emitted, line)
 			}, func(error) { failures++ })
 		})
 		create := func(r ref.Resource, body []byte) {
@@ -204,8 +204,8 @@ func TestWatchOfObjectsAndSecrets(t *testing.T) {
 		create(syncTargets, syncTarget(t, "east", named("keys/east"), nil, nil))
 		time.Sleep(5 * time.Second)
 		synctest.Wait()
-		if len(told) != 0 || failures == 0 {
-			t.Fatalf("before the Secrets are listed: told %q, %d failures", told, failures)
+		if len(emitted) != 0 || failures == 0 {
+			t.Fatalf("before the Secrets are listed: emitted %q, %d failures", emitted, failures)
 		}
 		<-refused
 		refused <- false
@@ -221,8 +221,8 @@ func TestWatchOfObjectsAndSecrets(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		stop()
-		if got := strings.Join(told, " | "); got != "east false; | east true; | east false; | " {
-			t.Errorf("told %q", got)
+		if got := strings.Join(emitted, " | "); got != "east false; | east true; | east false; | " {
+			t.Errorf("emitted %q", got)
 		}
 	})
 }

@@ -49,9 +49,9 @@ type Client struct {
 	timeout  time.Duration
 	known    atomic.Pointer[ref.Resource] // one that is watched or listed, for the second request of a probe
 
-	mu    sync.Mutex
-	via   *connection
-	heard time.Time // on former connections
+	mu        sync.Mutex
+	via       *connection
+	lastHeard time.Time // on former connections
 }
 
 // connection is one that a Client has, or had.
@@ -138,7 +138,7 @@ func (c *Client) leave(next *connection) {
 	c.via = next
 	close(old.left)
 	if old.conn != nil {
-		c.heard = old.conn.LastHeard()
+		c.lastHeard = old.conn.LastHeard()
 		old.conn.Close()
 	}
 }
@@ -270,12 +270,12 @@ func (c *Client) LastHeard() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.via.conn == nil {
-		return c.heard
+		return c.lastHeard
 	}
-	if heard := c.via.conn.LastHeard(); heard.After(c.heard) {
-		return heard
+	if lastHeard := c.via.conn.LastHeard(); lastHeard.After(c.lastHeard) {
+		return lastHeard
 	}
-	return c.heard
+	return c.lastHeard
 }
 
 // Wake retries the broken watches at once: the SyncTarget is known to answer again. It leaves a quarantine and a server's Retry-After

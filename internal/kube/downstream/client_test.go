@@ -89,8 +89,8 @@ func TestServerComesAndGoes(t *testing.T) {
 	c := connect(t, &rest.Config{Host: "http://" + address}, Options{})
 	r := kt.NewRecorder()
 	kt.Run(t, func(ctx context.Context) { c.Watch(ctx, kt.Deployments, ref.Want{}, r.Emit) })
-	if said := r.Next(t); !strings.Contains(said, "connection refused") {
-		t.Fatalf("said %q of a server that is not there", said)
+	if got := r.Next(t); !strings.Contains(got, "connection refused") {
+		t.Fatalf("got %q of a server that is not there", got)
 	}
 	if !c.LastHeard().IsZero() {
 		t.Error("heard of a server that is not there")
@@ -107,10 +107,10 @@ func TestServerComesAndGoes(t *testing.T) {
 	}
 	until := func(want string) {
 		for {
-			if said := r.Next(t); said == want {
+			if got := r.Next(t); got == want {
 				return
-			} else if !strings.HasPrefix(said, "Failed") {
-				t.Fatalf("said %q, want %q", said, want)
+			} else if !strings.HasPrefix(got, "Failed") {
+				t.Fatalf("got %q, want %q", got, want)
 			}
 		}
 	}
@@ -120,9 +120,9 @@ func TestServerComesAndGoes(t *testing.T) {
 	_ = first.Close()
 	second := kt.NewScript(kt.Watch(kt.Event("DELETED", kt.Object("ns", "a", 5))))
 	serve(second)
-	for said := ""; said == "" || strings.HasPrefix(said, "Failed"); {
-		if said = r.Next(t); strings.HasPrefix(said, "Listed") {
-			t.Errorf("said %q: a lost connection is no deletion", said)
+	for got := ""; got == "" || strings.HasPrefix(got, "Failed"); {
+		if got = r.Next(t); strings.HasPrefix(got, "Listed") {
+			t.Errorf("got %q: a lost connection is no deletion", got)
 		}
 	}
 }
@@ -165,24 +165,24 @@ func server(t *testing.T, h http.Handler) *rest.Config {
 func TestProbe(t *testing.T) {
 	ok := kt.JSON(200, `{"items":[]}`)
 	for name, tc := range map[string]struct {
-		script []http.HandlerFunc
-		known  bool // a watch of Deployments was started before
-		fails  bool
-		heard  bool
-		asked  []string
+		script    []http.HandlerFunc
+		known     bool // a watch of Deployments was started before
+		fails     bool
+		lastHeard bool
+		asked     []string
 	}{
-		"ready":     {script: []http.HandlerFunc{ok}, heard: true, asked: []string{"GET /readyz"}},
+		"ready":     {script: []http.HandlerFunc{ok}, lastHeard: true, asked: []string{"GET /readyz"}},
 		"not ready": {script: []http.HandlerFunc{kt.JSON(500, "etcd failed")}, fails: true, asked: []string{"GET /readyz", "GET /api/v1/namespaces?limit=1"}},
-		"not ready for somebody else": {
-			script: []http.HandlerFunc{kt.JSON(500, "a hook failed"), ok}, heard: true,
+		"not ready for another reason": {
+			script: []http.HandlerFunc{kt.JSON(500, "a hook failed"), ok}, lastHeard: true,
 			asked: []string{"GET /readyz", "GET /api/v1/namespaces?limit=1"},
 		},
-		"forbidden":     {script: []http.HandlerFunc{kt.Status(403, "Forbidden"), ok}, heard: true, asked: []string{"GET /readyz", "GET /api/v1/namespaces?limit=1"}},
-		"unauthorized":  {script: []http.HandlerFunc{kt.Status(401, "Unauthorized"), ok}, heard: true, asked: []string{"GET /readyz", "GET /api/v1/namespaces?limit=1"}},
-		"not offered":   {script: []http.HandlerFunc{kt.JSON(404, ""), ok}, heard: true, asked: []string{"GET /readyz", "GET /api/v1/namespaces?limit=1"}},
-		"what is known": {script: []http.HandlerFunc{ok, kt.JSON(403, ""), ok}, known: true, heard: true, asked: []string{"", "GET /readyz", "GET /apis/apps/v1/deployments?limit=1"}},
+		"forbidden":     {script: []http.HandlerFunc{kt.Status(403, "Forbidden"), ok}, lastHeard: true, asked: []string{"GET /readyz", "GET /api/v1/namespaces?limit=1"}},
+		"unauthorized":  {script: []http.HandlerFunc{kt.Status(401, "Unauthorized"), ok}, lastHeard: true, asked: []string{"GET /readyz", "GET /api/v1/namespaces?limit=1"}},
+		"not offered":   {script: []http.HandlerFunc{kt.JSON(404, ""), ok}, lastHeard: true, asked: []string{"GET /readyz", "GET /api/v1/namespaces?limit=1"}},
+		"what is known": {script: []http.HandlerFunc{ok, kt.JSON(403, ""), ok}, known: true, lastHeard: true, asked: []string{"", "GET /readyz", "GET /apis/apps/v1/deployments?limit=1"}},
 		"nothing is allowed": {
-			script: []http.HandlerFunc{kt.Status(403, "Forbidden")}, fails: true, heard: true,
+			script: []http.HandlerFunc{kt.Status(403, "Forbidden")}, fails: true, lastHeard: true,
 			asked: []string{"GET /readyz", "GET /api/v1/namespaces?limit=1"},
 		},
 		"nobody is let in": {
@@ -210,7 +210,7 @@ func TestProbe(t *testing.T) {
 				}
 				start := time.Now()
 				err := c.Probe(t.Context())
-				if (err != nil) != tc.fails || c.LastHeard().IsZero() == tc.heard {
+				if (err != nil) != tc.fails || c.LastHeard().IsZero() == tc.lastHeard {
 					t.Errorf("error %v, heard %v", err, c.LastHeard())
 				}
 				if took := time.Since(start); took > 5*time.Second {
@@ -274,7 +274,7 @@ func TestSilentHTTP2(t *testing.T) {
 	}
 }
 
-// mute is a connection whose peer falls silent.
+// mute is a connection with a peer that falls silent.
 type mute struct {
 	net.Conn
 	silent chan struct{}
@@ -303,8 +303,8 @@ func TestBadResource(t *testing.T) {
 			c.Watch(ctx, ref.Resource{Group: "a/../../b", Version: "v1", Resource: "x"}, ref.Want{}, r.Emit)
 		})
 		time.Sleep(time.Hour)
-		if said := r.All(); len(said) != 1 || !strings.HasPrefix(said[0], "Failed") || len(script.Asked()) != 0 {
-			t.Errorf("said %q, asked %q", said, script.Asked())
+		if got := r.All(); len(got) != 1 || !strings.HasPrefix(got[0], "Failed") || len(script.Asked()) != 0 {
+			t.Errorf("got %q, asked %q", got, script.Asked())
 		}
 	})
 }

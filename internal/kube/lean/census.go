@@ -15,7 +15,7 @@ type census struct {
 	seed          maphash.Seed
 	sizes         map[uint64]uint32
 	total         int64 // of sizes
-	repeated      int64 // entries of the list whose name it held before
+	repeated      int64 // entries of the list with a name that it held before
 }
 
 // newCensus is nil if the limits ask for none.

@@ -27,7 +27,7 @@ func (b Backoff) after(failures int) time.Duration {
 	return wait
 }
 
-// defaultBackoff is what a zero Backoff means.
+// defaultBackoff replaces a zero Backoff.
 var defaultBackoff = Backoff{Initial: 500 * time.Millisecond, Max: 10 * time.Second, Jitter: 0.5}
 
 const (

@@ -152,7 +152,7 @@ func (s *Source) placed(o *ref.Object) *ref.Object {
 }
 
 // budget is the time in which a streaming list has to come to its end. Servers before 1.27 ignore sendInitialEvents and answer with an
-// ordinary watch, whose events never stop on a busy resource: an object that is listed buys a little time, an event does not.
+// ordinary watch, with events that never stop on a busy resource: an object that is listed buys a little time, an event does not.
 type budget struct {
 	begun time.Time
 	idle  time.Duration

@@ -15,7 +15,7 @@ import (
 	"github.com/upstreamd/upstreamd/internal/kube/client"
 )
 
-var errNotAsked = errors.New("the Lease has not been asked for yet")
+var errNotAsked = errors.New("the Lease has not been read yet")
 
 // lock is client-go's lock on a Lease, with the end of the right to write. The right is counted from when a renewal was sent; other
 // candidates count from when they observed it, which is later, and wait longer. So the right ends here before they may take the Lease, by

@@ -84,7 +84,7 @@ func (c *Client) HasStatus(ctx context.Context, r ref.Resource, scope ref.Worksp
 	return status >= 0 && slices.Contains(served[status].Verbs, "patch"), nil
 }
 
-// Typed reports whether r is one of a kube-apiserver's own types in a scope, whose zero and absent fields are the same. The resources of
+// Typed reports whether r is one of a kube-apiserver's own types in a scope, for which zero and absent fields are the same. The resources of
 // the same names in kcp are not: there they come from an APIExport's schema, and values are stored as they are sent. Only kcp has
 // scopes of many workspaces.
 func (c *Client) Typed(ctx context.Context, r ref.Resource, scope ref.Workspace) (bool, error) {
