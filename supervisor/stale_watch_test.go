@@ -19,7 +19,7 @@ import (
 func (c *cluster) report(r ref.Resource, e ref.Event) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.tell(r, e)
+	c.send(r, e)
 }
 
 func forbidden(r ref.Resource) error {

@@ -136,11 +136,14 @@ func (d *decider) settleAway() {
 	if here == 0 || here == len(d.in.Sources) {
 		return
 	}
-	d.in.Sources = slices.DeleteFunc(slices.Clone(d.in.Sources), func(s Source) bool { return away(s) && s.Bound && here >= placed })
+	named := func(s Source, problem string) bool {
+		return strings.Contains(message, " "+string(s.Target)+" "+problem)
+	}
+	since := func(s Source) bool { return away(s) && here >= placed && !named(s, "") } // one that is named was counted
+	d.in.Sources = slices.DeleteFunc(slices.Clone(d.in.Sources), func(s Source) bool { return s.Bound && since(s) })
 	for i := range d.in.Sources {
 		s := &d.in.Sources[i]
-		named := func(problem string) bool { return strings.Contains(message, " "+string(s.Target)+" "+problem) }
-		if away(*s) && (here >= placed || named(problemAway) || named(problemAbsent) || named(problemNoStatus)) {
+		if away(*s) && (since(*s) || named(*s, problemAway) || named(*s, problemAbsent) || named(*s, problemNoStatus)) {
 			s.State, s.Stale, s.NotReporting = NoStatus, false, problemAway
 		}
 	}
