@@ -175,16 +175,16 @@ func (h *contactTransport) RoundTrip(req *http.Request) (*http.Response, error) 
 		return nil, err
 	}
 	resp.Request = req // with its credentials, which not every transport sets
-	if showsServer(resp) {
+	if counts(resp) {
 		h.contact.note()
 		resp.Body = &contactBody{ReadCloser: resp.Body, contact: h.contact}
 	}
 	return resp, nil
 }
 
-// showsServer reports whether an answer shows an API server at work, which may refuse the request or lack the object; not one that admits
+// counts reports whether an answer shows an API server at work, which may refuse the request or lack the object; not one that admits
 // no client or cannot work, nor a proxy in its place.
-func showsServer(resp *http.Response) bool {
+func counts(resp *http.Response) bool {
 	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")) // empty if it is none
 	switch resp.StatusCode {
 	case http.StatusUnauthorized, http.StatusProxyAuthRequired, http.StatusRequestTimeout, http.StatusTooManyRequests:
