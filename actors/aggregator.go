@@ -16,7 +16,7 @@ import (
 	"github.com/upstreamd/upstreamd/internal/ref"
 )
 
-// AggregatorConfig is what the aggregator of one resource needs.
+// AggregatorConfig is the configuration of the aggregator of one resource.
 type AggregatorConfig struct {
 	Resource ref.Resource
 	Upstream Upstream

@@ -8,7 +8,7 @@ import (
 	"github.com/upstreamd/upstreamd/internal/ref"
 )
 
-// upstreamGeneration is the upstream generation that the copy says it stems from; 0: it does not say.
+// upstreamGeneration is the upstream generation that the copy was made of, by its annotation; 0: it has none.
 func upstreamGeneration(o *ref.Object) int64 {
 	n, err := strconv.ParseInt(o.Annotations[locator.UpstreamGeneration], 10, 64)
 	if err != nil || n < 0 {
@@ -17,8 +17,8 @@ func upstreamGeneration(o *ref.Object) int64 {
 	return n
 }
 
-// statusTime is when a status changed last: what managedFields say, else the newest condition transition, else when it was seen.
-func statusTime(o *ref.Object, parsed map[string]any, seen time.Time) time.Time {
+// statusTime is the time of the last change of a status: by managedFields, else the newest condition transition, else the time of observation.
+func statusTime(o *ref.Object, parsed map[string]any, observed time.Time) time.Time {
 	if !o.StatusTime.IsZero() {
 		return o.StatusTime
 	}
@@ -32,7 +32,7 @@ func statusTime(o *ref.Object, parsed map[string]any, seen time.Time) time.Time 
 		}
 	}
 	if newest.IsZero() {
-		return seen
+		return observed
 	}
 	return newest
 }

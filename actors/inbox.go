@@ -8,8 +8,8 @@ import (
 	"github.com/upstreamd/upstreamd/internal/ref"
 )
 
-// inbox lies between a watch's goroutine and its actor. It keeps the latest event per object, so its memory is bounded by the
-// number of objects, not of events, and it pokes the actor once when it has something.
+// inbox lies between a watch's goroutine and its actor. It keeps the latest event per object, so its memory is bounded by the number of
+// objects, not of events, and it pokes the actor once when it is no longer empty.
 type inbox struct {
 	poke func(*inbox)
 
@@ -106,7 +106,7 @@ func (b *inbox) assess(e ref.Event, now time.Time) {
 	b.health[e.Scope] = h
 }
 
-// list keeps a list, or the end of a scope, and forgets what came before it in its scope: it is newer than all of it.
+// list keeps a list, or the end of a scope, and drops the earlier events of its scope: the list is newer than all of them.
 func (b *inbox) list(e ref.Event, now time.Time) {
 	keep := b.order[:0]
 	for _, k := range b.order {
@@ -127,7 +127,7 @@ func (b *inbox) list(e ref.Event, now time.Time) {
 	b.lists = append(b.lists, arrival{e, now})
 }
 
-// leave forgets what a workspace that left its scope had held.
+// leave drops the events of a workspace that left its scope.
 func (b *inbox) leave(e ref.Event, now time.Time) {
 	b.order = slices.DeleteFunc(b.order, func(k changeKey) bool {
 		c := b.changes[k].event
@@ -155,7 +155,7 @@ func (b *inbox) change(e ref.Event, now time.Time) {
 	b.changes[key] = arrival{e, now}
 }
 
-// batch is what an actor takes from its inbox in one turn.
+// batch is the content of an inbox that an actor takes in one turn.
 type batch struct {
 	scopes  *arrival
 	list    *arrival

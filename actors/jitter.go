@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Jitter draws from [0,1), so that what waits for the same thing does not come back in one instant; nil draws at random.
+// Jitter draws from [0,1), so that waits for the same thing do not end at one instant; nil draws at random.
 type Jitter func() float64
 
 // jittered is a part of d.

@@ -8,8 +8,8 @@ import (
 	"github.com/upstreamd/upstreamd/internal/reconcile"
 )
 
-// mailbox is an unbounded mailbox that is small when idle, gives its memory back when drained, and yields its worker after a
-// turn, so that a busy actor cannot starve the others.
+// mailbox is an unbounded mailbox that is small when idle, gives its memory back when drained, and yields its worker after a turn, so
+// that a busy actor cannot starve the others.
 type mailbox struct {
 	invoker    actor.MessageInvoker
 	dispatcher actor.Dispatcher
@@ -23,7 +23,7 @@ type mailbox struct {
 	scheduled bool
 	suspended bool
 
-	ending bool // the actor was asked to stop; only its turn looks at this
+	ending bool // a Stop was received; only the actor's turn uses this
 }
 
 // Mailbox is the mailbox producer for actor.WithMailbox.
@@ -55,8 +55,8 @@ func (m *mailbox) PostUserMessage(message any) {
 	m.wake(!m.suspended)
 }
 
-// isPrompt reports whether a message overtakes those that wait: the answers to writes. A decision that is made while the answer to the
-// last write of its object waits in a long mailbox would be based on an outdated version, and be refused.
+// isPrompt reports whether a message overtakes the queued ones: the answers to writes. A decision that is made while the answer to the last
+// write of its object is queued in a long mailbox would be based on an outdated version, and be refused.
 func isPrompt(message any) bool {
 	switch message.(type) {
 	case reconcile.Acknowledged, reconcile.Refused:
@@ -71,7 +71,7 @@ func (m *mailbox) PostSystemMessage(message any) {
 	m.wake(true)
 }
 
-// wake releases the lock and schedules a turn if there is something to do and none is scheduled.
+// wake releases the lock, and schedules a turn if the mailbox is runnable and none is scheduled.
 func (m *mailbox) wake(runnable bool) {
 	schedule := runnable && !m.scheduled
 	if schedule {
@@ -114,7 +114,7 @@ func (m *mailbox) step() (more bool) {
 		m.ending = true
 		m.invoker.InvokeSystemMessage(message)
 	case *actor.Restart:
-		if !m.ending { // it would bring back what its parent waits to see the end of, for ever
+		if !m.ending { // else the parent would wait for the end of an actor that runs again, for ever
 			m.invoker.InvokeSystemMessage(message)
 		}
 	case *actor.SuspendMailbox:

@@ -14,18 +14,18 @@ import (
 
 // ---- target → watch
 
-// Namespaces is what a SyncTarget's Namespaces say of where their objects belong, whole. A watch starts when it has it.
+// Namespaces carries the locations of all of a SyncTarget's Namespaces: the workspace and namespace of their objects. A watch starts with it.
 type Namespaces struct {
 	Locations map[string]*locator.Location
 }
 
-// NamespaceChanged replaces what was known of one Namespace; Location nil: it is gone.
+// NamespaceChanged replaces the location of one Namespace; nil: it is gone.
 type NamespaceChanged struct {
 	Name     string
 	Location *locator.Location
 }
 
-// ResolverChanged replaces how objects are located; all are looked at again.
+// ResolverChanged replaces the resolver of locations; all objects are listed again.
 type ResolverChanged struct{ Resolver *locator.Resolver }
 
 // SendNamespaces asks a watch's parent for Namespaces.
@@ -33,10 +33,10 @@ type SendNamespaces struct{}
 
 // ---- edge → watch, aggregator
 
-// poked says that an inbox has something to drain.
+// poked reports that an inbox is not empty.
 type poked struct{ inbox *inbox }
 
-// crashed says that the goroutine of a watch panicked, or ended without being stopped.
+// crashed reports that the goroutine of a watch panicked, or ended without being stopped.
 type crashed struct {
 	inbox  *inbox // of the watch
 	reason any
@@ -53,7 +53,7 @@ type Observed struct {
 	Answer   bool      // answer at once, even if nothing changed: the object was listed
 }
 
-// Deleted ends an object actor. Withdraw is false when a Listed without the object says the same.
+// Deleted ends an object actor. Withdraw is false if a Listed without the object withdraws the copy.
 type Deleted struct {
 	Source   ref.Downstream
 	Upstream ref.Upstream
@@ -72,7 +72,7 @@ type flush struct {
 
 // ---- object → watch
 
-// objectRestarted asks for the object to be read again: its actor lost its state.
+// objectRestarted asks for a read of the object: its actor lost its state.
 type objectRestarted struct{ source ref.Downstream }
 
 // ---- object → bucket
@@ -88,12 +88,12 @@ type Listed struct {
 	Resent bool       // the answer to a Resend: the watch's inventory, not a list
 }
 
-// Relist asks a watch to list again, because so much vanished that a second list has to confirm it.
+// Relist asks a watch to list again: so many copies vanished that a second list has to confirm it.
 type Relist struct{}
 
 // ---- watch, namespaces → target
 
-// WatchBroke says that a list and watch of a SyncTarget is not live: it is being opened, or failed. It repeats with each new cause. Without
+// WatchBroke reports that a list and watch of a SyncTarget is not live: it is being opened, or failed. It repeats with each new cause. Without
 // a Resource it is the watch of the Namespaces, which all resources depend on.
 type WatchBroke struct {
 	Resource ref.Resource
@@ -103,7 +103,7 @@ type WatchBroke struct {
 	Err      error     // the cause; nil: it is being opened
 }
 
-// WatchLive says that the list is complete and the watch is open.
+// WatchLive reports that the list is complete and the watch is open.
 type WatchLive struct {
 	Resource ref.Resource
 	Watch    *actor.PID
@@ -111,10 +111,10 @@ type WatchLive struct {
 
 // ---- target, root → aggregator → buckets
 
-// Facts about SyncTargets are reconcile.SyncTargetAdded, SyncTargetChanged, SyncTargetRemoved and FreshnessChanged; that the writer lost
-// its queue is reconcile.WriterRestarted.
+// Facts about SyncTargets are reconcile.SyncTargetAdded, SyncTargetChanged, SyncTargetRemoved and FreshnessChanged. The loss of the
+// writer's queue is reconcile.WriterRestarted.
 
-// PolicyChanged replaces the policies; every object is decided again.
+// PolicyChanged replaces the policies; all objects are decided again.
 type PolicyChanged struct{ Policies *policy.Set }
 
 // Flush asks for decisions at once where a quiet window is open, and for Flushed: the process is stopping.
@@ -125,10 +125,10 @@ type Flushed struct{ Resource ref.Resource }
 
 // ---- aggregator → parent
 
-// AggregatorStarted tells the parent that an aggregator, or one of its buckets, is new and knows nothing.
+// AggregatorStarted reports to the parent that an aggregator, or one of its buckets, is new and knows nothing.
 type AggregatorStarted struct{ Resource ref.Resource }
 
-// UpstreamReady tells the parent that all scopes of the resource were listed upstream.
+// UpstreamReady reports to the parent that all scopes of the resource were listed upstream.
 type UpstreamReady struct{ Resource ref.Resource }
 
 // ---- aggregator ↔ buckets
@@ -142,30 +142,30 @@ type bucketReport struct {
 	fact        any
 }
 
-// bucketStarted says that a bucket is new and knows nothing.
+// bucketStarted reports that a bucket is new and knows nothing.
 type bucketStarted struct{}
 
 // ---- root → target → watch
 
-// Resend asks for everything to be sent again: the aggregator of Resource is new.
+// Resend asks for all reports again: the aggregator of Resource is new.
 type Resend struct{ Resource ref.Resource }
 
 // ---- bucket → writer
 
-// Write asks for the latest decision on an object to be written. It replaces one that waits.
+// Write asks for the latest decision on an object to be written. It replaces a queued one.
 type Write struct {
 	reconcile.Write
 	Resource ref.Resource
 	From     *actor.PID
 }
 
-// Cancel takes back a Write that waits.
+// Cancel drops a queued Write.
 type Cancel struct {
 	reconcile.Cancel
 	Resource ref.Resource
 }
 
-// Incarnation tells the writer that a bucket is new, or (number 0) gone: queued writes of its predecessors are no longer due.
+// Incarnation reports to the writer that a bucket is new, or (number 0) gone: queued writes of its predecessors are no longer due.
 type Incarnation struct {
 	From   *actor.PID
 	Number uint64
@@ -195,10 +195,10 @@ type call struct {
 
 // ---- root → writer
 
-// MayWrite tells the writer that the right to write has begun: what waits for it goes on at once.
+// MayWrite reports to the writer that the right to write has begun: writes that wait for it are sent at once.
 type MayWrite struct{}
 
-// Drain asks the writer to send what waits and to answer with Drained when nothing is left.
+// Drain asks the writer to send its queue, and to answer with Drained when nothing is left.
 type Drain struct{}
 
 // Drained answers Drain.
@@ -211,7 +211,7 @@ type Explain struct{ Upstream ref.Upstream }
 
 // ---- events for subscribers, on the actor system's event stream
 
-// Published says that a status was written and acknowledged.
+// Published reports that a status was written and acknowledged.
 type Published struct {
 	Resource ref.Resource
 	Upstream ref.Upstream

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -15,7 +16,7 @@ import (
 	"github.com/upstreamd/upstreamd/internal/ref"
 )
 
-// NamespacesConfig is what the watch of one SyncTarget's Namespaces needs.
+// NamespacesConfig is the configuration of the watch of one SyncTarget's Namespaces.
 type NamespacesConfig struct {
 	Target   ref.SyncTarget
 	Source   Downstream
@@ -24,13 +25,13 @@ type NamespacesConfig struct {
 	Log      zerolog.Logger
 }
 
-// namespacesActor watches the Namespaces of a SyncTarget and knows where the objects of each belong. Its parent hears of changes.
+// namespacesActor watches the Namespaces of a SyncTarget, locates them, and reports changes to its parent.
 type namespacesActor struct {
 	NamespacesConfig
 	inbox     *inbox
 	stop      context.CancelFunc
 	locations map[string]*locator.Location // nil until listed
-	waiting   []*actor.PID                 // who asked before
+	waiting   []*actor.PID                 // asked before that
 	health    watchHealth
 }
 
@@ -45,7 +46,7 @@ func NewNamespaces(c NamespacesConfig) actor.Actor {
 	return &namespacesActor{NamespacesConfig: c, health: health}
 }
 
-// NamespacesStarted tells the parent that the actor is new: who asked the one before, and had no answer yet, has to be asked for again.
+// NamespacesStarted reports to the parent that the actor is new: requests that the one before did not answer are lost.
 type NamespacesStarted struct{}
 
 func (n *namespacesActor) Receive(ctx actor.Context) {
@@ -54,7 +55,7 @@ func (n *namespacesActor) Receive(ctx actor.Context) {
 		n.start(ctx)
 		ctx.Send(ctx.Parent(), NamespacesStarted{})
 	case SendNamespaces:
-		n.tell(ctx, ctx.Sender())
+		n.answer(ctx, ctx.Sender())
 	case poked:
 		n.drain(ctx, m)
 	case ResolverChanged:
@@ -92,12 +93,14 @@ func (n *namespacesActor) start(ctx actor.Context) {
 	})
 }
 
-func (n *namespacesActor) tell(ctx actor.Context, who *actor.PID) {
-	if n.locations == nil {
-		n.waiting = append(n.waiting, who)
-		return
+// answer sends the locations to an actor, once they are known.
+func (n *namespacesActor) answer(ctx actor.Context, asker *actor.PID) {
+	switch {
+	case n.locations != nil:
+		ctx.Send(asker, Namespaces{maps.Clone(n.locations)})
+	case !slices.ContainsFunc(n.waiting, asker.Equal):
+		n.waiting = append(n.waiting, asker)
 	}
-	ctx.Send(who, Namespaces{maps.Clone(n.locations)})
 }
 
 func (n *namespacesActor) drain(ctx actor.Context, m poked) {
@@ -143,13 +146,13 @@ func (n *namespacesActor) listed(ctx actor.Context, objects []*ref.Object) {
 			n.change(ctx, name, nil)
 		}
 	}
-	for _, who := range n.waiting {
-		n.tell(ctx, who)
+	for _, asker := range n.waiting {
+		n.answer(ctx, asker)
 	}
 	n.waiting = nil
 }
 
-// change tells the parent what is new.
+// change reports to the parent if the location of a Namespace differs from before.
 func (n *namespacesActor) change(ctx actor.Context, name string, location *locator.Location) {
 	before, known := n.locations[name]
 	switch {
@@ -163,10 +166,10 @@ func (n *namespacesActor) change(ctx actor.Context, name string, location *locat
 	ctx.Send(ctx.Parent(), NamespaceChanged{Name: name, Location: location})
 }
 
-// namespaceTable tells object actors what a downstream Namespace stands for. The watch actor writes it.
+// namespaceTable maps downstream Namespaces to upstream ones, for object actors. The watch actor writes it.
 type namespaceTable struct{ names sync.Map } // downstream name → ref.Upstream without a name
 
-// upstream is the namespace of a workspace that a downstream one stands for; names of other workspaces are not told.
+// upstream is the namespace of a workspace that a downstream one belongs to; ok is false for those of other workspaces.
 func (t *namespaceTable) upstream(w ref.Workspace, downstream string) (string, bool) {
 	found, ok := t.names.Load(downstream)
 	if !ok {

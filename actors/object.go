@@ -22,13 +22,13 @@ import (
 	"github.com/upstreamd/upstreamd/internal/transform"
 )
 
-// objectConfig is what all object actors of one watch share.
+// objectConfig is shared by all object actors of one watch.
 type objectConfig struct {
 	target     ref.SyncTarget
 	buckets    Buckets
 	rules      atomic.Pointer[rules]
 	window     debounce.Window
-	share      *rate.Limiter // of the changes that are passed on at once
+	share      *rate.Limiter // of the isolated changes that are reported at once
 	namespaces *namespaceTable
 	log        zerolog.Logger
 	once       *once
@@ -41,11 +41,11 @@ type objectConfig struct {
 type rules struct {
 	policy    *policy.Policy
 	extractor status.Extractor
-	whole     bool // the extractor looks at the whole object
+	whole     bool // the extractor reads the whole object
 }
 
-// objectActor owns the cached status of one downstream object, and its debounce timer. It learns what it is from the first
-// Observed, so that all of a watch's object actors share one set of props.
+// objectActor owns the cached status of one downstream object, and its debounce timer. The first Observed names the object, so that all
+// object actors of a watch share one set of props.
 type objectActor struct {
 	config   *objectConfig
 	source   ref.Downstream
@@ -53,15 +53,15 @@ type objectActor struct {
 
 	at           ref.Position
 	rules        *rules // by which contribution was made
-	digest       uint64 // of what contribution was made from
+	digest       uint64 // of the parts of the object that contribution was made of
 	contribution *aggregate.Contribution
-	refused      string // why the latest status was not taken; contribution is then the last good one
+	refused      string // the reason if the latest status was refused; contribution is then the last good one
 
 	window   debounce.State
 	timer    *time.Timer
 	arming   uint32
-	received time.Time // of the oldest event that was not sent on
-	answered bool      // something was sent at least once
+	received time.Time // of the oldest event that was not reported
+	answered bool      // a report was sent
 }
 
 func (o *objectActor) Receive(ctx actor.Context) {
@@ -82,7 +82,7 @@ func (o *objectActor) Receive(ctx actor.Context) {
 	}
 }
 
-// observed takes the latest state. What changes nothing goes no further; what does goes at once if it comes alone.
+// observed takes the latest state. A change is reported, at once if it is isolated; a state that changes nothing is not.
 func (o *objectActor) observed(ctx actor.Context, m Observed) {
 	at := ref.Position{Epoch: m.Epoch, UID: m.Object.UID, ResourceVersion: m.Object.ResourceVersion}
 	if at.Before(o.at) {
@@ -117,15 +117,15 @@ func (o *objectActor) observed(ctx actor.Context, m Observed) {
 	o.arm(ctx, after)
 }
 
-// note remembers the arrival of the oldest unsent event.
+// note keeps the arrival of the oldest unreported event.
 func (o *objectActor) note(received time.Time) {
 	if o.received.IsZero() || received.Before(o.received) {
 		o.received = received
 	}
 }
 
-// take makes a contribution of the object if it differs from what the present one was made of.
-func (o *objectActor) take(obj *ref.Object, seen time.Time) (changed bool) {
+// take makes a contribution of the object if it differs from the state that the present one was made of.
+func (o *objectActor) take(obj *ref.Object, observed time.Time) (changed bool) {
 	r := o.config.rules.Load()
 	digest := digestOf(obj, r.whole)
 	if o.rules == r && o.digest == digest {
@@ -146,12 +146,12 @@ func (o *objectActor) take(obj *ref.Object, seen time.Time) (changed bool) {
 		Status:             parsed,
 		Generation:         obj.Generation,
 		UpstreamGeneration: upstreamGeneration(obj),
-		Time:               statusTime(obj, parsed, seen),
+		Time:               statusTime(obj, parsed, observed),
 	}
 	return true
 }
 
-// refuse keeps the last good status and says why the new one is not taken.
+// refuse keeps the last good status, and the reason for the refusal of the new one.
 func (o *objectActor) refuse(err error) (changed bool) {
 	reason := "Panicked"
 	if refused := (*status.Refused)(nil); errors.As(err, &refused) {
@@ -160,13 +160,13 @@ func (o *objectActor) refuse(err error) (changed bool) {
 	o.config.rejected.WithLabelValues(reason).Inc()
 	level := o.config.once.level(reason)
 	o.config.log.WithLevel(level).Str("object", o.source.String()).Str("reason", reason).Err(err).
-		Msg("status refused, the last good one stays")
+		Msg("status refused; the last good one stays")
 	changed = o.contribution == nil && o.refused != reason
 	o.refused = reason
 	return changed
 }
 
-// extract takes the status out of the object and undoes the way down. A panic hurts this object only.
+// extract takes the status out of the object and reverses the transformations of the way down. A panic affects this object only.
 func (o *objectActor) extract(r *rules, obj *ref.Object) (parsed map[string]any, err error) {
 	defer func() {
 		if reason := recover(); reason != nil {
@@ -209,7 +209,7 @@ func (o *objectActor) flush(ctx actor.Context, m flush) {
 
 func (o *objectActor) resend(ctx actor.Context, m resend) {
 	if !o.answered {
-		return // it has failed, and is about to observe its object again
+		return // restarted; it is about to observe its object again
 	}
 	if m.epoch > o.at.Epoch {
 		o.at.Epoch = m.epoch
@@ -240,12 +240,12 @@ func (o *objectActor) disarm() {
 	o.arming++
 }
 
-// spread is the same for all copies of an upstream object, so that what they say in a burst still meets.
+// spread is the same for all copies of an upstream object, so that their reports in a burst still coincide.
 func spread(u ref.Upstream) uint64 {
 	return xxhash.Sum64String(string(u.Workspace)) ^ xxhash.Sum64String(u.Namespace)*3 ^ xxhash.Sum64String(u.Name)*5
 }
 
-// digestOf tells states of an object apart that could lead to different contributions.
+// digestOf differs for states of an object that could lead to different contributions.
 func digestOf(obj *ref.Object, whole bool) uint64 {
 	body := obj.Status
 	if whole {

@@ -6,13 +6,13 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// once makes repeated trouble loud once and quiet afterwards: the first time a key is seen it is a warning, then debug output.
+// once gives the log level of a repeated problem: a warning for the first occurrence of its key, debug output afterwards.
 type once struct {
 	mu   sync.Mutex
 	keys map[string]struct{}
 }
 
-// onceLimit bounds the memory of once; when it is reached, it starts anew and may say a thing again.
+// onceLimit bounds the keys. When it is reached, all are forgotten, and a problem may be logged again.
 const onceLimit = 4096
 
 func newOnce() *once { return &once{keys: map[string]struct{}{}} }
@@ -30,7 +30,7 @@ func (o *once) level(key string) zerolog.Level {
 	return zerolog.WarnLevel
 }
 
-// forget lets key be said again: the trouble was over.
+// forget makes the next occurrence of a key a warning again: the problem was over.
 func (o *once) forget(key string) {
 	o.mu.Lock()
 	delete(o.keys, key)

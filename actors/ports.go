@@ -8,13 +8,13 @@ import (
 	"github.com/upstreamd/upstreamd/internal/status"
 )
 
-// The shared vocabulary, by names that programs can use that embed upstreamd and implement the ports.
+// The shared vocabulary, for programs that embed upstreamd and implement the ports.
 type (
-	// Object is what is kept of a Kubernetes object.
+	// Object holds the parts of a Kubernetes object that upstreamd keeps.
 	Object = ref.Object
-	// Want says what is to be kept of the objects of a list or watch.
+	// Want selects the parts of objects that a list or watch keeps.
 	Want = ref.Want
-	// Event is what a list or watch says.
+	// Event is an event of a list or watch.
 	Event = ref.Event
 	// Emit takes events. It does not block.
 	Emit = ref.Emit
@@ -28,9 +28,9 @@ type (
 	Resource = ref.Resource
 	// UpstreamRef names an object of one resource within all workspaces.
 	UpstreamRef = ref.Upstream
-	// Extractor takes the status out of an object.
+	// Extractor extracts the status of an object.
 	Extractor = status.Extractor
-	// ExtractorFunc is a function that is an Extractor.
+	// ExtractorFunc is an Extractor that is a function.
 	ExtractorFunc = status.ExtractorFunc
 )
 
@@ -52,9 +52,9 @@ type Downstream interface {
 	Watch(ctx context.Context, r ref.Resource, want ref.Want, emit ref.Emit)
 	// List reads r in one namespace ("": all) with a consistent read.
 	List(ctx context.Context, r ref.Resource, namespace string, want ref.Want) ([]*ref.Object, error)
-	// Probe asks whether the cluster answers at all.
+	// Probe checks that the cluster answers.
 	Probe(ctx context.Context) error
-	// LastHeard is when the server last said anything over the connection but that it does not know us, or cannot answer; zero: never.
+	// LastHeard is when the server last answered over the connection. Refused credentials and failures of the server do not count. Zero: never.
 	LastHeard() time.Time
 	// Close ends the connection. No other method is called afterwards.
 	Close()
@@ -69,11 +69,11 @@ type Upstream interface {
 	// Patch sends one status patch and returns the object as the server then holds it. Refusals are *apierrors.StatusError;
 	// after any other error the outcome is unknown.
 	Patch(ctx context.Context, p ref.Patch, want ref.Want) (*ref.Object, error)
-	// Host names the server behind which u lives; it is paused as a whole when it asks for it.
+	// Host names the API server that serves u. Writes back off per Host.
 	Host(u ref.Upstream) string
-	// Typed tells whether the server normalises r by its own Go types in a scope, so that zero and absent are the same.
+	// Typed reports whether the server normalises r by its own Go types in a scope, so that zero and absent are the same.
 	Typed(ctx context.Context, r ref.Resource, scope ref.Workspace) (bool, error)
-	// HasStatus tells whether r is served with a status subresource in a scope. Where that may differ from workspace to workspace, the
-	// answer is yes, and writes find out.
+	// HasStatus reports whether r is served with a status subresource in a scope. Where that may differ between workspaces it reports true,
+	// and the first write shows it.
 	HasStatus(ctx context.Context, r ref.Resource, scope ref.Workspace) (bool, error)
 }

@@ -2,7 +2,7 @@ package actors
 
 import "github.com/upstreamd/upstreamd/internal/ref"
 
-// readiness tells when all scopes of a resource are decided on in all buckets for the first time. A watch that announces no scopes is ready
+// readiness finds the first time that the objects of all scopes of a resource are decided on, in all buckets. A watch that announces no scopes is ready
 // with the first one.
 type readiness struct {
 	buckets   int

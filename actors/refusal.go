@@ -11,7 +11,7 @@ import (
 	"github.com/upstreamd/upstreamd/internal/ref"
 )
 
-// classify tells answers apart. Anything that is not an answer of the API server leaves the outcome unknown.
+// classify maps an error to a refusal. Anything but an answer of the API server leaves the outcome unknown.
 func classify(err error) reconcile.Refusal {
 	answer, answered := err.(apierrors.APIStatus)
 	switch {
@@ -46,5 +46,5 @@ func classify(err error) reconcile.Refusal {
 	return reconcile.OutcomeUnknown
 }
 
-// namesObject tells "this object is not there" from "this resource is not there": only the first names the object.
+// namesObject distinguishes "no such object" from "no such resource": only the first names the object.
 func namesObject(s metav1.Status) bool { return s.Details != nil && s.Details.Name != "" }

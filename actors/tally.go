@@ -20,7 +20,7 @@ type tally struct {
 	watch           *actor.PID
 }
 
-// verdict is what follows from a complete tally.
+// verdict is the conclusion from a tally.
 type verdict int
 
 const (

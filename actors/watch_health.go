@@ -68,7 +68,7 @@ func (h *watchHealth) failed(ctx actor.Context, err error, at time.Time) {
 	}
 }
 
-// exceeded handles a list or watch that went over a limit. The pauses between attempts are the connection's.
+// exceeded handles a list or watch that exceeded a limit. The pauses between attempts are the connection's.
 func (h *watchHealth) exceeded(ctx actor.Context, over *ref.OverLimit) {
 	if over.Limit == h.over {
 		return

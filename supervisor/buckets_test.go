@@ -231,17 +231,3 @@ func TestABucketThatFailsIsRestartedAlone(t *testing.T) {
 		}
 	})
 }
-
-// A bucket that fails while the System stops does not hold up the stop.
-func TestABucketThatFailsDuringAStopIsFlushedAgain(t *testing.T) {
-	inBuckets(t, 4, nil, func(w *world) {
-		w.spread(91)
-		w.startNow()
-		w.settle()
-		for i := range 4 {
-			w.system.SendToBucket(deployments, i, reconcile.UpstreamObserved{Scope: "*"})
-			w.system.SendToBucket(deployments, i, reconcile.UpstreamObserved{Scope: "*"}) // the second failure is restarted after a pause
-		}
-		// stop, at the end of inBuckets, has to end within its time.
-	})
-}

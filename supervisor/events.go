@@ -17,10 +17,10 @@ import (
 // Event is handed to subscribers: Published, Failure, Health or Quarantine.
 type Event interface{ event() }
 
-// Published says that a status was written, and acknowledged by the API server.
+// Published reports that a status was written, and acknowledged by the API server.
 type Published struct{ actors.Published }
 
-// Failure says that an actor failed on a message and is restarted after Pause.
+// Failure reports that an actor failed on a message and is restarted after Pause.
 type Failure struct {
 	Actor    string // its path
 	Reason   string
@@ -28,14 +28,14 @@ type Failure struct {
 	Pause    time.Duration
 }
 
-// Health says that a resource of a SyncTarget became stale, or fresh again.
+// Health reports that a resource of a SyncTarget became stale, or fresh again.
 type Health struct {
 	Target   actors.SyncTarget
 	Resource actors.Resource
 	Stale    bool
 }
 
-// Quarantine says that a SyncTarget exceeded a limit with a resource, which makes it stale, or (Over empty) that it has kept to its limits
+// Quarantine reports that a SyncTarget exceeded a limit with a resource, which makes it stale, or (Over empty) that it has kept to its limits
 // for the grace period. Without a Resource it is about the Namespaces, and so about all resources.
 type Quarantine struct {
 	Target   actors.SyncTarget

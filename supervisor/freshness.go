@@ -61,7 +61,7 @@ type resourceFreshness struct {
 
 	broken time.Time // since when a condition does not hold; zero: live
 	live   time.Time // since when all hold
-	known  bool      // it was live or stale once: before, nothing can be said
+	known  bool      // it was live or stale once: before, nothing is known
 	stale  bool
 	since  time.Time // of the last contact, if stale
 	over   ref.Limit // if stale for that reason
@@ -130,7 +130,7 @@ func (f *freshness) probed(now, contact time.Time, err error) {
 	}
 }
 
-// verdicts are what an update found.
+// verdicts are the conclusions of an update.
 type verdicts struct {
 	changed []ref.Resource // resources whose freshness is to be reported
 	mended  []ref.Resource // watches that kept to their limits for the grace period; without a resource, that of the Namespaces
@@ -239,7 +239,7 @@ func (f *freshness) due() (at time.Time) {
 	return at
 }
 
-// cause is why a resource is stale, as far as errors tell.
+// cause is the error that made a resource stale; nil: there was none.
 func (f *freshness) cause(r ref.Resource) error {
 	return cmp.Or(f.resources[r].watch.cause, f.namespaces.cause, f.connection.cause)
 }

@@ -14,14 +14,14 @@ import (
 	"github.com/upstreamd/upstreamd/internal/ref"
 )
 
-// AddPushTarget adds a SyncTarget whose objects the embedding program hands over with SyncStatus and Forget: it has its own
-// watches. Namespaces are known by their names alone, unless the program hands them over too.
+// AddPushTarget adds a SyncTarget that the embedding program watches itself: it hands objects over with SyncStatus and Forget. Namespaces
+// are located by their names alone, unless the program hands them over too.
 func (s *System) AddPushTarget(t Target) error {
 	return s.register(t, newPushed(), true)
 }
 
 // SyncStatus hands over the latest state of a downstream object of a push target. It returns when the object is accepted, which
-// is before its status is published; events tell of that. Objects may come in any order and repeatedly.
+// is before its status is published: an event reports that. Objects may come in any order and repeatedly.
 func (s *System) SyncStatus(ctx context.Context, target actors.SyncTarget, r actors.Resource, obj *unstructured.Unstructured) error {
 	p, err := s.pushed(ctx, target, r)
 	if err != nil {
@@ -38,7 +38,7 @@ func (s *System) SyncStatus(ctx context.Context, target actors.SyncTarget, r act
 	return nil
 }
 
-// Forget says that a downstream object of a push target was deleted. What it contributed is withdrawn.
+// Forget reports that a downstream object of a push target was deleted. Its contribution is withdrawn.
 func (s *System) Forget(ctx context.Context, target actors.SyncTarget, r actors.Resource, namespace, name string) error {
 	p, err := s.pushed(ctx, target, r)
 	if err != nil {
@@ -48,8 +48,8 @@ func (s *System) Forget(ctx context.Context, target actors.SyncTarget, r actors.
 	return nil
 }
 
-// Synced says that everything that a push target holds of a resource was handed over. Until then, nothing is published for
-// objects that wait for this SyncTarget.
+// Synced reports that all objects of a resource in a push target were handed over. Until then, nothing is published for objects that wait
+// for this SyncTarget.
 func (s *System) Synced(ctx context.Context, target actors.SyncTarget, r actors.Resource) error {
 	p, err := s.pushed(ctx, target, r)
 	if err != nil {
@@ -84,18 +84,18 @@ func (s *System) pushed(ctx context.Context, target actors.SyncTarget, r actors.
 
 var namespaces = ref.Resource{Version: "v1", Resource: "namespaces"}
 
-// pushed is the Downstream of a push target. It keeps the latest state of each object, so that a new watch can be told all.
+// pushed is the Downstream of a push target. It keeps the latest state of each object, for new watches.
 type pushed struct {
 	mu        sync.Mutex
 	resources map[ref.Resource]*pushedResource
-	heard     time.Time
+	contact   time.Time
 }
 
 type pushedResource struct {
 	objects map[ref.Downstream]*ref.Object
 	synced  bool
-	emit    ref.Emit // of the watch; nil: there is none
-	watch   uint64   // counts watches, so that one that ends does not silence its successor
+	emit    ref.Emit // of the open watch; nil: none
+	watch   uint64   // counts watches, so that the end of one does not close its successor
 }
 
 func newPushed() *pushed {
@@ -104,7 +104,7 @@ func newPushed() *pushed {
 	return p
 }
 
-// resource is called with p.mu held, or before anybody else has p.
+// resource is called with p.mu held, or before p is shared.
 func (p *pushed) resource(r ref.Resource) *pushedResource {
 	if p.resources[r] == nil {
 		p.resources[r] = &pushedResource{objects: map[ref.Downstream]*ref.Object{}}
@@ -115,7 +115,7 @@ func (p *pushed) resource(r ref.Resource) *pushedResource {
 func (p *pushed) put(r ref.Resource, o *ref.Object) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.heard = time.Now()
+	p.contact = time.Now()
 	res := p.resource(r)
 	res.objects[ref.Downstream{Namespace: o.Namespace, Name: o.Name}] = o
 	if res.emit != nil {
@@ -197,20 +197,20 @@ func (p *pushed) List(_ context.Context, r ref.Resource, namespace string, _ ref
 	return p.resource(r).list(namespace), nil
 }
 
-// Probe implements actors.Downstream: whether the cluster answers is the embedding program's to know.
+// Probe implements actors.Downstream. Contact with the cluster is the embedding program's concern.
 func (p *pushed) Probe(context.Context) error { return nil }
 
 // LastHeard implements actors.Downstream.
 func (p *pushed) LastHeard() time.Time {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.heard
+	return p.contact
 }
 
 // Close implements actors.Downstream.
 func (p *pushed) Close() {}
 
-// objectOf keeps of an object what the flow needs.
+// objectOf is the part of an object that the flow needs.
 func objectOf(u *unstructured.Unstructured) (*ref.Object, error) {
 	o := &ref.Object{
 		Namespace: u.GetNamespace(), Name: u.GetName(), UID: u.GetUID(), ResourceVersion: u.GetResourceVersion(),

@@ -15,38 +15,43 @@ import (
 	"github.com/upstreamd/upstreamd/supervisor"
 )
 
-// counting is a faltering cluster whose probes take their time and are counted.
+// counting is a faltering cluster whose probes take almost their whole interval. Each outcome of a probe asks for the last contact.
 type counting struct {
 	faltering
-	probes atomic.Int64
+	outcomes atomic.Int64
 }
 
 func (c *counting) Probe(ctx context.Context) error {
-	c.probes.Add(1)
 	select {
-	case <-time.After(5 * time.Second):
+	case <-time.After(9980 * time.Millisecond):
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 }
 
-// A target's actor that is restarted while a probe is under way, or while its timer runs, probes no more often than before.
+func (c *counting) LastHeard() time.Time {
+	c.outcomes.Add(1)
+	return c.faltering.LastHeard()
+}
+
+// A target's actor that is restarted probes no more often than before, also if its timer fires between the failure and the restart, which
+// comes after a pause from the second failure on.
 func TestARestartedTargetProbesAtItsPace(t *testing.T) {
 	inWorld(t, three[:1], everywhere(2), func(w *world) {
 		south := &counting{faltering: faltering{cluster: newCluster()}}
 		w.add("south", south.cluster, south, 1)
 		for range 5 {
-			south.fails.Store(1) // on the next answer of a probe
-			time.Sleep(2 * time.Minute)
+			south.fails.Store(3)
+			time.Sleep(5 * time.Minute)
 		}
-		if got := testutil.ToFloat64(w.metrics.Restarts.WithLabelValues("target")); got != 5 {
-			t.Errorf("%v restarts, want 5", got)
+		if got := testutil.ToFloat64(w.metrics.Restarts.WithLabelValues("target")); got != 15 {
+			t.Errorf("%v restarts, want 15", got)
 		}
-		before := south.probes.Load()
+		before := south.outcomes.Load()
 		time.Sleep(10 * time.Minute)
-		if n := south.probes.Load() - before; n < 59 || n > 61 {
-			t.Errorf("%d probes in 10 minutes, want one every 10 s", n)
+		if n := south.outcomes.Load() - before; n < 59 || n > 61 {
+			t.Errorf("%d outcomes of probes in 10 minutes, want one every 10 s", n)
 		}
 	})
 }

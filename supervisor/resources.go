@@ -11,7 +11,7 @@ import (
 	"github.com/upstreamd/upstreamd/internal/status"
 )
 
-// resource is a resource whose statuses are published.
+// resource is a resource of which statuses are published.
 type resource struct {
 	number uint64 // makes actors' names unique: a name that is taken again right after a stop would orphan the new actor
 	listed bool   // upstream, at least once

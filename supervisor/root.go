@@ -10,7 +10,7 @@ import (
 	"github.com/upstreamd/upstreamd/internal/ref"
 )
 
-// The names of actors below the root. A ":" ends the role, which is what metrics show.
+// The names of actors below the root. A ":" ends the role, which is the label in metrics.
 const (
 	rootName         = "upstreamd"
 	writerName       = "writer"

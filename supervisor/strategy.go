@@ -37,13 +37,13 @@ func (s *strategy) HandleFailure(system *actor.ActorSystem, parent actor.Supervi
 	stats.Fail()
 	failures := stats.NumberOfFailures(failureMemory)
 	pause := pauseAfter(failures, s.jitter())
-	kind := kindOf(child)
-	s.metrics.Failures.WithLabelValues(kind).Inc()
+	role := roleOf(child)
+	s.metrics.Failures.WithLabelValues(role).Inc()
 	s.log.Error().Str("actor", child.Id).Str("reason", fmt.Sprint(reason)).Str("on", fmt.Sprintf("%T", message)).
-		Int("failures", failures).Dur("pause", pause).Msg("actor failed and is restarted")
+		Int("failures", failures).Dur("pause", pause).Msg("actor failed; restarting")
 	system.EventStream.Publish(Failure{Actor: child.Id, Reason: fmt.Sprint(reason), Failures: failures, Pause: pause})
 	restart := func() {
-		s.metrics.Restarts.WithLabelValues(kind).Inc()
+		s.metrics.Restarts.WithLabelValues(role).Inc()
 		parent.RestartChildren(child)
 	}
 	if pause == 0 {
@@ -65,13 +65,12 @@ func pauseAfter(n int, jitter float64) time.Duration {
 	return pause/2 + time.Duration(jitter*float64(pause/2))
 }
 
-// kindOf names an actor by its role: what stands before the first ":" of the last part of its path; object actors have only
-// a number there.
-func kindOf(pid *actor.PID) string {
+// roleOf is the role of an actor: the last part of its path, up to the first ":". Object actors have only a number there.
+func roleOf(pid *actor.PID) string {
 	last := pid.Id[strings.LastIndex(pid.Id, "/")+1:]
-	kind, _, named := strings.Cut(last, ":")
-	if !named && kind != rootName && kind != writerName && kind != namespacesName {
+	role, _, named := strings.Cut(last, ":")
+	if !named && role != rootName && role != writerName && role != namespacesName {
 		return "object"
 	}
-	return kind
+	return role
 }
