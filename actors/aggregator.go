@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"reflect"
-	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -33,24 +32,23 @@ type AggregatorConfig struct {
 }
 
 // aggregator routes the facts about one resource to its buckets, which decide, and supervises them. It owns the watch of the upstream
-// objects, and the judgement over lists of SyncTargets that lack much: both concern all buckets.
+// objects, and the judgement of lists of SyncTargets that lack much: both concern all buckets.
 type aggregator struct {
 	AggregatorConfig
-	resource string
-	want     ref.Want
-	buckets  Buckets
-	started  int // buckets
-	log      *logOnce
+	resource     string
+	want         ref.Want
+	buckets      Buckets
+	incarnations []uint64 // of the buckets; 0: not started. Reports of earlier ones are void
+	started      int      // buckets, restarts included
 
-	inbox    *inbox
-	stop     context.CancelFunc
-	listing  *upstreamListing
-	failing  failing
-	scopes   map[ref.Workspace]int // buckets in which a scope is ready; of those that are watched
-	all      bool                  // the watch has announced its scopes
-	ready    bool
-	tallies  map[ref.SyncTarget]*tally
-	flushing *flushing
+	inbox     *inbox
+	stop      context.CancelFunc
+	listing   *upstreamListing
+	outage    outage
+	broken    map[ref.Workspace]struct{} // scopes whose watch failed
+	readiness readiness
+	tallies   tallies
+	flushing  *flushing
 }
 
 // upstreamListing is a list that is passed on in parts.
@@ -61,19 +59,10 @@ type upstreamListing struct {
 	first   bool
 }
 
-// tally sums up how many copies a SyncTarget's list lacks, over all buckets.
-type tally struct {
-	epoch           uint64
-	buckets         int
-	vanished, known int
-	doubted         bool // an earlier list lacked so much that this one has to confirm it
-	from            *actor.PID
-}
-
 // flushing is how far a Flush has come.
 type flushing struct {
 	asker   *actor.PID
-	missing int
+	missing map[int]struct{} // buckets that have not answered
 }
 
 // NewAggregator makes an aggregator actor.
@@ -83,9 +72,11 @@ func NewAggregator(c AggregatorConfig) actor.Actor {
 		AggregatorConfig: c,
 		resource:         ref.ResourceString(c.Resource),
 		want:             reconcile.Want(c.Policies.For(c.Resource)),
-		log:              newLogOnce(c.Log),
-		scopes:           map[ref.Workspace]int{},
-		tallies:          map[ref.SyncTarget]*tally{},
+		outage:           outage{failure: "upstream list or watch failed; retrying", recovery: "upstream lists and watches work again"},
+		broken:           map[ref.Workspace]struct{}{},
+		readiness:        newReadiness(c.Buckets),
+		tallies:          tallies{},
+		incarnations:     make([]uint64, c.Buckets),
 	}
 }
 
@@ -93,58 +84,48 @@ func (a *aggregator) Receive(ctx actor.Context) {
 	switch m := ctx.Message().(type) {
 	case *actor.Started:
 		a.begin(ctx)
-	case bucketStarted:
-		a.bucketStarted(ctx)
 	case poked:
 		a.drain(ctx, m)
 	case listingContinues:
-		a.continueListing(ctx)
+		a.continueListing(ctx, m)
 	case Listed:
 		a.copiesListed(ctx, m)
-	case tallied:
-		a.tallied(ctx, m.Tallied)
-	case scopeReady:
-		a.scopeReady(ctx, m.scope)
-	case PolicyChanged:
-		a.policyChanged(ctx, m)
-	case Flush:
-		a.flush(ctx)
-	case Flushed:
-		a.flushed(ctx)
-	case Explain:
-		ctx.Forward(a.buckets.Of(m.Upstream))
 	case crashed:
-		panic(fmt.Errorf("watching %s upstream: %v", a.resource, m.reason))
+		a.crashed(m)
 	case *actor.Restarting, *actor.Stopping:
 		a.end()
 	case reconcile.SyncTargetRemoved:
 		delete(a.tallies, m.Target)
 	case reconcile.Event:
 		a.buckets.Send(ctx, m)
+	case bucketReport:
+		a.bucketReport(ctx, m)
+	default:
+		a.control(ctx, m)
+	}
+}
+
+// control handles requests of the parent.
+func (a *aggregator) control(ctx actor.Context, message any) {
+	switch m := message.(type) {
+	case PolicyChanged:
+		a.policyChanged(ctx, m)
+	case Flush:
+		a.flush(ctx)
+	case Explain:
+		ctx.Forward(a.buckets.Of(m.Upstream))
 	}
 }
 
 func (a *aggregator) begin(ctx actor.Context) {
 	a.buckets = BucketsOf(ctx.Self(), a.Buckets)
 	for i := range a.Buckets {
-		props := a.Props(func() actor.Actor { return newBucket(a.AggregatorConfig) })
+		props := a.Props(func() actor.Actor { return newBucket(a.AggregatorConfig, i) })
 		if _, err := ctx.SpawnNamed(props, bucketName(i)); err != nil {
 			panic(fmt.Errorf("spawning a bucket of %s: %w", a.resource, err))
 		}
 	}
 	a.watch(ctx)
-}
-
-// bucketStarted brings buckets up to date: all at the start, and all once more when one failed and lost its state.
-func (a *aggregator) bucketStarted(ctx actor.Context) {
-	a.started++
-	if a.started < a.Buckets {
-		return
-	}
-	if a.started > a.Buckets {
-		a.rewatch(ctx)
-	}
-	ctx.Send(ctx.Parent(), AggregatorStarted{a.Resource})
 }
 
 func (a *aggregator) end() {
@@ -153,14 +134,46 @@ func (a *aggregator) end() {
 	}
 }
 
-// ---- SyncTargets
+// ---- reports of buckets
+
+func (a *aggregator) bucketReport(ctx actor.Context, m bucketReport) {
+	if _, started := m.fact.(bucketStarted); started {
+		a.bucketStarted(ctx, m)
+		return
+	}
+	if m.incarnation != a.incarnations[m.bucket] {
+		return
+	}
+	switch fact := m.fact.(type) {
+	case reconcile.ScopeReady:
+		a.readiness.ready(fact.Scope, m.bucket)
+		a.whenReady(ctx)
+	case reconcile.Tallied:
+		a.tallied(ctx, fact)
+	case Flushed:
+		a.flushed(ctx, m.bucket)
+	}
+}
+
+// bucketStarted brings buckets up to date: all at the start, and all once more when one failed and lost its state.
+func (a *aggregator) bucketStarted(ctx actor.Context, m bucketReport) {
+	a.incarnations[m.bucket] = m.incarnation
+	a.readiness.restarted(m.bucket)
+	if a.started++; a.started < a.Buckets {
+		return
+	}
+	if a.started > a.Buckets {
+		a.rewatch(ctx)
+	}
+	ctx.Send(ctx.Parent(), AggregatorStarted{a.Resource})
+	if a.flushing != nil { // the bucket that failed may not have answered
+		ctx.Send(a.buckets[m.bucket], Flush{})
+	}
+}
 
 // copiesListed passes on a part of a SyncTarget's list: to each bucket its copies, and the end to all.
 func (a *aggregator) copiesListed(ctx actor.Context, m Listed) {
-	if t := a.tallies[m.Target]; t == nil || t.epoch < m.Epoch {
-		doubted := t != nil && t.doubted
-		a.tallies[m.Target] = &tally{epoch: m.Epoch, doubted: doubted, from: m.From}
-	}
+	a.tallies.listed(m)
 	if len(a.buckets) == 1 {
 		ctx.Send(a.buckets[0], m.CopiesListed)
 		return
@@ -177,30 +190,16 @@ func (a *aggregator) copiesListed(ctx actor.Context, m Listed) {
 	}
 }
 
-// massive reports whether so much vanished in one list that a second list has to confirm it.
-func massive(vanished, known int) bool { return vanished > 20 && vanished*2 > known }
-
 // tallied confirms a list when all buckets have counted, or asks for a second one.
 func (a *aggregator) tallied(ctx actor.Context, m reconcile.Tallied) {
-	t := a.tallies[m.Target]
-	if t == nil || t.epoch != m.Epoch {
-		return
-	}
-	t.buckets++
-	t.vanished += m.Vanished
-	t.known += m.Known
-	if t.buckets < len(a.buckets) {
-		return
-	}
-	if massive(t.vanished, t.known) && !t.doubted {
-		t.doubted = true
+	switch t, v := a.tallies.counted(m, len(a.buckets)); v {
+	case confirmed:
+		a.buckets.Send(ctx, reconcile.ListConfirmed{Target: m.Target, Epoch: m.Epoch})
+	case doubtful:
 		a.Log.Warn().Str("sync_target", string(m.Target)).Int("vanished", t.vanished).Int("known", t.known).
 			Msg("a list lacks more than half of the copies; relisting before they count as gone")
-		ctx.Send(t.from, Relist{})
-		return
+		ctx.Send(t.watch, Relist{})
 	}
-	delete(a.tallies, m.Target)
-	a.buckets.Send(ctx, reconcile.ListConfirmed{Target: m.Target, Epoch: m.Epoch})
 }
 
 // ---- policies and control
@@ -218,47 +217,20 @@ func (a *aggregator) policyChanged(ctx actor.Context, m PolicyChanged) {
 }
 
 func (a *aggregator) flush(ctx actor.Context) {
-	a.flushing = &flushing{asker: ctx.Sender(), missing: len(a.buckets)}
-	for _, b := range a.buckets {
-		ctx.Request(b, Flush{})
+	a.flushing = &flushing{asker: ctx.Sender(), missing: map[int]struct{}{}}
+	for i := range a.buckets {
+		a.flushing.missing[i] = struct{}{}
 	}
+	a.buckets.Send(ctx, Flush{})
 }
 
-func (a *aggregator) flushed(ctx actor.Context) {
+func (a *aggregator) flushed(ctx actor.Context, bucket int) {
 	if a.flushing == nil {
 		return
 	}
-	if a.flushing.missing--; a.flushing.missing == 0 {
-		ctx.Send(a.flushing.asker, Flushed{})
+	delete(a.flushing.missing, bucket)
+	if len(a.flushing.missing) == 0 {
+		ctx.Send(a.flushing.asker, Flushed{a.Resource})
 		a.flushing = nil
 	}
-}
-
-// Buckets are the actors that decide on the objects of one resource.
-type Buckets []*actor.PID
-
-// BucketsOf are the buckets of an aggregator. Their names follow from its name, so that reports need not pass through it.
-func BucketsOf(aggregator *actor.PID, n int) Buckets {
-	buckets := make(Buckets, n)
-	for i := range buckets {
-		buckets[i] = actor.NewPID(aggregator.Address, aggregator.Id+"/"+bucketName(i))
-	}
-	return buckets
-}
-
-func bucketName(i int) string { return "bucket:" + strconv.Itoa(i) }
-
-// Send sends a message to all buckets.
-func (b Buckets) Send(ctx actor.Context, m any) {
-	for _, pid := range b {
-		ctx.Send(pid, m)
-	}
-}
-
-// Of is the bucket of an upstream object.
-func (b Buckets) Of(u ref.Upstream) *actor.PID {
-	if len(b) == 1 {
-		return b[0]
-	}
-	return b[reconcile.Bucket(u.Workspace, u.Namespace, len(b))]
 }

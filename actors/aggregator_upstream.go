@@ -2,6 +2,7 @@ package actors
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/asynkron/protoactor-go/actor"
 
@@ -16,17 +17,23 @@ func (a *aggregator) watch(ctx actor.Context) {
 	self, root := ctx.Self(), ctx.ActorSystem().Root
 	a.inbox = newInbox(func(b *inbox) { root.Send(self, poked{b}) })
 	box, upstream, resource, want := a.inbox, a.Upstream, a.Resource, a.want
-	guard(background, func(reason any) { root.Send(self, crashed{reason}) }, func() {
+	guard(background, func(reason any) { root.Send(self, crashed{box, reason}) }, func() {
 		upstream.Watch(background, resource, want, box.emit)
 	})
+}
+
+// crashed fails the actor: its supervisor restarts it, with a pause if that repeats.
+func (a *aggregator) crashed(m crashed) {
+	if m.inbox == a.inbox { // else a watch that was given up since
+		panic(fmt.Errorf("watching %s upstream: %v", a.resource, m.reason))
+	}
 }
 
 // rewatch lists all upstream objects again.
 func (a *aggregator) rewatch(ctx actor.Context) {
 	a.stop()
 	a.listing = nil
-	clear(a.scopes)
-	a.all = false
+	clear(a.broken)
 	a.watch(ctx)
 }
 
@@ -36,18 +43,18 @@ func (a *aggregator) drain(ctx actor.Context, m poked) {
 		return
 	}
 	b := a.inbox.take(turn)
-	a.health(b.failed, b.list != nil || len(b.changes) > 0)
+	a.health(b.health)
 	if b.scopes != nil {
-		a.announced(ctx, b.scopes.event.Scopes)
+		a.readiness.announce(b.scopes.event.Scopes)
+		a.whenReady(ctx)
 	}
 	if b.list != nil {
 		e := b.list.event
 		if e.Type == ref.Left {
-			delete(a.scopes, e.Scope)
-			a.buckets.Send(ctx, reconcile.ScopeLeft{Scope: e.Scope})
+			a.scopeLeft(ctx, e.Scope)
 		} else {
 			a.listing = &upstreamListing{scope: e.Scope, version: e.Version, rest: e.Objects, first: true}
-			a.continueListing(ctx)
+			a.continueListing(ctx, listingContinues{a.listing})
 			return
 		}
 	}
@@ -75,9 +82,9 @@ func (a *aggregator) pass(ctx actor.Context, e ref.Event) {
 }
 
 // continueListing passes on a part of a list. Changes that come meanwhile wait in the inbox.
-func (a *aggregator) continueListing(ctx actor.Context) {
+func (a *aggregator) continueListing(ctx actor.Context, m listingContinues) {
 	l := a.listing
-	if l == nil {
+	if l == nil || m.of != l {
 		return // given up since
 	}
 	n := min(turn, len(l.rest))
@@ -99,46 +106,46 @@ func (a *aggregator) continueListing(ctx actor.Context) {
 	}
 	l.first = false
 	if !last {
-		ctx.Send(ctx.Self(), listingContinues{})
+		ctx.Send(ctx.Self(), m)
 		return
 	}
 	a.listing = nil
 	ctx.Send(ctx.Self(), poked{a.inbox}) // the changes that came meanwhile
 }
 
-// health logs each new cause for which lists or watches fail, and the recovery.
-func (a *aggregator) health(err error, working bool) {
-	if err != nil {
-		a.Metrics.WatchErrors.WithLabelValues("", a.resource).Inc()
+// scopeLeft passes on that a scope is no longer served.
+func (a *aggregator) scopeLeft(ctx actor.Context, scope ref.Workspace) {
+	a.readiness.left(scope)
+	delete(a.broken, scope)
+	if len(a.broken) == 0 {
+		a.outage.recovered(a.Log)
 	}
-	a.failing.observe(a.Log, err, working, "upstream list or watch")
-}
-
-// announced takes the scopes that are watched. The resource is ready when all of them are.
-func (a *aggregator) announced(ctx actor.Context, scopes []ref.Workspace) {
-	watched := make(map[ref.Workspace]int, len(scopes))
-	for _, name := range scopes {
-		watched[name] = a.scopes[name]
-	}
-	a.scopes, a.all = watched, true
+	a.buckets.Send(ctx, reconcile.ScopeLeft{Scope: scope})
 	a.whenReady(ctx)
 }
 
-func (a *aggregator) scopeReady(ctx actor.Context, name ref.Workspace) {
-	a.scopes[name]++
-	a.whenReady(ctx)
-}
-
-// whenReady tells the parent once that all scopes were listed. A watch that does not announce its scopes is ready with the first one.
-func (a *aggregator) whenReady(ctx actor.Context) {
-	if a.ready || !a.all && len(a.scopes) == 0 {
-		return
-	}
-	for _, buckets := range a.scopes {
-		if buckets < len(a.buckets) {
-			return
+// health logs each new cause for which lists or watches fail, and the recovery of all.
+func (a *aggregator) health(news map[ref.Workspace]scopeHealth) {
+	live := false
+	for scope, h := range news {
+		if h.failed != nil {
+			a.Metrics.WatchErrors.WithLabelValues("", a.resource).Inc()
+			a.outage.failed(a.Log, h.failed, h.broken)
+			a.broken[scope] = struct{}{}
+		}
+		if h.live {
+			live = true
+			delete(a.broken, scope)
 		}
 	}
-	a.ready = true
-	ctx.Send(ctx.Parent(), UpstreamReady{a.Resource})
+	if live && len(a.broken) == 0 {
+		a.outage.recovered(a.Log)
+	}
+}
+
+// whenReady reports once that all scopes were listed, and are decided on.
+func (a *aggregator) whenReady(ctx actor.Context) {
+	if a.readiness.complete() {
+		ctx.Send(ctx.Parent(), UpstreamReady{a.Resource})
+	}
 }

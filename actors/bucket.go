@@ -14,27 +14,38 @@ import (
 	"github.com/upstreamd/upstreamd/internal/ref"
 )
 
+// answered brings the outcome of a read; an instance before a restart asked for another State.
+type answered struct {
+	of    *bucket
+	event reconcile.Event
+}
+
 // getTimeout bounds a read of an upstream object, and the question how a scope serves the resource.
 const getTimeout = 10 * time.Second
 
 // bucket is the shell of a reconcile.State: a message becomes a Step, and its effects are performed.
 type bucket struct {
 	AggregatorConfig
-	resource string
-	state    *reconcile.State
-	log      *logOnce
-	clock    clock
-	timer    *time.Timer
-	counters [reconcile.Parked]prometheus.Counter
-	parked   map[string]int // parks by reason, to be taken off the gauge in the end
-	longest  time.Duration
-	flushing *actor.PID // waits for Flushed
-	reasons  map[aggregate.Reason]prometheus.Counter
+	index       int
+	incarnation uint64
+	resource    string
+	state       *reconcile.State
+	log         *logOnce
+	clock       clock
+	timer       *time.Timer
+	counters    [reconcile.Parked]prometheus.Counter
+	parked      map[string]int // parks by reason, to be taken off the gauge in the end
+	longest     time.Duration
+	flushing    bool // the aggregator waits for Flushed
+	reasons     map[aggregate.Reason]prometheus.Counter
 }
 
-func newBucket(c AggregatorConfig) actor.Actor {
+func newBucket(c AggregatorConfig, index int) actor.Actor {
 	resource := ref.ResourceString(c.Resource)
-	b := &bucket{AggregatorConfig: c, resource: resource, log: newLogOnce(c.Log), clock: newClock(), parked: map[string]int{}, reasons: map[aggregate.Reason]prometheus.Counter{}}
+	b := &bucket{
+		AggregatorConfig: c, index: index, incarnation: c.Epochs.Add(1), resource: resource, log: newLogOnce(c.Log), clock: newClock(),
+		parked: map[string]int{}, reasons: map[aggregate.Reason]prometheus.Counter{},
+	}
 	b.counters = [reconcile.Parked]prometheus.Counter{
 		reconcile.Contributions:   c.Metrics.Contributions.WithLabelValues(resource),
 		reconcile.SuppressedEarly: c.Metrics.Suppressed.WithLabelValues(resource, "aggregator"),
@@ -51,10 +62,14 @@ func (b *bucket) Receive(ctx actor.Context) {
 	switch m := ctx.Message().(type) {
 	case reconcile.Event:
 		b.step(ctx, m)
+	case answered:
+		if m.of == b {
+			b.step(ctx, m.event)
+		}
 	case *actor.Started:
 		b.begin(ctx)
 	case Flush:
-		b.flushing = ctx.Sender()
+		b.flushing = true
 		b.step(ctx, reconcile.Flush{})
 	case Explain:
 		ctx.Respond(b.state.Explain(b.clock.now(), m.Upstream))
@@ -64,12 +79,15 @@ func (b *bucket) Receive(ctx actor.Context) {
 }
 
 func (b *bucket) begin(ctx actor.Context) {
-	incarnation := b.Epochs.Add(1)
 	b.state = reconcile.New(reconcile.Config{
-		Policy: b.Policies.For(b.Resource), Quiet: b.Quiet, Deadline: b.Deadline, Incarnation: incarnation,
+		Policy: b.Policies.For(b.Resource), Quiet: b.Quiet, Deadline: b.Deadline, Incarnation: b.incarnation,
 	})
-	ctx.Send(b.Writer, Incarnation{From: ctx.Self(), Number: incarnation})
-	ctx.Send(ctx.Parent(), bucketStarted{})
+	ctx.Send(b.Writer, Incarnation{From: ctx.Self(), Number: b.incarnation})
+	b.report(ctx, bucketStarted{})
+}
+
+func (b *bucket) report(ctx actor.Context, fact any) {
+	ctx.Send(ctx.Parent(), bucketReport{bucket: b.index, incarnation: b.incarnation, fact: fact})
 }
 
 func (b *bucket) end() {
@@ -87,9 +105,9 @@ func (b *bucket) step(ctx actor.Context, e reconcile.Event) {
 	for _, effect := range b.state.Step(now, e) {
 		b.perform(ctx, effect)
 	}
-	if b.flushing != nil && !b.state.Busy() {
-		ctx.Send(b.flushing, Flushed{})
-		b.flushing = nil
+	if b.flushing && !b.state.Busy() {
+		b.flushing = false
+		b.report(ctx, Flushed{b.Resource})
 	}
 	if took := b.clock.now().Sub(now); took > b.longest {
 		b.longest = took
@@ -119,10 +137,8 @@ func (b *bucket) perform(ctx actor.Context, effect reconcile.Effect) {
 		b.fetch(ctx, e)
 	case reconcile.Describe:
 		b.describe(ctx, e)
-	case reconcile.ScopeReady:
-		ctx.Send(ctx.Parent(), scopeReady{e.Scope})
-	case reconcile.Tallied:
-		ctx.Send(ctx.Parent(), tallied{e})
+	case reconcile.ScopeReady, reconcile.Tallied:
+		b.report(ctx, e)
 	}
 }
 
@@ -180,7 +196,7 @@ func (b *bucket) fetch(ctx actor.Context, e reconcile.Fetch) {
 			if r := recover(); r != nil {
 				m.Err = fmt.Errorf("panic: %v", r)
 			}
-			root.Send(self, m)
+			root.Send(self, answered{b, m})
 		}()
 		limited, cancel := context.WithTimeout(context.Background(), getTimeout)
 		defer cancel()
@@ -201,7 +217,7 @@ func (b *bucket) describe(ctx actor.Context, e reconcile.Describe) {
 			if r := recover(); r != nil {
 				m.Err = fmt.Errorf("panic: %v", r)
 			}
-			root.Send(self, m)
+			root.Send(self, answered{b, m})
 		}()
 		limited, cancel := context.WithTimeout(context.Background(), getTimeout)
 		defer cancel()

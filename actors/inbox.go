@@ -17,10 +17,18 @@ type inbox struct {
 	scopes  *arrival  // the latest announcement of scopes
 	lists   []arrival // lists and ends of scopes that the actor has not taken yet, at most one per scope
 	changes map[changeKey]arrival
-	order   []changeKey // keys of changes in the order of their first arrival
-	failed  error
+	order   []changeKey                   // keys of changes in the order of their first arrival
+	live    map[ref.Workspace]struct{}    // scopes whose last event was not a failure
+	health  map[ref.Workspace]scopeHealth // news since the last take; nil: none
 	poked   bool
 	merged  int // events that a later one replaced, since the last take
+}
+
+// scopeHealth is how the watch of one scope went since the last take.
+type scopeHealth struct {
+	failed error     // the latest failure; nil: none
+	broken time.Time // when the first failure came after the last event of a working watch
+	live   bool      // an event that only a working watch reports came after the failures
 }
 
 // changeKey names an object in an inbox, or a workspace that left: that has no name.
@@ -36,13 +44,14 @@ type arrival struct {
 }
 
 func newInbox(poke func(*inbox)) *inbox {
-	return &inbox{poke: poke, changes: map[changeKey]arrival{}}
+	return &inbox{poke: poke, changes: map[changeKey]arrival{}, live: map[ref.Workspace]struct{}{}}
 }
 
 // emit takes an event from the edge; it is a ref.Emit.
 func (b *inbox) emit(e ref.Event) {
 	now := time.Now()
 	b.mu.Lock()
+	b.assess(e, now)
 	switch e.Type {
 	case ref.Listed:
 		b.list(e, now)
@@ -52,8 +61,7 @@ func (b *inbox) emit(e ref.Event) {
 		} else {
 			b.leave(e, now)
 		}
-	case ref.Failed:
-		b.failed = e.Err
+	case ref.Failed, ref.Resumed:
 	case ref.Scopes:
 		b.scopes = &arrival{e, now}
 	default:
@@ -69,11 +77,37 @@ func (b *inbox) emit(e ref.Event) {
 	}
 }
 
+// assess notes how the watch of the event's scope goes. A scope that is no more has no health.
+func (b *inbox) assess(e ref.Event, now time.Time) {
+	_, live := b.live[e.Scope]
+	h := b.health[e.Scope]
+	switch {
+	case e.Type == ref.Scopes:
+		return
+	case e.Type == ref.Left && e.Workspace == "":
+		delete(b.live, e.Scope)
+		delete(b.health, e.Scope)
+		return
+	case e.Type == ref.Failed:
+		delete(b.live, e.Scope)
+		if h.failed == nil || h.live {
+			h.broken = now
+		}
+		h.failed, h.live = e.Err, false
+	case live:
+		return
+	default:
+		b.live[e.Scope] = struct{}{}
+		h.live = true
+	}
+	if b.health == nil {
+		b.health = map[ref.Workspace]scopeHealth{}
+	}
+	b.health[e.Scope] = h
+}
+
 // list keeps a list, or the end of a scope, and forgets what came before it in its scope: it is newer than all of it.
 func (b *inbox) list(e ref.Event, now time.Time) {
-	if e.Scope == "" {
-		b.failed = nil // overcome
-	}
 	keep := b.order[:0]
 	for _, k := range b.order {
 		if b.changes[k].event.Scope == e.Scope {
@@ -126,7 +160,7 @@ type batch struct {
 	scopes  *arrival
 	list    *arrival
 	changes []arrival
-	failed  error
+	health  map[ref.Workspace]scopeHealth // of the scopes that reported something
 	merged  int
 	more    bool // another poke is due
 }
@@ -135,8 +169,8 @@ type batch struct {
 func (b *inbox) take(limit int) batch {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	out := batch{failed: b.failed, merged: b.merged, scopes: b.scopes}
-	b.failed, b.merged, b.scopes = nil, 0, nil
+	out := batch{health: b.health, merged: b.merged, scopes: b.scopes}
+	b.health, b.merged, b.scopes = nil, 0, nil
 	if len(b.lists) > 0 {
 		first := b.lists[0]
 		out.list = &first

@@ -36,8 +36,11 @@ type SendNamespaces struct{}
 // poked says that an inbox has something to drain.
 type poked struct{ inbox *inbox }
 
-// crashed says that a goroutine of the actor panicked or ended though nobody asked it to.
-type crashed struct{ reason any }
+// crashed says that the goroutine of a watch panicked, or ended without being stopped.
+type crashed struct {
+	inbox  *inbox // of the watch
+	reason any
+}
 
 // ---- watch → object
 
@@ -61,8 +64,11 @@ type Deleted struct {
 // resend asks an object actor for its contribution as of an epoch.
 type resend struct{ epoch uint64 }
 
-// flush is the object actor's debounce timer; a flush of an older arming is ignored.
-type flush struct{ arming uint32 }
+// flush is the object actor's debounce timer; a flush of an older arming, or of an instance before a restart, is ignored.
+type flush struct {
+	of     *objectActor
+	arming uint32
+}
 
 // ---- object → watch
 
@@ -78,7 +84,8 @@ type objectRestarted struct{ source ref.Downstream }
 // Listed carries a part of a SyncTarget's complete list.
 type Listed struct {
 	reconcile.CopiesListed
-	From *actor.PID // the watch, for a Relist
+	From   *actor.PID // the watch, for a Relist
+	Resent bool       // the answer to a Resend: the watch's inventory, not a list
 }
 
 // Relist asks a watch to list again, because so much vanished that a second list has to confirm it.
@@ -86,11 +93,20 @@ type Relist struct{}
 
 // ---- watch, namespaces → target
 
-// Quarantined says that the SyncTarget went over a limit with one kind, and is not asked for it for a while; or, without Over, that a
-// complete list of it is here. Without a Resource it is about the Namespaces, and so about all kinds.
-type Quarantined struct {
+// WatchBroke says that a list and watch of a SyncTarget is not live: it is being opened, or failed. It repeats with each new cause. Without
+// a Resource it is the watch of the Namespaces, which all resources depend on.
+type WatchBroke struct {
 	Resource ref.Resource
-	Over     *ref.OverLimit
+	Watch    *actor.PID
+	Since    time.Time
+	Over     ref.Limit // the limit that was exceeded: a quarantine, until a complete list keeps to it; empty: none
+	Err      error     // the cause; nil: it is being opened
+}
+
+// WatchLive says that the list is complete and the watch is open.
+type WatchLive struct {
+	Resource ref.Resource
+	Watch    *actor.PID
 }
 
 // ---- target, root → aggregator → buckets
@@ -105,7 +121,7 @@ type PolicyChanged struct{ Policies *policy.Set }
 type Flush struct{}
 
 // Flushed answers Flush.
-type Flushed struct{}
+type Flushed struct{ Resource ref.Resource }
 
 // ---- aggregator → parent
 
@@ -119,14 +135,15 @@ type UpstreamReady struct{ Resource ref.Resource }
 
 // The aggregator routes upstream facts to its buckets as reconcile events.
 
-// bucketStarted tells the aggregator that a bucket is new and knows nothing.
+// bucketReport carries a report of a bucket: bucketStarted, reconcile.ScopeReady, reconcile.Tallied or Flushed.
+type bucketReport struct {
+	bucket      int // its index
+	incarnation uint64
+	fact        any
+}
+
+// bucketStarted says that a bucket is new and knows nothing.
 type bucketStarted struct{}
-
-// scopeReady tells the aggregator that a bucket decides on the objects of a scope.
-type scopeReady struct{ scope ref.Workspace }
-
-// tallied tells the aggregator how many copies of a SyncTarget a list lacks in one bucket.
-type tallied struct{ reconcile.Tallied }
 
 // ---- root → target → watch
 
@@ -159,7 +176,8 @@ type Incarnation struct {
 // patched is how a call ended.
 type patched struct {
 	call
-	fenced bool // not sent: there is no right to write
+	of     *writer // an instance before a restart has other slots and tokens
+	fenced bool    // not sent: there is no right to write
 	object *ref.Object
 	err    error
 }

@@ -12,25 +12,41 @@ import (
 )
 
 const (
-	readTimeout  = 30 * time.Second // of the read of one Namespace
-	maxReads     = 2                // under way at a time, for one kind of one SyncTarget
-	maxWaiting   = 64               // beyond, one relist costs less
-	minReadPause = time.Second      // after a failed read
-	maxReadPause = 30 * time.Second
+	readTimeout   = 30 * time.Second // of the read of one Namespace
+	maxReads      = 2                // under way at a time, for one resource of one SyncTarget
+	maxWaiting    = 64               // beyond, one relist costs less
+	maxTombstones = 4096             // of one read; beyond, it is repeated
+	minReadPause  = time.Second      // after a failed read
+	maxReadPause  = 30 * time.Second
 )
 
-// namespaceReads are the reads of single Namespaces, aside from the watch: objects there belong elsewhere than before.
+// namespaceReads are the reads of single Namespaces, beside the watch: objects there belong elsewhere than before. A read that fails is
+// retried after a pause of its own; it neither delays the others nor reopens the watch.
 type namespaceReads struct {
-	active     int
-	waiting    []string
-	timer      *time.Timer               // after a failure; nil: none is due
-	pause      time.Duration             // after the last failure
-	tombstones map[ref.Downstream]string // resourceVersions of objects that were deleted during reads
+	active  map[string]*activeRead
+	waiting []waitingRead
+	timer   *time.Timer // for the first retry; nil: none is due
+	ctx     context.Context
+	cancel  context.CancelFunc
+}
+
+// activeRead is a read that is under way.
+type activeRead struct {
+	pause      time.Duration             // after its last failure; 0: it did not fail yet
+	tombstones map[ref.Downstream]string // resourceVersions of objects that were deleted meanwhile
+	again      bool                      // its result is incomplete: repeat it
+}
+
+// waitingRead is a read that is to be done.
+type waitingRead struct {
+	namespace string
+	due       time.Time     // after a failure; zero: at once
+	pause     time.Duration // likewise
 }
 
 // readDone answers a read.
 type readDone struct {
-	of        *watchActor // another one has taken its place if it failed meanwhile
+	of        *watchActor // an instance before a restart asked for another inventory
 	namespace string
 	objects   []*ref.Object
 	err       error
@@ -38,67 +54,117 @@ type readDone struct {
 	started   time.Time
 }
 
-// readAgain is due after a failed read.
-type readAgain struct{}
+// readAgain is due for a retry.
+type readAgain struct{ of *watchActor }
+
+func newNamespaceReads() namespaceReads {
+	ctx, cancel := context.WithCancel(context.Background())
+	return namespaceReads{active: map[string]*activeRead{}, ctx: ctx, cancel: cancel}
+}
+
+func (r *namespaceReads) isWaiting(namespace string) bool {
+	return slices.ContainsFunc(r.waiting, func(w waitingRead) bool { return w.namespace == namespace })
+}
 
 // deleted remembers a deletion, so that a read that began earlier does not bring the object back.
 func (r *namespaceReads) deleted(source ref.Downstream, version string) {
-	if r.active == 0 {
+	read := r.active[source.Namespace]
+	if read == nil {
 		return
 	}
-	if r.tombstones == nil {
-		r.tombstones = map[ref.Downstream]string{}
+	if len(read.tombstones) >= maxTombstones {
+		read.again = true
+		return
 	}
-	r.tombstones[source] = version
+	if read.tombstones == nil {
+		read.tombstones = map[ref.Downstream]string{}
+	}
+	read.tombstones[source] = version
 }
 
-// forget takes a Namespace that is gone off those that wait.
+// forget drops the waiting read of a Namespace that is gone.
 func (r *namespaceReads) forget(namespace string) {
-	if i := slices.Index(r.waiting, namespace); i >= 0 {
-		r.waiting = slices.Delete(r.waiting, i, i+1)
-	}
+	r.waiting = slices.DeleteFunc(r.waiting, func(w waitingRead) bool { return w.namespace == namespace })
 }
 
-// supersede drops the reads that wait: a complete list is here.
+// supersede drops the waiting reads: a complete list is here, or on its way.
 func (r *namespaceReads) supersede() { r.waiting = nil }
 
+// failing reports whether a read that failed has not succeeded since.
+func (r *namespaceReads) failing() bool {
+	for _, read := range r.active {
+		if read.pause > 0 {
+			return true
+		}
+	}
+	return slices.ContainsFunc(r.waiting, func(w waitingRead) bool { return w.pause > 0 })
+}
+
+// next takes a waiting read that is due and whose Namespace is not being read. Without one, it returns when the first retry is due.
+func (r *namespaceReads) next(now time.Time) (read waitingRead, ok bool, retry time.Time) {
+	for i, w := range r.waiting {
+		switch {
+		case r.active[w.namespace] != nil: // its end asks again
+		case !w.due.After(now):
+			r.waiting = slices.Delete(r.waiting, i, i+1)
+			return w, true, time.Time{}
+		case retry.IsZero() || w.due.Before(retry):
+			retry = w.due
+		}
+	}
+	return waitingRead{}, false, retry
+}
+
 func (r *namespaceReads) stop() {
+	r.cancel()
 	if r.timer != nil {
 		r.timer.Stop()
 	}
 }
 
-// read lists one Namespace ("": cluster-scoped objects) when its turn comes. Many at once become one relist.
+// read lists one Namespace ("": cluster-scoped objects) when its turn comes. Many at once become one relist. While a list is on its way,
+// that will bring the Namespace.
 func (w *watchActor) read(ctx actor.Context, namespace string) {
-	if w.inbox == nil || slices.Contains(w.reads.waiting, namespace) {
+	if w.opening || w.reads.isWaiting(namespace) {
 		return
 	}
 	if len(w.reads.waiting) >= maxWaiting {
-		w.reads.supersede()
 		w.relist(ctx)
 		return
 	}
-	w.reads.waiting = append(w.reads.waiting, namespace)
-	if w.reads.timer == nil {
-		w.readNext(ctx)
-	}
+	w.reads.waiting = append(w.reads.waiting, waitingRead{namespace: namespace})
+	w.readNext(ctx)
 }
 
-// readNext begins reads that wait.
+// readNext begins reads that are due, and sets the timer for the first retry.
 func (w *watchActor) readNext(ctx actor.Context) {
-	w.reads.timer = nil
-	for w.reads.active < maxReads && len(w.reads.waiting) > 0 {
-		namespace := w.reads.waiting[0]
-		w.reads.waiting = w.reads.waiting[1:]
-		w.readNow(ctx, namespace)
+	if w.reads.timer != nil {
+		w.reads.timer.Stop()
+		w.reads.timer = nil
+	}
+	now := time.Now()
+	for len(w.reads.active) < maxReads {
+		read, ok, retry := w.reads.next(now)
+		if ok {
+			w.readNow(ctx, read)
+			continue
+		}
+		if !retry.IsZero() {
+			self, root := ctx.Self(), ctx.ActorSystem().Root
+			w.reads.timer = time.AfterFunc(retry.Sub(now), func() { root.Send(self, readAgain{w}) })
+		}
+		break
+	}
+	if !w.reads.failing() {
+		w.health.readsDone(ctx)
 	}
 }
 
-func (w *watchActor) readNow(ctx actor.Context, namespace string) {
-	source, resource, want := w.Source, w.Resource, w.want
+func (w *watchActor) readNow(ctx actor.Context, read waitingRead) {
+	w.reads.active[read.namespace] = &activeRead{pause: read.pause}
+	source, resource, want, background := w.Source, w.Resource, w.want, w.reads.ctx
 	self, root := ctx.Self(), ctx.ActorSystem().Root
-	m := readDone{of: w, namespace: namespace, lists: w.lists, started: time.Now()}
-	w.reads.active++
+	m := readDone{of: w, namespace: read.namespace, lists: w.lists, started: time.Now()}
 	go func() {
 		defer func() {
 			if r := recover(); r != nil {
@@ -106,51 +172,52 @@ func (w *watchActor) readNow(ctx actor.Context, namespace string) {
 			}
 			root.Send(self, m)
 		}()
-		limited, cancel := context.WithTimeout(context.Background(), readTimeout)
+		limited, cancel := context.WithTimeout(background, readTimeout)
 		defer cancel()
-		m.objects, m.err = source.List(limited, resource, namespace, want)
+		m.objects, m.err = source.List(limited, resource, m.namespace, want)
 	}()
 }
 
-// readDone takes the result of a read, unless a newer list brought everything or an object was deleted meanwhile. A failed read is
-// retried, not the watch: that would list everything because one Namespace could not be listed.
+// readDone takes the result of a read, unless a newer list brings everything.
 func (w *watchActor) readDone(ctx actor.Context, m readDone) {
 	if m.of != w {
 		return
 	}
-	w.reads.active--
+	read := w.reads.active[m.namespace]
+	delete(w.reads.active, m.namespace)
 	switch {
-	case m.lists != w.lists:
+	case m.lists != w.lists || w.opening:
 	case m.err != nil:
-		w.retryRead(ctx, m)
+		w.retryRead(ctx, m, read.pause)
 	default:
-		w.reads.pause = 0
-		for _, o := range m.objects {
-			if deleted, ok := w.reads.tombstones[ref.Downstream{Namespace: o.Namespace, Name: o.Name}]; ok && !ref.Newer(o.ResourceVersion, deleted) {
-				continue
-			}
-			w.present(ctx, o, m.started, false)
+		w.takeRead(ctx, m, read)
+	}
+	w.readNext(ctx)
+}
+
+// takeRead takes the objects of a Namespace, but for those that were deleted since the read began.
+func (w *watchActor) takeRead(ctx actor.Context, m readDone, read *activeRead) {
+	for _, o := range m.objects {
+		deleted, ok := read.tombstones[ref.Downstream{Namespace: o.Namespace, Name: o.Name}]
+		if read.again && w.objects[ref.Downstream{Namespace: o.Namespace, Name: o.Name}] == nil || ok && !ref.Newer(o.ResourceVersion, deleted) {
+			continue
 		}
-		w.count()
+		w.present(ctx, o, m.started, false)
 	}
-	if w.reads.active == 0 {
-		w.reads.tombstones = nil
-	}
-	if w.reads.timer == nil {
-		w.readNext(ctx)
+	w.count()
+	if read.again && !w.reads.isWaiting(m.namespace) {
+		w.reads.waiting = append(w.reads.waiting, waitingRead{namespace: m.namespace})
 	}
 }
 
-func (w *watchActor) retryRead(ctx actor.Context, m readDone) {
-	w.health(ctx, fmt.Errorf("listing namespace %q: %w", m.namespace, m.err), false)
-	if !slices.Contains(w.reads.waiting, m.namespace) {
-		w.reads.waiting = append(w.reads.waiting, m.namespace)
+// retryRead tries a read again after a pause that doubles with each failure.
+func (w *watchActor) retryRead(ctx actor.Context, m readDone, pause time.Duration) {
+	w.health.readFailed(ctx, fmt.Errorf("listing namespace %q: %w", m.namespace, m.err))
+	if w.reads.isWaiting(m.namespace) {
+		w.reads.forget(m.namespace) // one retry does for both
 	}
-	w.reads.pause = min(max(2*w.reads.pause, minReadPause), maxReadPause)
-	if w.reads.timer == nil {
-		self, root := ctx.Self(), ctx.ActorSystem().Root
-		w.reads.timer = time.AfterFunc(w.reads.pause, func() { root.Send(self, readAgain{}) })
-	}
+	pause = min(max(2*pause, minReadPause), maxReadPause)
+	w.reads.waiting = append(w.reads.waiting, waitingRead{namespace: m.namespace, due: time.Now().Add(pause), pause: pause})
 }
 
 // maxParked bounds the names of parked Namespaces. Beyond, every Namespace that is reported is read.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"sync"
+	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 	"github.com/rs/zerolog"
@@ -30,8 +31,7 @@ type namespacesActor struct {
 	stop      context.CancelFunc
 	locations map[string]*locator.Location // nil until listed
 	waiting   []*actor.PID                 // who asked before
-	failing   failing
-	over      quarantine
+	health    watchHealth
 }
 
 // namespaceResource is the resource of Namespaces.
@@ -40,9 +40,9 @@ var namespaceResource = ref.Resource{Version: "v1", Resource: "namespaces"}
 // NewNamespaces makes the actor.
 func NewNamespaces(c NamespacesConfig) actor.Actor {
 	c.Log = c.Log.With().Str("sync_target", string(c.Target)).Str("resource", ref.ResourceString(namespaceResource)).Logger()
-	over := newQuarantine(c.Target, namespaceResource, c.Metrics, c.Log)
-	over.resource = ref.Resource{} // all kinds depend on them
-	return &namespacesActor{NamespacesConfig: c, over: over}
+	health := newWatchHealth(c.Target, namespaceResource, c.Metrics, c.Log)
+	health.resource = ref.Resource{} // all resources depend on them
+	return &namespacesActor{NamespacesConfig: c, health: health}
 }
 
 // NamespacesStarted tells the parent that the actor is new: who asked the one before, and had no answer yet, has to be asked for again.
@@ -62,22 +62,32 @@ func (n *namespacesActor) Receive(ctx actor.Context) {
 		n.stop()
 		n.start(ctx)
 	case crashed:
-		panic(fmt.Errorf("watching namespaces: %v", m.reason))
+		n.crashed(ctx, m)
 	case *actor.Restarting, *actor.Stopping:
 		if n.stop != nil {
 			n.stop()
 		}
-		n.over.forget()
 	}
+}
+
+// crashed fails the actor: its supervisor restarts it, with a pause if that repeats.
+func (n *namespacesActor) crashed(ctx actor.Context, m crashed) {
+	if m.inbox != n.inbox {
+		return // a watch that was given up since
+	}
+	err := fmt.Errorf("watching namespaces: %v", m.reason)
+	n.health.failed(ctx, err, time.Now())
+	panic(err)
 }
 
 func (n *namespacesActor) start(ctx actor.Context) {
 	self, root := ctx.Self(), ctx.ActorSystem().Root
 	background, cancel := context.WithCancel(context.Background())
 	n.stop = cancel
+	n.health.opening(ctx)
 	n.inbox = newInbox(func(b *inbox) { root.Send(self, poked{b}) })
 	source, want, box := n.Source, n.Resolver.NamespaceWant(), n.inbox
-	guard(background, func(reason any) { root.Send(self, crashed{reason}) }, func() {
+	guard(background, func(reason any) { root.Send(self, crashed{box, reason}) }, func() {
 		source.Watch(background, namespaceResource, want, box.emit)
 	})
 }
@@ -95,18 +105,10 @@ func (n *namespacesActor) drain(ctx actor.Context, m poked) {
 		return
 	}
 	b := n.inbox.take(turn)
-	if b.failed != nil {
-		n.Metrics.WatchErrors.WithLabelValues(string(n.Target), ref.ResourceString(namespaceResource)).Inc()
-		if !n.over.failed(ctx, b.failed) {
-			n.failing.observe(n.Log, b.failed, false, "list or watch of namespaces")
-		}
-	}
+	n.health.take(ctx, b.health[""], b.list != nil)
 	if b.list != nil {
-		n.failing.observe(n.Log, nil, true, "list or watch of namespaces")
 		n.listed(ctx, b.list.event.Objects)
-		if b.failed == nil {
-			n.over.complete(ctx)
-		}
+		n.health.live(ctx, true)
 	}
 	for _, c := range b.changes {
 		o := c.event.Objects[0]

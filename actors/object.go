@@ -31,7 +31,7 @@ type objectConfig struct {
 	share      *rate.Limiter // of the changes that are passed on at once
 	namespaces *namespaceTable
 	log        zerolog.Logger
-	said       *once
+	once       *once
 	rejected   *prometheus.CounterVec
 	suppressed prometheus.Counter
 	coalesced  prometheus.Counter
@@ -158,7 +158,7 @@ func (o *objectActor) refuse(err error) (changed bool) {
 		reason = string(refused.Reason)
 	}
 	o.config.rejected.WithLabelValues(reason).Inc()
-	level := o.config.said.level(reason)
+	level := o.config.once.level(reason)
 	o.config.log.WithLevel(level).Str("object", o.source.String()).Str("reason", reason).Err(err).
 		Msg("status refused, the last good one stays")
 	changed = o.contribution == nil && o.refused != reason
@@ -202,7 +202,7 @@ func (o *objectActor) send(ctx actor.Context, now time.Time) {
 }
 
 func (o *objectActor) flush(ctx actor.Context, m flush) {
-	if m.arming == o.arming && o.window.Pending() {
+	if m.of == o && m.arming == o.arming && o.window.Pending() {
 		o.send(ctx, time.Now())
 	}
 }
@@ -228,7 +228,7 @@ func (o *objectActor) deleted(ctx actor.Context, m Deleted) {
 func (o *objectActor) arm(ctx actor.Context, d time.Duration) {
 	o.disarm()
 	o.arming++
-	self, system, message := ctx.Self(), ctx.ActorSystem(), flush{o.arming}
+	self, system, message := ctx.Self(), ctx.ActorSystem(), flush{o, o.arming}
 	o.timer = time.AfterFunc(d, func() { system.Root.Send(self, message) })
 }
 

@@ -12,8 +12,8 @@ type once struct {
 	keys map[string]struct{}
 }
 
-// saidLimit bounds the memory of once; when it is reached, it starts anew and may say a thing again.
-const saidLimit = 4096
+// onceLimit bounds the memory of once; when it is reached, it starts anew and may say a thing again.
+const onceLimit = 4096
 
 func newOnce() *once { return &once{keys: map[string]struct{}{}} }
 
@@ -23,7 +23,7 @@ func (o *once) level(key string) zerolog.Level {
 	if _, ok := o.keys[key]; ok {
 		return zerolog.DebugLevel
 	}
-	if len(o.keys) >= saidLimit {
+	if len(o.keys) >= onceLimit {
 		clear(o.keys)
 	}
 	o.keys[key] = struct{}{}

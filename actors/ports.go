@@ -41,11 +41,14 @@ const (
 	EventDeleted = ref.Deleted
 	EventFailed  = ref.Failed
 	EventLeft    = ref.Left
+	EventScopes  = ref.Scopes
+	EventResumed = ref.Resumed
 )
 
 // Downstream is the connection to one SyncTarget.
 type Downstream interface {
-	// Watch lists and watches r until ctx ends. It calls emit from one goroutine at a time and retries by itself.
+	// Watch lists and watches r until ctx ends. It calls emit from one goroutine at a time and retries by itself. After EventFailed the
+	// watch counts as broken until any other event: EventResumed where it is open again and nothing happened meanwhile.
 	Watch(ctx context.Context, r ref.Resource, want ref.Want, emit ref.Emit)
 	// List reads r in one namespace ("": all) with a consistent read.
 	List(ctx context.Context, r ref.Resource, namespace string, want ref.Want) ([]*ref.Object, error)

@@ -1,13 +1,20 @@
 package supervisor
 
 import (
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
+
+	"github.com/rs/zerolog"
 
 	"github.com/upstreamd/upstreamd/actors"
 	"github.com/upstreamd/upstreamd/internal/ref"
 )
 
-// Event is what Subscribe hands out: Published, Failure, Health or Quarantine.
+// Event is handed to subscribers: Published, Failure, Health or Quarantine.
 type Event interface{ event() }
 
 // Published says that a status was written, and acknowledged by the API server.
@@ -21,14 +28,15 @@ type Failure struct {
 	Pause    time.Duration
 }
 
-// Health says that a SyncTarget became stale, or fresh again.
+// Health says that a resource of a SyncTarget became stale, or fresh again.
 type Health struct {
-	Target actors.SyncTarget
-	Stale  bool
+	Target   actors.SyncTarget
+	Resource actors.Resource
+	Stale    bool
 }
 
-// Quarantine says that a SyncTarget went over a limit with a kind, so that what it said of that is stale, or (Over empty) that it is up to
-// date again. Without a Resource it is about the Namespaces, and so about all kinds.
+// Quarantine says that a SyncTarget exceeded a limit with a resource, which makes it stale, or (Over empty) that it has kept to its limits
+// for the grace period. Without a Resource it is about the Namespaces, and so about all resources.
 type Quarantine struct {
 	Target   actors.SyncTarget
 	Resource actors.Resource
@@ -40,16 +48,74 @@ func (Failure) event()    {}
 func (Health) event()     {}
 func (Quarantine) event() {}
 
-// Subscribe calls fn for every event from now on, on the goroutine that it happens on: fn must not block. The returned function
-// ends the subscription.
+// Subscribe calls fn for every event from now on, on the goroutine of the event: fn must not block. It may be called before Start. The
+// returned function ends the subscription.
 func (s *System) Subscribe(fn func(Event)) (unsubscribe func()) {
-	subscription := s.engine.EventStream.Subscribe(func(e any) {
-		switch e := e.(type) {
-		case actors.Published:
-			fn(Published{e})
-		case Event:
-			fn(e)
+	return s.subscribers.add(fn)
+}
+
+// subscribers are the functions that events are handed to.
+type subscribers struct {
+	log   zerolog.Logger
+	mu    sync.Mutex
+	next  int
+	calls map[int]func(Event)
+	list  atomic.Pointer[[]func(Event)] // the same, to be read without the lock
+}
+
+func (s *subscribers) add(fn func(Event)) (remove func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.calls == nil {
+		s.calls = map[int]func(Event){}
+	}
+	s.next++
+	id := s.next
+	s.calls[id] = fn
+	s.renew()
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.calls, id)
+		s.renew()
+	}
+}
+
+// renew is called with s.mu held. Subscribers are called in the order of their subscriptions.
+func (s *subscribers) renew() {
+	list := make([]func(Event), 0, len(s.calls))
+	for _, id := range slices.Sorted(maps.Keys(s.calls)) {
+		list = append(list, s.calls[id])
+	}
+	s.list.Store(&list)
+}
+
+// dispatch hands out a message of the engine's event stream, if it is an Event.
+func (s *subscribers) dispatch(message any) {
+	list := s.list.Load()
+	if list == nil {
+		return
+	}
+	var event Event
+	switch m := message.(type) {
+	case actors.Published:
+		event = Published{m}
+	case Event:
+		event = m
+	default:
+		return
+	}
+	for _, fn := range *list {
+		s.call(fn, event)
+	}
+}
+
+// call recovers from a panic of a subscriber: it must not fail the actor that published the event.
+func (s *subscribers) call(fn func(Event), e Event) {
+	defer func() {
+		if reason := recover(); reason != nil {
+			s.log.Error().Str("event", fmt.Sprintf("%T", e)).Str("reason", fmt.Sprint(reason)).Msg("a subscriber of events panicked")
 		}
-	})
-	return func() { s.engine.EventStream.Unsubscribe(subscription) }
+	}()
+	fn(e)
 }

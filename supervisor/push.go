@@ -137,6 +137,13 @@ func (p *pushed) forget(r ref.Resource, d ref.Downstream) {
 	}
 }
 
+// remove forgets a resource.
+func (p *pushed) remove(r ref.Resource) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.resources, r)
+}
+
 func (p *pushed) synced(r ref.Resource) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -170,6 +177,8 @@ func (p *pushed) Watch(ctx context.Context, r ref.Resource, _ ref.Want, emit ref
 	event := ref.Event{Type: ref.Changed, Objects: res.list("")}
 	if res.synced {
 		event.Type = ref.Listed
+	} else {
+		emit(ref.Event{Type: ref.Resumed}) // live: the embedding program watches
 	}
 	emit(event)
 	p.mu.Unlock()

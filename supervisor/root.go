@@ -6,7 +6,6 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"github.com/upstreamd/upstreamd/actors"
-	"github.com/upstreamd/upstreamd/internal/locator"
 	"github.com/upstreamd/upstreamd/internal/reconcile"
 	"github.com/upstreamd/upstreamd/internal/ref"
 )
@@ -21,16 +20,22 @@ const (
 	watchPrefix      = "watch:"
 )
 
-// rootActor keeps the order: the writer and the aggregators stand before any SyncTarget speaks; when stopping, the SyncTargets
-// fall silent first, then what was decided is written.
+// rootActor keeps the order: the writer and the aggregators run before any SyncTarget reports; when stopping, the watches of SyncTargets
+// end first, then pending decisions are written.
 type rootActor struct {
 	system      *System
 	writer      *actor.PID
 	written     bool // a writer has started before
 	aggregators map[ref.Resource]aggregation
 	removed     map[string]actors.Buckets // of aggregators that are stopping, by the aggregator's path
-	targets     map[string]*registration // by the path of the target's actor
+	targets     map[string]*member        // by the path of the target's actor
 	stopping    *stopping
+}
+
+// member is a SyncTarget whose actor runs, and the facts that the buckets have received.
+type member struct {
+	*registration
+	known *facts
 }
 
 // aggregation is a resource's aggregator.
@@ -40,60 +45,10 @@ type aggregation struct {
 	number  uint64
 }
 
-// addResource asks for a resource to be aggregated, and watched by every target.
-type addResource struct {
-	resource ref.Resource
-	number   uint64
-}
-
-// removeResource ends that.
-type removeResource struct {
-	resource ref.Resource
-	number   uint64
-}
-
-// addTarget starts a registered SyncTarget.
-type addTarget struct{ registration *registration }
-
-// changeTarget replaces what is known of a SyncTarget.
-type changeTarget struct {
-	registration *registration
-	target       locator.Target
-	scheduling   reconcile.Scheduling
-	resolver     *locator.Resolver
-}
-
-// replaceTarget stops a SyncTarget and starts another in its place.
-type replaceTarget struct{ old, next *registration }
-
-// removeTarget stops a SyncTarget and withdraws what it contributed. done is closed when that has happened.
-type removeTarget struct{ registration *registration }
-
-// stop ends the flow in order. done is closed when nothing is left to be written.
-type stop struct{ done chan struct{} }
-
-// stopping is how far a stop has come.
-type stopping struct {
-	done    chan struct{}
-	flushes int // aggregators that have not answered
-}
-
 func (r *rootActor) Receive(ctx actor.Context) {
 	switch m := ctx.Message().(type) {
 	case *actor.Started:
 		r.begin(ctx)
-	case addResource:
-		r.aggregate(ctx, m.resource, m.number)
-	case removeResource:
-		r.removeResource(ctx, m)
-	case addTarget:
-		r.addTarget(ctx, m.registration)
-	case changeTarget:
-		r.changeTarget(ctx, m)
-	case removeTarget:
-		r.removeTarget(ctx, m.registration)
-	case replaceTarget:
-		r.replaceTarget(ctx, m)
 	case *actor.Terminated:
 		r.terminated(ctx, m.Who)
 	case targetStarted:
@@ -109,20 +64,40 @@ func (r *rootActor) Receive(ctx actor.Context) {
 		r.toTargets(ctx, m)
 	case actors.MayWrite:
 		ctx.Send(r.writer, m)
-	case stop:
-		r.stop(ctx, m)
 	case actors.Flushed:
-		r.flushed(ctx)
+		r.flushed(ctx, m.Resource)
 	case actors.Drained:
 		r.drained()
+	default:
+		r.request(ctx, m)
 	}
 }
 
-// begin starts what is registered. After a restart of the root that is everything.
+// request handles requests of the System.
+func (r *rootActor) request(ctx actor.Context, message any) {
+	switch m := message.(type) {
+	case addResource:
+		r.aggregate(ctx, m.resource, m.number)
+	case removeResource:
+		r.removeResource(ctx, m)
+	case addTarget:
+		r.addTarget(ctx, m.registration)
+	case changeTarget:
+		r.changeTarget(ctx, m.registration)
+	case removeTarget:
+		r.removeTarget(ctx, m.registration)
+	case replaceTarget:
+		r.replaceTarget(ctx, m)
+	case stop:
+		r.stop(ctx, m)
+	}
+}
+
+// begin starts the registered resources and SyncTargets. After a restart of the root these are all.
 func (r *rootActor) begin(ctx actor.Context) {
 	r.aggregators = map[ref.Resource]aggregation{}
 	r.removed = map[string]actors.Buckets{}
-	r.targets = map[string]*registration{}
+	r.targets = map[string]*member{}
 	o := r.system.options
 	r.writer = r.system.spawn(ctx, writerName, func() actor.Actor {
 		return actors.NewWriter(actors.WriterConfig{
@@ -153,7 +128,7 @@ func (r *rootActor) aggregate(ctx actor.Context, resource ref.Resource, number u
 	r.toTargets(ctx, watchResource{resource, number, pid})
 }
 
-// removeResource ends the work on a resource: first what speaks of it, then what hears.
+// removeResource ends the work on a resource: first its watches, then its aggregator.
 func (r *rootActor) removeResource(ctx actor.Context, m removeResource) {
 	found, ok := r.aggregators[m.resource]
 	if !ok || found.number != m.number {
@@ -165,7 +140,7 @@ func (r *rootActor) removeResource(ctx actor.Context, m removeResource) {
 	ctx.Stop(found.pid)
 }
 
-// targetStarted tells a target's actor what to watch: it may be new because the one before failed.
+// targetStarted sends the resources to watch to a target's actor: it may be new because the one before failed.
 func (r *rootActor) targetStarted(ctx actor.Context, registration *registration) {
 	for resource, a := range r.aggregators {
 		ctx.Send(r.pidOf(registration), watchResource{resource, a.number, a.pid})
@@ -180,15 +155,17 @@ func (r *rootActor) aggregatorStarted(ctx actor.Context, resource ref.Resource) 
 	}
 	found.buckets = actors.BucketsOf(found.pid, r.system.options.Buckets)
 	r.aggregators[resource] = found
-	for _, registration := range r.targets {
-		found.buckets.Send(ctx, added(registration))
+	for _, m := range r.targets {
+		found.buckets.Send(ctx, m.added())
 	}
 	r.toTargets(ctx, actors.Resend{Resource: resource})
+	r.flushAgain(ctx, resource)
 }
 
 func (r *rootActor) writerStarted(ctx actor.Context) {
 	if r.written {
 		r.toAggregators(ctx, reconcile.WriterRestarted{})
+		r.flushAll(ctx)
 	}
 	r.written = true
 }
@@ -201,35 +178,38 @@ func (r *rootActor) addTarget(ctx actor.Context, registration *registration) {
 	if r.targets[pid.Id] != nil {
 		return
 	}
-	r.targets[pid.Id] = registration
+	m := &member{registration: registration, known: registration.facts.Load()}
+	r.targets[pid.Id] = m
 	registration.epoch = r.system.epochs.Add(1)
-	r.toBuckets(ctx, added(registration))
+	r.toBuckets(ctx, m.added())
 	r.system.spawn(ctx, registration.path, func() actor.Actor {
 		return &targetActor{
-			system: r.system, registration: registration, resolver: registration.resolver,
+			system: r.system, registration: registration,
 			log: r.system.options.Logger.With().Str("sync_target", string(registration.name)).Logger(),
 		}
 	})
 }
 
-func (r *rootActor) changeTarget(ctx actor.Context, m changeTarget) {
-	pid := r.pidOf(m.registration)
-	if r.targets[pid.Id] == nil {
-		return
+// changeTarget passes on the newest facts about a SyncTarget.
+func (r *rootActor) changeTarget(ctx actor.Context, registration *registration) {
+	pid := r.pidOf(registration)
+	m := r.targets[pid.Id]
+	if m == nil {
+		return // it reads them when it starts
 	}
-	same := reflect.DeepEqual(m.registration.target, m.target)
-	m.registration.target, m.registration.scheduling, m.registration.resolver = m.target, m.scheduling, m.resolver
-	r.toBuckets(ctx, reconcile.SyncTargetChanged{Target: m.target, Scheduling: m.scheduling})
-	if !same { // else its objects belong where they did, and need not be listed again
-		ctx.Send(pid, actors.ResolverChanged{Resolver: m.resolver})
+	before := m.known
+	m.known = registration.facts.Load()
+	r.toBuckets(ctx, reconcile.SyncTargetChanged{Target: m.known.target, Scheduling: m.known.scheduling})
+	if !reflect.DeepEqual(before.target, m.known.target) { // else its objects are located as before, and need not be listed again
+		ctx.Send(pid, actors.ResolverChanged{Resolver: m.known.resolver})
 	}
 }
 
-func added(registration *registration) reconcile.SyncTargetAdded {
-	return reconcile.SyncTargetAdded{Target: registration.target, Scheduling: registration.scheduling, FromEpoch: registration.epoch}
+func (m *member) added() reconcile.SyncTargetAdded {
+	return reconcile.SyncTargetAdded{Target: m.known.target, Scheduling: m.known.scheduling, FromEpoch: m.epoch}
 }
 
-// replaceTarget waits with the new one until nothing of the old one can speak any more.
+// replaceTarget starts the new one when the actors of the old one are gone.
 func (r *rootActor) replaceTarget(ctx actor.Context, m replaceTarget) {
 	if r.targets[r.pidOf(m.old).Id] == nil && !m.old.waiting {
 		r.addTarget(ctx, m.next)
@@ -246,29 +226,43 @@ func (r *rootActor) removeTarget(ctx actor.Context, registration *registration) 
 	}
 }
 
-// terminated comes when nothing of a SyncTarget can speak any more. Only if it was removed is what it contributed withdrawn: a
-// daemon that stops, or a root that restarts, withdraws nothing.
-func (r *rootActor) terminated(ctx actor.Context, who *actor.PID) {
-	r.forgetBuckets(ctx, who)
-	registration := r.targets[who.Id]
-	if registration == nil || !registration.leaving && r.stopping == nil {
+// terminated handles that the actors of a SyncTarget are gone. Its contributions are withdrawn only if it was removed: a daemon that stops,
+// or a root that restarts, withdraws nothing.
+func (r *rootActor) terminated(ctx actor.Context, pid *actor.PID) {
+	r.forgetBuckets(ctx, pid)
+	gone := r.targets[pid.Id]
+	if gone == nil || !gone.leaving && r.stopping == nil {
 		return
 	}
-	delete(r.targets, who.Id)
-	next := registration.successor(r.stopping != nil)
-	if registration.leaving {
+	delete(r.targets, pid.Id)
+	next := r.successor(gone.registration)
+	if gone.leaving {
 		if next == nil {
-			r.toBuckets(ctx, reconcile.SyncTargetRemoved{Target: registration.name})
-			r.toAggregators(ctx, reconcile.SyncTargetRemoved{Target: registration.name})
+			r.toBuckets(ctx, reconcile.SyncTargetRemoved{Target: gone.name})
+			r.toAggregators(ctx, reconcile.SyncTargetRemoved{Target: gone.name})
 		}
-		r.system.options.Metrics.ForgetTarget(registration.name)
+		r.system.options.Metrics.ForgetTarget(gone.name)
+		r.system.forget(gone.registration)
 	}
-	registration.end()
+	gone.end()
 	if next != nil {
 		next.waiting = false
 		r.addTarget(ctx, next)
 	}
 	r.flushWhenSilent(ctx)
+}
+
+// successor is the SyncTarget that takes the place of one that is gone. Those before it that were removed meanwhile are ended.
+func (r *rootActor) successor(gone *registration) *registration {
+	next := gone.next
+	for next != nil && (r.stopping != nil || next.leaving) {
+		if next.leaving {
+			r.system.forget(next)
+		}
+		next.end()
+		next = next.next
+	}
+	return next
 }
 
 // forgetBuckets has the writer drop the queued writes of a resource that was removed.
@@ -278,56 +272,6 @@ func (r *rootActor) forgetBuckets(ctx actor.Context, aggregator *actor.PID) {
 	}
 	delete(r.removed, aggregator.Id)
 }
-
-// successor is who takes the place of a SyncTarget that has gone, after those that were to take it and are not to any more.
-func (r *registration) successor(stopping bool) *registration {
-	next := r.next
-	for next != nil && (stopping || next.leaving) {
-		next.end()
-		next = next.next
-	}
-	return next
-}
-
-// end tells who waits for it that nothing is left of a SyncTarget.
-func (r *registration) end() {
-	r.source.Close()
-	close(r.removed)
-}
-
-// ---- stopping
-
-func (r *rootActor) stop(ctx actor.Context, m stop) {
-	if r.stopping != nil {
-		return
-	}
-	r.stopping = &stopping{done: m.done, flushes: len(r.aggregators)}
-	for _, registration := range r.targets {
-		ctx.Stop(r.pidOf(registration))
-	}
-	r.flushWhenSilent(ctx)
-}
-
-func (r *rootActor) flushWhenSilent(ctx actor.Context) {
-	if r.stopping == nil || len(r.targets) > 0 {
-		return
-	}
-	for _, a := range r.aggregators {
-		ctx.Request(a.pid, actors.Flush{})
-	}
-	if len(r.aggregators) == 0 {
-		ctx.Request(r.writer, actors.Drain{})
-	}
-}
-
-func (r *rootActor) flushed(ctx actor.Context) {
-	r.stopping.flushes--
-	if r.stopping.flushes == 0 {
-		ctx.Request(r.writer, actors.Drain{})
-	}
-}
-
-func (r *rootActor) drained() { close(r.stopping.done) }
 
 // ---- routing
 
@@ -350,7 +294,7 @@ func (r *rootActor) toBuckets(ctx actor.Context, m any) {
 }
 
 func (r *rootActor) toTargets(ctx actor.Context, m any) {
-	for _, registration := range r.targets {
-		ctx.Send(r.pidOf(registration), m)
+	for _, member := range r.targets {
+		ctx.Send(r.pidOf(member.registration), m)
 	}
 }

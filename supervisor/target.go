@@ -2,57 +2,36 @@ package supervisor
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 	"github.com/rs/zerolog"
 
 	"github.com/upstreamd/upstreamd/actors"
-	"github.com/upstreamd/upstreamd/internal/locator"
 	"github.com/upstreamd/upstreamd/internal/ref"
 )
 
-// targetActor supervises what belongs to one SyncTarget: the watch of its Namespaces, a watch per resource, and its health.
+// targetActor supervises the actors of one SyncTarget: the watch of its Namespaces and a watch per resource. It judges their freshness.
 type targetActor struct {
 	system       *System
 	registration *registration
-	resolver     *locator.Resolver
 	log          zerolog.Logger
 
 	namespaces *actor.PID
 	watches    map[ref.Resource]watched
-	vitals     *vitals
-	excesses   excesses
-	timer      *time.Timer
-	probing    context.CancelFunc
-	ended      bool // stopping or restarting
+	freshness  *freshness
+	expiry     *time.Timer // for the next update of freshness that no message causes
+	ticker     *time.Timer
+	probing    context.CancelFunc // nil: no probe is under way
+	failing    bool               // the last probe failed
+	ended      bool               // stopping or restarting
 }
 
-// watched is a resource that is watched, and who aggregates it.
+// watched is a resource that is watched, and its aggregator.
 type watched struct {
 	watch, aggregator *actor.PID
 	number            uint64
 }
-
-// targetStarted tells the root that a target's actor is new and watches nothing.
-type targetStarted struct{ registration *registration }
-
-// watchResource asks a target to watch a resource.
-type watchResource struct {
-	resource   ref.Resource
-	number     uint64
-	aggregator *actor.PID
-}
-
-// unwatchResource asks a target to stop that.
-type unwatchResource struct{ resource ref.Resource }
-
-// tick asks for a probe.
-type tick struct{}
-
-// probed answers a probe.
-type probed struct{ err error }
 
 func (t *targetActor) Receive(ctx actor.Context) {
 	if t.ended {
@@ -61,12 +40,31 @@ func (t *targetActor) Receive(ctx actor.Context) {
 	switch m := ctx.Message().(type) {
 	case *actor.Started:
 		t.begin(ctx)
+	case actors.WatchBroke:
+		t.watchBroke(ctx, m)
+	case actors.WatchLive:
+		t.watchLive(ctx, m)
+	case tick:
+		t.tick(ctx, m)
+	case probed:
+		t.probed(ctx, m)
+	case freshnessDue:
+		t.refresh(ctx)
+	case *actor.Restarting, *actor.Stopping:
+		t.end()
+	default:
+		t.route(ctx, m)
+	}
+}
+
+// route handles requests of the root and passes messages on to the watches.
+func (t *targetActor) route(ctx actor.Context, message any) {
+	switch m := message.(type) {
 	case watchResource:
 		t.watch(ctx, m)
 	case unwatchResource:
 		t.unwatch(ctx, m.resource)
 	case actors.ResolverChanged:
-		t.resolver = m.Resolver
 		ctx.Send(t.namespaces, m)
 		t.toWatches(ctx, m)
 	case actors.SendNamespaces:
@@ -75,36 +73,27 @@ func (t *targetActor) Receive(ctx actor.Context) {
 		for _, w := range t.watches {
 			ctx.RequestWithCustomSender(t.namespaces, actors.SendNamespaces{}, w.watch)
 		}
-	case actors.NamespaceChanged:
-		t.toWatches(ctx, m)
-	case actors.PolicyChanged:
+	case actors.NamespaceChanged, actors.PolicyChanged:
 		t.toWatches(ctx, m)
 	case actors.Resend:
 		t.resend(ctx, m)
-	case actors.Quarantined:
-		t.quarantined(ctx, m)
-	case tick:
-		t.probe(ctx)
-	case probed:
-		t.probed(ctx, m)
-	case *actor.Restarting, *actor.Stopping:
-		t.end()
 	}
 }
 
 func (t *targetActor) begin(ctx actor.Context) {
 	t.watches = map[ref.Resource]watched{}
-	t.excesses = excesses{}
-	t.vitals = newVitals(t.system.options.Staleness.Grace, time.Now())
+	staleness := t.system.options.Staleness
+	t.freshness = newFreshness(staleness.Grace, staleness.Probe, time.Now())
 	t.namespaces = t.system.spawn(ctx, namespacesName, func() actor.Actor {
 		return actors.NewNamespaces(actors.NamespacesConfig{
-			Target: t.registration.name, Source: t.registration.source, Resolver: t.resolver,
+			Target: t.registration.name, Source: t.registration.source, Resolver: t.registration.facts.Load().resolver,
 			Metrics: t.system.options.Metrics, Log: t.system.options.Logger,
 		})
 	})
 	ctx.Send(ctx.Parent(), targetStarted{t.registration})
 	t.system.options.Metrics.Stale.WithLabelValues(string(t.registration.name)).Set(0)
-	t.tickIn(ctx, t.system.options.Staleness.Probe)
+	t.arm(ctx)
+	t.refresh(ctx)
 }
 
 func (t *targetActor) watch(ctx actor.Context, m watchResource) {
@@ -118,7 +107,7 @@ func (t *targetActor) watch(ctx actor.Context, m watchResource) {
 			Target:           t.registration.name,
 			Resource:         m.resource,
 			Source:           t.registration.source,
-			Resolver:         t.resolver,
+			Resolver:         t.registration.facts.Load().resolver,
 			Aggregator:       m.aggregator,
 			Buckets:          o.Buckets,
 			Policies:         t.system.policies.Load(),
@@ -133,13 +122,16 @@ func (t *targetActor) watch(ctx actor.Context, m watchResource) {
 		})
 	})
 	t.watches[m.resource] = watched{watch: pid, aggregator: m.aggregator, number: m.number}
-	ctx.Send(m.aggregator, t.health(m.resource)) // an actor before this one may have said otherwise
+	t.freshness.add(time.Now(), m.resource)
+	t.setLive(m.resource, 0)
+	t.refresh(ctx)
 }
 
 func (t *targetActor) unwatch(ctx actor.Context, r ref.Resource) {
 	if pid := t.watches[r].watch; pid != nil {
 		delete(t.watches, r)
-		delete(t.excesses, r)
+		t.freshness.remove(r)
+		t.forgetWatch(r)
 		ctx.Stop(pid)
 	}
 }
@@ -150,64 +142,21 @@ func (t *targetActor) toWatches(ctx actor.Context, m any) {
 	}
 }
 
-// resend passes on the request of an aggregator that is new, which does not know how this SyncTarget is either.
+// resend passes on the request of an aggregator that is new, which does not know how up to date this SyncTarget is either.
 func (t *targetActor) resend(ctx actor.Context, m actors.Resend) {
 	w := t.watches[m.Resource]
 	if w.watch == nil {
 		return
 	}
 	ctx.Send(w.watch, m)
-	ctx.Send(w.aggregator, t.health(m.Resource))
-}
-
-func (t *targetActor) tickIn(ctx actor.Context, d time.Duration) {
-	self, root := ctx.Self(), ctx.ActorSystem().Root
-	t.timer = time.AfterFunc(d, func() { root.Send(self, tick{}) })
-}
-
-// probe asks the SyncTarget aside whether it is there.
-func (t *targetActor) probe(ctx actor.Context) {
-	self, root, source := ctx.Self(), ctx.ActorSystem().Root, t.registration.source
-	limited, cancel := context.WithTimeout(context.Background(), t.system.options.Staleness.Probe)
-	t.probing = cancel
-	go func() {
-		var m probed
-		defer func() {
-			cancel()
-			if r := recover(); r != nil {
-				m.err = fmt.Errorf("panic: %v", r)
-			}
-			root.Send(self, m)
-		}()
-		m.err = source.Probe(limited)
-	}()
-}
-
-func (t *targetActor) probed(ctx actor.Context, m probed) {
-	t.tickIn(ctx, t.system.options.Staleness.Probe)
-	t.forgive(ctx)
-	name := t.registration.name
-	if !t.vitals.observe(time.Now(), t.registration.source.LastHeard(), m.err) {
-		return
-	}
-	stale := t.vitals.stale
-	if stale {
-		t.system.options.Metrics.Stale.WithLabelValues(string(name)).Set(1)
-		t.log.Warn().Err(m.err).Dur("grace", t.vitals.grace).Msg("SyncTarget not heard of for the grace period: it is stale")
-	} else {
-		t.system.options.Metrics.Stale.WithLabelValues(string(name)).Set(0)
-		t.log.Info().Msg("SyncTarget is fresh again")
-	}
-	for r, w := range t.watches {
-		ctx.Send(w.aggregator, t.health(r))
-	}
-	ctx.ActorSystem().EventStream.Publish(Health{Target: name, Stale: stale})
+	t.reportFreshness(ctx, m.Resource)
 }
 
 func (t *targetActor) end() {
 	t.ended = true
-	if t.timer != nil {
-		t.timer.Stop()
+	t.ticker.Stop()
+	if t.expiry != nil {
+		t.expiry.Stop()
 	}
 	if t.probing != nil {
 		t.probing()

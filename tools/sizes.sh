@@ -24,6 +24,6 @@ for p in status transform aggregate policy patch reconcile; do
 done
 row "actors/aggregator*, bucket*" "$(lines actors/aggregator*.go actors/bucket*.go)"
 
-most_core=${MOST_CORE:-1700} most_all=${MOST_ALL:-5000}
+most_core=${MOST_CORE:-1900} most_all=${MOST_ALL:-5000}
 printf '%-32s %5d of %d\n' "status, transform, aggregate" "$core" "$most_core" "all of these" "$all" "$most_all"
 ((core <= most_core && all <= most_all))

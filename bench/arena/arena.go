@@ -16,10 +16,10 @@ import (
 // Arena is upstream and the SyncTargets.
 type Arena interface {
 	Change(number int) (changes int) // of a copy
-	Waiting() int                    // events of SyncTargets that nobody has read
+	Waiting() int                    // unread events of SyncTargets
 	OnPatch(report func(wire.Patch)) // set before anybody patches
 	Calls() wire.Calls
-	Check() (wrong int, first error) // the truth of what is published
+	Check() (wrong int, first error) // compares the published statuses with the copies
 	Delay(by func(workspace int) time.Duration)
 	Silence(target int, silent bool)
 	// Server is the process of an API server that is real, 0 if there is none.
@@ -30,12 +30,12 @@ type Arena interface {
 	Close()
 }
 
-// Options are what the command line says.
+// Options are the flags of the command line.
 type Options struct {
 	Kubeconfig string // of an upstream that exists already: any API server, or a workspace of a kcp
 }
 
-// Open puts up what a scenario asks for.
+// Open starts the servers of a scenario.
 func Open(ctx context.Context, s scenario.Scenario, o Options) (Arena, error) {
 	switch s.Servers {
 	case scenario.Memory:
@@ -56,7 +56,7 @@ func Open(ctx context.Context, s scenario.Scenario, o Options) (Arena, error) {
 	return nil, fmt.Errorf("servers %q are not known", s.Servers)
 }
 
-// drawn is a world whose servers are drawn in this process.
+// drawn is a world with servers of package wire in this process.
 type drawn struct {
 	*wired
 	s     scenario.Scenario

@@ -22,7 +22,7 @@ import (
 
 var deployments = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}
 
-// memory are the product's API servers in memory: dearer than wire's, and closer to real ones.
+// memory has servers of package memapi: they cost more than those of wire, and are closer to real ones.
 type memory struct {
 	s        scenario.Scenario
 	upstream *memapi.Server
@@ -169,7 +169,7 @@ func (m *memory) Change(number int) (changes int) {
 	name := m.s.Shape.Downstream(m.s.Shape.Object(number))
 	server := m.targets[m.s.Shape.SyncTarget(number)]
 	if _, err := server.Cluster("").UpdateStatus(deployments, name.Namespace, name.Name, m.s.Shape.AppendStatus(nil, changes)); err != nil {
-		panic(fmt.Sprintf("changing %v: %v", name, err)) // nobody else writes there
+		panic(fmt.Sprintf("changing %v: %v", name, err)) // there is no other writer
 	}
 	return changes
 }

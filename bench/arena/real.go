@@ -193,7 +193,7 @@ func (r *existing) Calls() wire.Calls { return wire.Calls{Patches: int(r.patches
 func (r *existing) Counted() (c wire.Calls, err error) {
 	resp, err := r.get(context.Background(), "/metrics")
 	if err != nil {
-		return r.Calls(), nil // not every server lets everybody look: then what was seen has to do
+		return r.Calls(), nil // not every server grants access to its metrics: then the observed calls count
 	}
 	defer resp.Body.Close()
 	lines := bufio.NewScanner(io.LimitReader(resp.Body, 64<<20))

@@ -32,7 +32,7 @@ func openSandbox(ctx context.Context, s scenario.Scenario) (*existing, error) {
 	if err != nil {
 		return nil, err
 	}
-	stop := func() { _ = started.Stop() } // what is left dies with this process
+	stop := func() { _ = started.Stop() } // leftovers die with this process
 	if s.Apart {
 		if err := measure.Cores(os.Getpid(), others...); err != nil {
 			stop()

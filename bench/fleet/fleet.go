@@ -1,6 +1,6 @@
 // Package fleet describes the objects of a bench: Deployments as they are met in production (6 KB and more), copied from workspaces to
 // SyncTargets. Every name, place and body follows from a number, so that a million objects cost the bench next to nothing, and
-// what ought to be published follows from how often each copy has changed.
+// the status to be published follows from the number of changes of each copy.
 package fleet
 
 import (
@@ -19,7 +19,7 @@ type Shape struct {
 	StatusBytes int `json:"statusBytes"` // about how large each copy's status is; 0: as it is, 0.7 KB
 }
 
-// Name is where an object is, and what it is called.
+// Name is the workspace, namespace and name of an object.
 type Name struct {
 	Workspace string // empty on a plain hub
 	Namespace string

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// First is what a copy reports of replicas before it changes; each change adds one. So the sum
+// First is the number of replicas that a copy reports before it changes; each change adds one. So the sum
 // that is published for an object says how many of its changes are in it.
 const First = 1
 
@@ -21,7 +21,7 @@ type template []part
 
 type part struct {
 	text string
-	hole string // what stands behind the text: name, namespace, uid, version, managers, status; empty at the end
+	hole string // the field behind the text: name, namespace, uid, version, managers, status; empty at the end
 }
 
 var deploymentTemplate = cut(strings.TrimSpace(deployment))
@@ -38,7 +38,7 @@ func cut(text string) (t template) {
 	return t
 }
 
-// Body is what varies between Deployments.
+// Body holds the fields that vary between Deployments.
 type Body struct {
 	Name     Name
 	UID      uint64
@@ -75,7 +75,7 @@ var Controller = strings.TrimSpace(controller)
 //go:embed controller.json
 var controller string
 
-// Manager is the managedFields entry of somebody who wrote these fields of a status, as a custom resource has it: lists count whole.
+// Manager is the managedFields entry of a manager of these status fields, as a custom resource has it: lists count whole.
 func Manager(name string, fields []string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, `{"manager":%q,"operation":"Update","apiVersion":"apps/v1","time":"2026-01-05T08:32:00Z",`+
@@ -125,10 +125,10 @@ func (s Shape) appendPadding(b []byte) []byte {
 
 var filler = strings.Repeat("nothing to complain of; ", 43)
 
-// Available is what a copy that has changed n times says of its condition of that name.
+// Available is the condition Available of a copy that has changed n times.
 func Available(n int) bool { return n%7 != 6 }
 
-// Published is what the bench looks at in a published status.
+// Published holds the fields of a published status that the bench checks.
 type Published struct {
 	Replicas           int64  `json:"replicas"`
 	ReadyReplicas      int64  `json:"readyReplicas"`
@@ -153,7 +153,7 @@ func ReadPublished(status []byte) (Published, error) {
 	return p.Published, nil
 }
 
-// Expected is what ought to be published of copies that have changed so many times each: sums, and available where all are.
+// Expected is the status to be published for copies with these numbers of changes: sums, and available where all are.
 func Expected(changes []int) Published {
 	want := Published{ObservedGeneration: 1, Available: "True"}
 	for _, n := range changes {
@@ -166,7 +166,7 @@ func Expected(changes []int) Published {
 	return want
 }
 
-// Verify says what is wrong with a published status, given how often each copy has changed.
+// Verify checks a published status against the numbers of changes of its copies.
 func Verify(status []byte, changes []int) error {
 	if status == nil {
 		return errors.New("nothing is published")

@@ -114,7 +114,7 @@ func TestLatencyCountsFromTheIntendedTime(t *testing.T) {
 		if all, counted := tracker.Unseen(); all != 3 || counted != 3 {
 			t.Errorf("%d and %d changes are unseen before anything was published", all, counted)
 		}
-		tracker.Published(0, fleet.First, begin.Add(95*time.Millisecond)) // what was there before
+		tracker.Published(0, fleet.First, begin.Add(95*time.Millisecond)) // published before
 		tracker.Published(0, fleet.First+2, begin.Add(100*time.Millisecond))
 		tracker.Published(1, fleet.First+1, begin.Add(110*time.Millisecond))
 		want := []time.Duration{80 * time.Millisecond, 100 * time.Millisecond, 100 * time.Millisecond}

@@ -75,8 +75,8 @@ func (p *planner) inTurns(changes int, of func(object, n int) int) {
 	}
 }
 
-// twoPhases plans a calm first half and a troubled second one. What is counted is what the trouble should not touch. A noisy
-// workspace or SyncTarget floods in the second half; what becomes slow or silent goes on changing as before.
+// twoPhases plans a calm first half and a troubled second one. Only objects that the trouble should not affect count. A noisy workspace or
+// SyncTarget floods in the second half; a slow or silent one goes on changing as before.
 func (p *planner) twoPhases() {
 	half := p.load.For.Duration / 2
 	phase := func(c Change) Change {

@@ -10,13 +10,13 @@ import (
 	"github.com/upstreamd/upstreamd/bench/scenario"
 )
 
-// World is what load is put on.
+// World takes the load.
 type World interface {
 	Change(number int) (changes int) // of a copy
-	Waiting() int                    // events that nobody has read
+	Waiting() int                    // unread events
 }
 
-// Made is what a load did.
+// Made counts the changes of a load.
 type Made struct {
 	Changes int
 	Took    time.Duration

@@ -9,7 +9,7 @@ import (
 	"github.com/upstreamd/upstreamd/bench/fleet"
 )
 
-// Tracker finds, for every change, when it was first to be seen upstream: what is published there tells how many changes of the
+// Tracker finds, for every change, when it was first published: the published status tells how many changes of the
 // object are in it (fleet.First).
 type Tracker struct {
 	shape   fleet.Shape
@@ -97,7 +97,7 @@ func (t *Tracker) Published(number int, replicas int64, at time.Time) {
 	}
 }
 
-// Unseen is the number of changes that are not to be seen upstream, and of those among them whose latency counts.
+// Unseen is the number of changes that are not published, and of those among them that count for latency.
 func (t *Tracker) Unseen() (all, counted int) {
 	return int(t.unseen.Load()), int(t.unseenCounted.Load())
 }

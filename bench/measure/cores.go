@@ -23,7 +23,7 @@ func Available() ([]int, error) {
 	return cores, nil
 }
 
-// Cores keeps a process, with all threads that it has and whatever they start from now on, to some cores of the machine.
+// Cores pins a process, all its threads and all that they start from now on to some cores of the machine.
 func Cores(pid int, cores ...int) error {
 	var set unix.CPUSet
 	for _, core := range cores {

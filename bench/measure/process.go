@@ -1,4 +1,4 @@
-// Package measure reads what processes use, and sums up what was measured. It knows Linux.
+// Package measure reads the CPU time and memory of processes, and sums up measurements. It is for Linux.
 package measure
 
 import (
@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// Usage is what a process has used so far, and holds now.
+// Usage is the CPU time of a process so far, and its present memory.
 type Usage struct {
 	CPU     time.Duration
 	RSS     int64 // bytes
@@ -74,15 +74,15 @@ func Self() Usage {
 // Thread is the CPU time of this thread. The caller has locked it.
 func Thread() time.Duration { return used(1) } // RUSAGE_THREAD
 
-func used(who int) time.Duration {
+func used(of int) time.Duration {
 	var r syscall.Rusage
-	if syscall.Getrusage(who, &r) != nil {
+	if syscall.Getrusage(of, &r) != nil {
 		return 0
 	}
 	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
 }
 
-// LiveHeap is the size of what lives on the heap, in bytes, after the garbage was collected (twice, for finalizers), and of stacks.
+// LiveHeap is the size of live heap objects, in bytes, after two collections (for finalizers), and of stacks.
 func LiveHeap() int64 {
 	runtime.GC()
 	debug.FreeOSMemory()

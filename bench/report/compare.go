@@ -19,7 +19,7 @@ func sortByX(points []measure.Point) {
 
 // Compare writes upstreamd's figures of two runs beside each other: medians, their ratio, and whether the rounds differ by more than
 // chance (Mann-Whitney, as benchstat has it; that needs four rounds of each or more). Figures divided by a baseline of the same run
-// are what can be compared between machines.
+// can be compared between machines.
 func Compare(w io.Writer, a, b *Run) error {
 	p := printer{w: w}
 	p.line("A: %s, %s, %s", a.Date.Format("2006-01-02 15:04"), a.Revision, a.Machine)

@@ -95,7 +95,7 @@ func TestCompareTellsDifferencesFromChance(t *testing.T) {
 		t.Errorf("%q is missing in\n%s", want, out.String())
 	}
 	if strings.Contains(out.String(), "| bare |") {
-		t.Errorf("what does not differ is shown:\n%s", out.String())
+		t.Errorf("equal rows are shown:\n%s", out.String())
 	}
 	out.Reset()
 	if err := report.Compare(&out, run(1000, 1100, 1200, 1300), run(1010, 1090, 1230, 1320)); err != nil {

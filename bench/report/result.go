@@ -1,4 +1,4 @@
-// Package report keeps what was measured, and shows it: as JSON, as tables, as plots, and one run beside another.
+// Package report stores measurements and renders them: as JSON, as tables, as plots, and one run beside another.
 package report
 
 import (
@@ -19,7 +19,7 @@ type Result struct {
 	Round    int                `json:"round"`
 	Figures  map[string]float64 `json:"figures"`
 	Errors   []string           `json:"errors,omitempty"` // the first few
-	Wrong    string             `json:"wrong,omitempty"`  // what is not true in the end, of the first such object
+	Wrong    string             `json:"wrong,omitempty"`  // the difference of the first object with a wrong status in the end
 
 	Latency    []measure.Point `json:"latency,omitempty"`    // ms, share
 	Throughput []measure.Point `json:"throughput,omitempty"` // s, PATCH calls a second
@@ -59,7 +59,7 @@ func (r *Run) Write(file string) error {
 	return os.WriteFile(file, append(data, '\n'), 0o644) //nolint:gosec // to be read by anybody
 }
 
-// Read reads what Write wrote.
+// Read reads a file of Write.
 func Read(file string) (*Run, error) {
 	data, err := os.ReadFile(file)
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"github.com/upstreamd/upstreamd/bench/subject"
 )
 
-// row is one aim and what came of it.
+// row is one aim and its outcome.
 type row struct {
 	scenario, says, aim, figure, verdict string
 	baselines                            map[string]string
@@ -118,7 +118,7 @@ func (r *Run) baselines() (names []string) {
 	return names
 }
 
-// truth says where what was published in the end was not true, or calls failed.
+// truth lists attempts with wrong statuses in the end, or failed calls.
 func (r *Run) truth(p *printer) {
 	clean := true
 	for _, one := range r.Results {

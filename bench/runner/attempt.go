@@ -22,10 +22,10 @@ const (
 	catchUpFor = 60 * time.Second // the longest that is waited for changes to be seen after a load
 	silence    = 3 * time.Second  // without a PATCH: nothing more will come
 	tick       = 100 * time.Millisecond
-	idleTicks  = 6 // in a row: nobody does anything any more
+	idleTicks  = 6 // in a row: all is idle
 )
 
-// Options are what the command line says.
+// Options are the flags of the command line.
 type Options struct {
 	arena.Options
 	Self     string                                // this program, to run subjects in processes of their own
@@ -178,7 +178,7 @@ func (a *attempt) underLoad(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// trouble begins what the scenario says of its second half.
+// trouble begins the trouble of the second half.
 func (a *attempt) trouble() {
 	for target := range a.scenario.Load.Silent {
 		a.arena.Silence(target, true)
@@ -193,7 +193,7 @@ func (a *attempt) trouble() {
 	}
 }
 
-// catchUp waits until what was changed is to be seen, or nothing moves any more.
+// catchUp waits until all changes are published, or nothing moves any more.
 func (a *attempt) catchUp(ctx context.Context) error {
 	calls, moved := a.arena.Calls(), time.Now()
 	faulty := a.scenario.Load.Pattern == scenario.Faulty
@@ -215,7 +215,7 @@ func (a *attempt) catchUp(ctx context.Context) error {
 	return nil
 }
 
-// check waits until all is quiet again, and holds what is published against the truth.
+// check waits until all is quiet again, and compares the published statuses with the copies.
 func (a *attempt) check() error {
 	deadline := time.Now().Add(catchUpFor)
 	for {
@@ -234,7 +234,7 @@ func (a *attempt) check() error {
 	}
 }
 
-// again stops the subject and starts another over what is published: nothing has changed, and nothing is to be written.
+// again stops the subject and starts another over the published statuses: nothing has changed, and nothing is to be written.
 func (a *attempt) again(ctx context.Context) error {
 	if err := a.check(); err != nil {
 		return err
@@ -248,7 +248,7 @@ func (a *attempt) again(ctx context.Context) error {
 	}
 	a.Progress("%s: published once, starting anew", a.name)
 	a.subject.stop(ctx)
-	a.subject = nil // or what it held would count as being there before
+	a.subject = nil // else its heap would count as the heap before
 	before := int64(0)
 	if _, here := a.arena.World(); here {
 		before = measure.LiveHeap()
@@ -269,7 +269,7 @@ func (a *attempt) again(ctx context.Context) error {
 	return a.held(before, took)
 }
 
-// held tells what a start took, and what is held after it. Before is the heap that is not the subject's.
+// held measures the cost of a start, and the memory after it. Before is the heap of everything but the subject.
 func (a *attempt) held(before int64, took time.Duration) error {
 	objects := float64(a.scenario.Shape.Total())
 	u := a.subject.usage()

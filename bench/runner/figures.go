@@ -10,7 +10,7 @@ import (
 	"github.com/upstreamd/upstreamd/bench/wire"
 )
 
-// snapshot is what was used up to a moment.
+// snapshot holds usage and counts up to a moment.
 type snapshot struct {
 	at     time.Time
 	usage  measure.Usage
@@ -36,7 +36,7 @@ func (a *attempt) snapshot() snapshot {
 	return s
 }
 
-// figures sums up what happened between two moments.
+// figures sums up the time between two moments.
 func (a *attempt) figures(from, to snapshot, made load.Made) {
 	took := to.at.Sub(from.at).Seconds()
 	patches := to.calls.Patches - from.calls.Patches

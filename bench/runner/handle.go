@@ -143,7 +143,7 @@ func (r *remote) stop(context.Context) {
 	_ = r.cmd.Wait() // killed or not, it is gone
 }
 
-// ServeSubject is what the process of a subject does: it reads a Spec, starts, and answers until its input ends.
+// ServeSubject runs in the process of a subject: it reads a Spec, starts, and answers until its input ends.
 func ServeSubject(ctx context.Context, name string, in io.Reader, out io.Writer) error {
 	lines := bufio.NewScanner(in)
 	lines.Buffer(nil, 16<<20)

@@ -9,7 +9,7 @@ import (
 	"runtime/pprof"
 )
 
-// ProfileInto makes CPU and heap profiles of what happens under load, into a folder: NAME.cpu.pprof and NAME.heap.pprof. The heap
+// ProfileInto writes CPU and heap profiles of the load phase into a folder: NAME.cpu.pprof and NAME.heap.pprof. The heap
 // is that of the end, with the subject still there.
 func ProfileInto(folder string) func(begin bool, during string) error {
 	var cpu *os.File

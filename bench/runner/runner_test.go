@@ -133,7 +133,7 @@ func TestProfilesAreWritten(t *testing.T) {
 }
 
 func TestUnknownSubjectsAreRefused(t *testing.T) {
-	_, err := runner.Attempt(t.Context(), scenario.Scenario{Servers: scenario.Memory, Shape: small}, "nobody", runner.Options{Progress: t.Logf})
+	_, err := runner.Attempt(t.Context(), scenario.Scenario{Servers: scenario.Memory, Shape: small}, "unknown", runner.Options{Progress: t.Logf})
 	if err == nil {
 		t.Error("a subject that does not exist was started")
 	}

@@ -1,4 +1,4 @@
-// Package scenario reads what a bench does from files: the world, the load, who is measured, and what is aimed at.
+// Package scenario reads the scenarios of a bench from files: the world, the load, the subjects, and the aims.
 package scenario
 
 import (
@@ -17,7 +17,7 @@ import (
 
 // Where the servers are.
 const (
-	Memory   = "memory"   // in the process of who is measured: what is left is the engine
+	Memory   = "memory"   // in the process of the subject, so that only the engine remains
 	Loopback = "loopback" // in a process of their own, plain HTTP
 	Memapi   = "memapi"   // the product's API server in memory, in the same process
 	MemapiUp = "memapi-process"
@@ -34,7 +34,7 @@ const (
 	RollOut = "rollout" // every copy of an object goes through many states, one object after the other
 	Noisy   = "noisy"   // Steady; in the second half a workspace floods besides
 	Faulty  = "faulty"  // Steady; in the second half something is slow or silent
-	Start   = "start"   // none: a second start over what is published already
+	Start   = "start"   // none: a second start over published statuses
 )
 
 // Scenario is one file.
@@ -53,7 +53,7 @@ type Scenario struct {
 	File        string          `json:"-"`
 }
 
-// Load is what changes, and how fast.
+// Load is the kind and rate of changes.
 type Load struct {
 	Pattern string          `json:"pattern"`
 	For     metav1.Duration `json:"for"`    // default 15 s
@@ -64,18 +64,18 @@ type Load struct {
 	Every   metav1.Duration `json:"every"`  // Burst, Hammer, RollOut: the next object's turn
 	Changes int             `json:"changes"`
 	Noise   float64         `json:"noise"`  // Noisy: changes a second in the noisy workspace, which is the first
-	Noisy   int             `json:"noisy"`  // Noisy: so many SyncTargets make the noise, whatever the workspace
+	Noisy   int             `json:"noisy"`  // Noisy: so many SyncTargets make the noise, in any workspace
 	Silent  int             `json:"silent"` // Faulty: so many SyncTargets answer nothing
 	Delay   metav1.Duration `json:"delay"`  // Faulty: added to every status patch in the first workspace
 }
 
-// Aim is what a figure of upstreamd's should be, as it is or divided by a baseline's. Without a bound it is only shown.
+// Aim is the bound of a figure of upstreamd, absolute or relative to a baseline. Without a bound the figure is only shown.
 type Aim struct {
 	Figure  string   `json:"figure"`
 	Over    string   `json:"over"` // a baseline; empty: the figure itself
 	AtLeast *float64 `json:"atLeast"`
 	AtMost  *float64 `json:"atMost"`
-	Says    string   `json:"says"` // what is aimed at, for people
+	Says    string   `json:"says"` // the aim in words
 }
 
 // Read reads scenarios from files, or from the folders among the names. The error tells all that is wrong.
@@ -156,7 +156,7 @@ func (s *Scenario) validate() error {
 		wrong("shape.copies: %d copies do not fit on %d SyncTargets", s.Shape.Copies, s.Shape.SyncTargets)
 	}
 	if len(s.Subjects) == 0 {
-		wrong("subjects: nobody is measured")
+		wrong("subjects: none is named")
 	}
 	for _, name := range s.Short {
 		if !slices.Contains(s.Subjects, name) {

@@ -23,7 +23,7 @@ func TestAllScenariosCanBeRead(t *testing.T) {
 		names[s.Name] = true
 		for _, name := range s.Subjects {
 			if subject.Titles[name] == "" {
-				t.Errorf("%s: nobody is called %s", s.File, name)
+				t.Errorf("%s: no subject is called %s", s.File, name)
 			}
 		}
 		if len(s.Short) > 0 {

@@ -1,4 +1,4 @@
-// Package subject is what a bench measures: upstreamd, and small programs that do the same as others do it, all started in the same
+// Package subject starts the programs that a bench measures: upstreamd, and small programs that do the same in other ways, all started in the same
 // way over the same servers.
 package subject
 
@@ -29,14 +29,14 @@ const (
 	Informers  = "informers"
 )
 
-// Titles say what the subjects are.
+// Titles describe the subjects.
 var Titles = map[string]string{
 	Upstreamd:  "upstreamd",
 	Bare:       "bare PATCH loop",
 	Sketch:     "informer, workqueue and a merge patch per change",
 	Karmada:    "a status object per cluster, then GET and the aggregate",
 	Reconciler: "controller-runtime reconciler",
-	Informers:  "informers alone, which nobody listens to",
+	Informers:  "informers alone, without handlers",
 }
 
 var starters = map[string]func(context.Context, world.World) (world.Subject, error){
@@ -64,7 +64,7 @@ type Spec struct {
 	TargetURLs     []string
 }
 
-// Server is where an API server is, and how to get in: by a kubeconfig, or by what the rest says.
+// Server is the address and credentials of an API server: a kubeconfig, or the other fields.
 type Server struct {
 	Kubeconfig string
 	URL        string

@@ -17,7 +17,7 @@ import (
 
 var deployments = actors.Resource{Group: "apps", Version: "v1", Resource: "deployments"}
 
-// startUpstreamd starts what the daemon starts, without its configuration file and its own endpoints.
+// startUpstreamd starts the actor system and connections of the daemon, without its configuration file and its own endpoints.
 func startUpstreamd(ctx context.Context, w world.World) (world.Subject, error) {
 	client, err := upstream.New(w.Upstream, upstream.Options{Workspaces: w.Shape.WorkspaceNames()})
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// answer is what a server says to one request: a whole body, or a watch.
+// answer is the response to one request: a whole body, or a watch.
 type answer struct {
 	code  int
 	body  []byte

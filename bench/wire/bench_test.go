@@ -19,7 +19,7 @@ import (
 )
 
 // These compare wire with memapi, which does the same and more: the CPU time that a server takes of a machine that measures its client, and
-// the memory that it holds. docs/decisions says what follows from that.
+// the memory that it holds. docs/decisions draws the conclusion.
 
 // plain is a world without logical clusters, with as many objects as copies.
 func plain(objects int) fleet.Shape {
@@ -46,7 +46,7 @@ func filled(tb testing.TB, shape fleet.Shape, nameOf func(int) fleet.Name) *mema
 	return s
 }
 
-// BenchmarkPatch is a status patch through memory: what it takes is not the subject's.
+// BenchmarkPatch is a status patch through memory.
 func BenchmarkPatch(b *testing.B) {
 	shape := plain(1000)
 	for name, transport := range map[string]http.RoundTripper{
@@ -163,7 +163,7 @@ func heap() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// cpu is what the process has used: the clock on the wall says little on a machine that others use too.
+// cpu is the CPU time of the process so far. Elapsed time says little on a shared machine.
 func cpu() time.Duration {
 	var used syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {

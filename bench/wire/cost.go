@@ -8,8 +8,8 @@ import (
 	"github.com/upstreamd/upstreamd/bench/measure"
 )
 
-// meter adds up the CPU time that servers take in this process, to be taken off where they share it with who is measured. It is taken
-// where and when they take it: what a call costs beforehand, on a quiet machine, says little of what it costs under load.
+// meter adds up the CPU time of servers in this process, which is subtracted where they share the process with the subject. It is measured
+// during the load: the cost of a call on a quiet machine predicts little of its cost under load.
 type meter struct{ taken atomic.Int64 }
 
 // begin starts a piece of work, which is to end on the same goroutine.

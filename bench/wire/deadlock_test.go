@@ -104,7 +104,7 @@ func readInitial(ctx context.Context, transport http.RoundTripper, url string) e
 	}
 }
 
-// A bookmark never names a version whose event was not sent before it.
+// All events up to the version of a bookmark are sent before it.
 func TestABookmarkIsNotAheadOfItsEvents(t *testing.T) {
 	w := wire.New(shape)
 	copied := shape.On(0)[0]

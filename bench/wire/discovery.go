@@ -20,7 +20,7 @@ func group(name string) string {
 	return fmt.Sprintf(`{"name":%q,"versions":[{"groupVersion":"%s/v1","version":"v1"}],"preferredVersion":{"groupVersion":"%s/v1","version":"v1"}}`, name, name, name)
 }
 
-// discovery answers what does not depend on objects. kcp says that statuses are stored as they are sent.
+// discovery answers requests that do not depend on objects. With kcp, groups of kcp are named, so that clients expect statuses to be stored as sent.
 func discovery(path string, kcp bool) (answer, bool) {
 	switch path {
 	case "/readyz", "/livez", "/healthz":

@@ -18,11 +18,12 @@ type event struct {
 	number   int // of the copy, or upstream object
 	changes  int
 	version  uint64
-	status   []byte // upstream, as is who owns it
+	status   []byte // upstream, as is its owner
 	managers string
 }
 
-// feed is an open watch. A server pushes events while it holds its own lock, so a feed never asks its server for anything. Events wait in it undrawn, without bound: a load generator does not wait for who reads.
+// feed is an open watch. A server pushes events while it holds its own lock, so a feed never asks its server for anything. Events wait
+// in it unrendered, without bound: a load generator does not wait for readers.
 type feed struct {
 	ctx      context.Context
 	gate     *gate
@@ -59,14 +60,14 @@ func (f *feed) push(e event) {
 	}
 }
 
-// waiting is the number of events that nobody has read.
+// waiting is the number of unread events.
 func (f *feed) waiting() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return len(f.queue) + len(f.initial)
 }
 
-// next draws what there is to read, and waits if there is nothing. The bytes hold until it is called again.
+// next renders the next events, and waits while there are none. The bytes are valid until the next call.
 func (f *feed) next() ([]byte, error) {
 	if err := f.gate.pass(f.ctx); err != nil {
 		return nil, err

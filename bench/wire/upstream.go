@@ -50,7 +50,7 @@ type upstream struct {
 	calls   Calls
 }
 
-// published is what is kept of an upstream object.
+// published is the stored part of an upstream object.
 type published struct {
 	version  uint64
 	status   []byte // nil: none
@@ -177,7 +177,7 @@ func (o *published) event(object int) event {
 	return event{number: object, version: o.version, status: o.status, managers: o.managers}
 }
 
-// known keeps one string for all objects whose fields have the same owner.
+// known keeps one string for all objects with the same owner and fields.
 var known sync.Map // manager and names of fields → entry
 
 func managers(manager string, fields []string) string {
@@ -263,7 +263,7 @@ func (u *upstream) collection(r *http.Request, cluster string) answer {
 	return ok(append(b, "]}"...))
 }
 
-// other keeps what is written of other kinds, by name.
+// other stores objects of other kinds by name.
 func (u *upstream) other(method, key string, body []byte) answer {
 	switch method {
 	case http.MethodGet:

@@ -54,7 +54,7 @@ func (w *World) Listen() error {
 	return nil
 }
 
-// Close ends what Listen began.
+// Close ends the listeners.
 func (w *World) Close() {
 	for _, stop := range w.stops {
 		stop()
@@ -99,7 +99,7 @@ func (w *World) Changes(number int) int {
 	return int(t.changes[w.slots[number]])
 }
 
-// Silence makes a SyncTarget swallow whatever is asked of it, open watches included, until it is lifted.
+// Silence makes a SyncTarget leave all requests unanswered, open watches included, until it is lifted.
 func (w *World) Silence(target int, silent bool) {
 	if silent {
 		w.targets[target].gate.hold()
@@ -108,7 +108,7 @@ func (w *World) Silence(target int, silent bool) {
 	}
 }
 
-// Waiting is the number of events of SyncTargets that nobody has read yet.
+// Waiting is the number of unread events of SyncTargets.
 func (w *World) Waiting() (events int) {
 	for _, t := range w.targets {
 		events += t.feeds.waiting()
@@ -131,8 +131,8 @@ func (w *World) Published(object int) []byte {
 	return w.upstream.objects[object].status
 }
 
-// Check holds what is published against what the copies say, by nothing but the world's own counters. It returns how many objects
-// are wrong, and what is wrong with the first.
+// Check compares the published statuses with those of the copies, by the world's own counters alone. It returns how many objects are wrong,
+// and the error of the first.
 func (w *World) Check() (wrong int, first error) {
 	changes := make([]int, w.shape.Copies)
 	for object := range w.shape.Objects {

@@ -24,10 +24,10 @@ func newConfig() *cobra.Command {
 func newConfigValidate() *cobra.Command {
 	return &cobra.Command{
 		Use:   "validate FILE",
-		Short: "Say all that is wrong with a configuration file, and with the files that it names",
+		Short: "Report all errors of a configuration file, and of the files that it names",
 		Long: text(`
-			Read a configuration file, the kubeconfigs and the policies that it names, and say all that is wrong with them, each
-			with its field and how to mend it. No cluster is asked. The exit status is 0 if run would start with it.`),
+			Read a configuration file, the kubeconfigs and the policies that it names, and report all errors, each with its field
+			and the fix. No cluster is contacted. The exit status is 0 if run would start with it.`),
 		Example:           example(`upstreamd config validate upstreamd.yaml`),
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: completeYAML,
@@ -60,7 +60,7 @@ func newConfigPrintDefaults() *cobra.Command {
 	}
 }
 
-func count(n int, what string) string { return plural(n, what, what+"s") }
+func count(n int, noun string) string { return plural(n, noun, noun+"s") }
 
 func plural(n int, one, many string) string {
 	if n == 1 {

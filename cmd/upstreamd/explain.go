@@ -13,11 +13,11 @@ import (
 	"github.com/upstreamd/upstreamd/internal/shown"
 )
 
-// explanation is a decision with what led to it.
+// explanation is a decision with its inputs.
 type explanation struct {
 	Reason  string         `json:"reason"`
 	Message string         `json:"message,omitempty"`
-	Publish bool           `json:"publish"` // false: what is published stays as it is
+	Publish bool           `json:"publish"` // false: the published status stays
 	Errors  []string       `json:"errors,omitempty"`
 	Status  map[string]any `json:"status"` // as it is once the decision was applied
 	Fields  []fieldReport  `json:"fields,omitempty"`
@@ -28,7 +28,7 @@ type fieldReport struct {
 	Path   string         `json:"path"`
 	Rule   string         `json:"rule"`
 	Result any            `json:"result"`
-	Inputs map[string]any `json:"inputs"` // by SyncTarget; one that has no copy or no status says so
+	Inputs map[string]any `json:"inputs"` // by SyncTarget; a missing copy or status is marked
 }
 
 func explain(c *policytest.Case, r policytest.Result) explanation {

@@ -10,7 +10,7 @@ import (
 	"github.com/upstreamd/upstreamd/internal/shown"
 )
 
-// TestHostileStatusesOnATerminal shows statuses that try to write over what is read, and to pass for what the program says.
+// TestHostileStatusesOnATerminal prints statuses that try to overwrite other output, and to imitate the program's own.
 func TestHostileStatusesOnATerminal(t *testing.T) {
 	for name, text := range map[string]string{
 		"cursor":           "\x1b[2J\x1b[1;1Hall is well",

@@ -18,10 +18,10 @@ func main() {
 	os.Exit(execute(context.Background(), os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// errSaid ends a command with exit status 1 after it has printed what is wrong.
-var errSaid = errors.New("said already")
+// errSaid ends a command with exit status 1 after it has printed its errors.
+var errSaid = errors.New("printed already")
 
-// longError is how many characters of an error are told.
+// longError is how many characters of an error are printed.
 const longError = 64 << 10
 
 // execute runs one command line and returns the exit status. Results go to stdout; errors, progress and logs to stderr.
@@ -46,7 +46,7 @@ func newRoot() *cobra.Command {
 		Short: "Bring the status of objects in physical clusters up to kcp workspaces",
 		Long: text(`
 			upstreamd watches the objects that were synced down to physical Kubernetes clusters (SyncTargets), takes their
-			status, merges what several clusters say, and writes one status to the object in its kcp workspace.
+			status, merges the statuses of several clusters, and writes one status to the object in its kcp workspace.
 
 			It keeps nothing on disk: stop it and start it at any time.`),
 		Example: example(`
@@ -58,7 +58,7 @@ func newRoot() *cobra.Command {
 
 			# Go
 			upstreamd run --config upstreamd.yaml`),
-		SilenceUsage:  true, // an error says what is wrong; the usage is asked for with --help
+		SilenceUsage:  true, // an error names the mistake; --help prints the usage
 		SilenceErrors: true, // execute prints them
 		Args:          cobra.NoArgs,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },

@@ -17,7 +17,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// outcome is what a command line left.
+// outcome is the result of a command line.
 type outcome struct {
 	status         int
 	stdout, stderr string
@@ -122,7 +122,7 @@ func TestCommandLines(t *testing.T) {
 	}
 }
 
-// Every command says what it does, and those that take something show how.
+// Every command has a description, and those with arguments an example.
 func TestHelpTeaches(t *testing.T) {
 	var visit func(c *cobra.Command)
 	visit = func(c *cobra.Command) {
@@ -211,7 +211,7 @@ func TestTheFirstSignalStopsAndTheSecondEnds(t *testing.T) {
 	}
 }
 
-// watched is a log that tells when a text was written to it.
+// watched is a log that signals when a text was written to it.
 type watched struct {
 	wait string
 	seen chan struct{}

@@ -20,7 +20,7 @@ func newRun() *cobra.Command {
 		Use:   "run --config FILE",
 		Short: "Run the daemon until it is told to stop",
 		Long: text(`
-			Run the daemon. It stops at SIGTERM or SIGINT: what waits to be written leaves first, for shutdown.timeout at most. A
+			Run the daemon. It stops at SIGTERM or SIGINT, after pending writes are flushed, for shutdown.timeout at most. A
 			second signal ends it at once; nothing is lost then either, since the next start reads everything again.
 
 			SyncTargets and resources change while it runs, as the configuration file and the kubeconfigs that it names do;
@@ -40,7 +40,7 @@ func newRun() *cobra.Command {
 			# For people, with more detail
 			upstreamd run --config upstreamd.yaml --log-format console --log-level debug
 
-			# Is it ready? What has it done?
+			# Is it ready? Its metrics?
 			curl http://127.0.0.1:8080/readyz
 			curl -s http://127.0.0.1:8080/metrics | grep ^upstreamd_`),
 		Args: cobra.NoArgs,
@@ -105,7 +105,7 @@ func untilSignal(ctx context.Context, log zerolog.Logger, exit func(int)) (conte
 	}
 }
 
-// must holds for what only a mistake in this program can break.
+// must panics on an error that only a mistake in this program can cause.
 func must(err error) {
 	if err != nil {
 		panic(err)

@@ -1,6 +1,7 @@
 package aggregate
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -107,9 +108,11 @@ func (v *vote) reasonText() string {
 func (v *vote) message() string {
 	switch v.reason {
 	case reasonStale:
-		return "unreachable since its watch broke"
+		return cmp.Or(v.source.NotReporting, "unreachable since its watch broke")
 	case reasonNotReported:
 		return "not reported"
+	case reasonDisagree:
+		return cmp.Or(text(v.entry, "status"), "absent")
 	}
 	return text(v.entry, "message")
 }
@@ -133,24 +136,13 @@ func setTransition(entry map[string]any, deciding, votes []vote, published map[s
 func newestOf(votes []vote, name string, since bool) any {
 	var newest any
 	for _, v := range votes {
-		if since && v.reason == reasonStale && !v.source.Since.IsZero() {
+		if since && (v.reason == reasonStale || v.reason == reasonNotReported) && !v.source.Since.IsZero() {
 			newest = later(newest, v.source.Since.UTC().Format(time.RFC3339))
 		} else if t := v.entry[name]; t != nil && t != newest {
 			newest = later(newest, t)
 		}
 	}
 	return newest
-}
-
-// conditionGeneration translates a condition's own observedGeneration.
-func (c *conditionList) conditionGeneration(deciding []vote, published map[string]any) any {
-	for _, v := range deciding {
-		observed, ok := integer(v.entry["observedGeneration"])
-		if !ok || v.source.Contribution == nil || !v.source.CaughtUp || observed < v.source.Contribution.Generation || c.in.Generation == 0 {
-			return published["observedGeneration"]
-		}
-	}
-	return c.in.Generation
 }
 
 // sameCondition reports whether b has all fields of a but heartbeats.

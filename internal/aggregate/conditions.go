@@ -13,6 +13,7 @@ import (
 const (
 	reasonStale       = "SyncTargetStale"
 	reasonNotReported = "NotReported"
+	reasonDisagree    = "ClustersDisagree"
 	reasonMultiple    = "MultipleReasons"
 )
 
@@ -29,25 +30,26 @@ type vote struct {
 // conditionList decides one list of conditions.
 type conditionList struct {
 	*decider
-	path    policy.Path
-	top     bool      // it is status.conditions, which holds the end and the summary
-	scope   []*Source // the SyncTargets that vote
-	copied  bool      // one SyncTarget decides alone
-	held    bool      // the published entries stay; those that depend on the unknown become Unknown
-	needed  int       // the placed SyncTargets that must agree, in modes that count votes
-	result  []any
-	scratch map[string]any // the entry in the making
+	path     policy.Path
+	top      bool      // it is status.conditions, which holds the end and the summary
+	scope    []*Source // the SyncTargets that vote
+	copied   bool      // one SyncTarget decides alone
+	held     bool      // the published entries stay; those that depend on the unknown become Unknown
+	needed   int       // the placed SyncTargets that must agree, in modes that count votes
+	reported bool      // there are conditions, even if none of them is published
+	result   []any
+	scratch  map[string]any // the entry in the making
 }
 
 // conditions decides the list of conditions at a path; nil: none.
-func (d *decider) conditions(f *policy.Field, end ending) (any, error) {
-	c := &conditionList{decider: d, path: f.Path, top: len(f.Path) == 1 && f.Path[0] == "conditions", scope: d.views,
+func (d *decider) conditions(f *policy.Field, end ending) any {
+	c := &conditionList{decider: d, path: f.Path, top: slices.Equal(f.Path, topConditions), scope: d.views,
 		held: d.holding || !f.Implied && d.heldBack()}
 	c.copied = len(d.in.Sources) == 1 && !c.held
 	switch {
 	case d.holding && d.blind == 0:
 		c.scope = nil
-	case f.Implied && d.base != nil:
+	case f.Implied && d.base != nil && (d.p.Strategy != policy.Representative || len(d.in.Sources) == 1):
 		c.scope, c.copied = []*Source{d.base}, true
 	case f.Implied && !d.publishesAll():
 		c.scope = slices.DeleteFunc(slices.Clone(d.views), func(s *Source) bool { return s.Contribution != nil })
@@ -59,24 +61,22 @@ func (d *decider) conditions(f *policy.Field, end ending) (any, error) {
 	case mode == policy.AllAgree:
 		c.needed = d.need(policy.RuleUnanimous)
 	}
-	list, err := c.decide(end)
+	list := c.decide(end)
 	switch {
-	case d.holding && (err != nil || len(list) == 0):
-		return d.published(f.Path), nil
-	case err != nil || len(list) > 0:
-		return list, err
-	case d.base != nil:
-		return lookup(d.base.status(), f.Path), nil // none, or an empty list
+	case len(list) > 0:
+		return list
+	case d.holding:
+		return d.published(f.Path)
+	case d.base != nil && lookup(d.base.status(), f.Path) != nil:
+		return []any{}
 	}
-	return nil, nil
+	return nil
 }
 
 // decide makes the list: one entry per type, sorted by type.
-func (c *conditionList) decide(end ending) ([]any, error) {
-	votes, err := c.votes()
-	if err != nil {
-		return nil, err
-	}
+func (c *conditionList) decide(end ending) []any {
+	votes := c.votes()
+	c.reported = len(votes) > 0
 	slices.SortStableFunc(votes, func(a, b vote) int { return strings.Compare(a.kind, b.kind) })
 	for len(votes) > 0 {
 		n := 1
@@ -91,8 +91,13 @@ func (c *conditionList) decide(end ending) ([]any, error) {
 		c.add(c.summary())
 	}
 	c.result = append(c.result, c.foreign(c.path, c.result)...)
+	if c.top && c.in.Schema != nil {
+		if most := c.in.Schema.MaxItems(c.path); most > 0 && len(c.result) > most { // the summary is the one that can be left out
+			c.result = slices.DeleteFunc(c.result, func(e any) bool { return text(e, "type") == SummaryType })
+		}
+	}
 	slices.SortStableFunc(c.result, func(a, b any) int { return strings.Compare(text(a, "type"), text(b, "type")) })
-	return c.result, nil
+	return c.result
 }
 
 func (c *conditionList) add(entry map[string]any) {
@@ -102,7 +107,7 @@ func (c *conditionList) add(entry map[string]any) {
 }
 
 // votes are the entries of all SyncTargets in scope, then the published ones that may have to stay; the end and the summary are no votes.
-func (c *conditionList) votes() ([]vote, error) {
+func (c *conditionList) votes() []vote {
 	votes := make([]vote, 0, 4*len(c.scope))
 	add := func(list []any, from *Source) {
 		for _, item := range list {
@@ -110,7 +115,10 @@ func (c *conditionList) votes() ([]vote, error) {
 			if c.top && (v.kind == SummaryType || c.isTerminal(v.kind)) || from == nil && !c.in.Owned.Item(c.path, item) {
 				continue
 			}
-			if from != nil && from.Stale {
+			if !c.copied && v.status != "True" && v.status != "False" {
+				v.status = "Unknown" // values that Kubernetes does not have among them
+			}
+			if from != nil && from.stale() {
 				v.status, v.reason = "Unknown", reasonStale
 			}
 			votes = append(votes, v)
@@ -118,8 +126,8 @@ func (c *conditionList) votes() ([]vote, error) {
 	}
 	for _, s := range c.scope {
 		list, err := conditionsIn(s.status(), c.path)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", s.Target, err)
+		if err != nil { // it counts as one without conditions
+			c.fail(c.path, fmt.Errorf("%s: %w", s.Target, err))
 		}
 		add(list, s)
 	}
@@ -127,15 +135,15 @@ func (c *conditionList) votes() ([]vote, error) {
 		published, _ := conditionsIn(c.in.Published, c.path)
 		add(published, nil)
 	}
-	return votes, nil
+	return votes
 }
 
 // oneType makes one entry of the votes on one type; nil if there is none to be.
 func (c *conditionList) oneType(kind string, votes []vote) map[string]any {
-	published := find(c.in.Published, c.path, kind)
+	published, polarity := find(c.in.Published, c.path, kind), c.p.Conditions.Polarity(kind)
 	votes = slices.DeleteFunc(votes, func(v vote) bool { return v.source == nil })
-	votes = append(votes, c.missing(kind, votes)...)
-	status, decided := c.winner(kind, votes)
+	votes = append(votes, c.missing(kind, polarity, votes)...)
+	status, decided := c.winner(polarity, votes)
 	switch {
 	case !decided && !c.held:
 		c.kept = append(c.kept, c.path.String()+"."+kind)
@@ -153,22 +161,29 @@ func (c *conditionList) oneType(kind string, votes []vote) map[string]any {
 }
 
 // missing are the votes of the SyncTargets that count and have no entry of this type, if their silence means something.
-func (c *conditionList) missing(kind string, votes []vote) []vote {
+func (c *conditionList) missing(kind string, polarity policy.Polarity, votes []vote) []vote {
 	if c.copied || len(votes) == c.counted {
 		return nil
 	}
+	mode := c.p.Conditions.Mode
 	var missing []vote
-	expected := slices.Contains(c.p.Conditions.UnknownWhenAbsent, kind)
 	for i := range c.in.Sources {
 		s := &c.in.Sources[i]
 		v := vote{kind: kind, status: "Unknown", source: s, reason: reasonNotReported}
+		if s.stale() || s.State == Unknown {
+			v.reason = reasonStale
+		}
 		switch {
 		case !c.counts(s) || slices.ContainsFunc(votes, func(v vote) bool { return v.source == s }):
 			continue
-		case s.State == Unknown && slices.Contains(c.scope, s), c.held && s.Stale && expected:
-			v.reason = reasonStale
-		case !expected || c.holding && c.blind == 0 && s.Contribution != nil:
+		case s.State == Unknown && slices.Contains(c.scope, s):
+		case c.needed > 0 || polarity == policy.InProgress || polarity == policy.Negative && mode != policy.AllTrue:
+			continue // no vote, or an absent condition that is healthy
+		case s.Contribution == nil:
+		case c.holding && c.blind == 0 || c.p.Conditions.WhenAbsent[kind] == policy.AbsentIgnore:
 			continue
+		case polarity != policy.Positive && mode == policy.WorstWins && !s.stale():
+			v.status, v.reason = "", "" // absence is an answer
 		}
 		missing = append(missing, v)
 	}
@@ -176,28 +191,48 @@ func (c *conditionList) missing(kind string, votes []vote) []vote {
 }
 
 // winner returns the status to publish; "" for none. decided is false if the published entry stays.
-func (c *conditionList) winner(kind string, votes []vote) (status string, decided bool) {
-	switch {
+func (c *conditionList) winner(polarity policy.Polarity, votes []vote) (status string, decided bool) {
+	mode := c.p.Conditions.Mode
+	order := [...]string{"False", "Unknown", "True"} // the first one that has a vote wins
+	switch bad := polarity == policy.Negative || polarity == policy.InProgress; {
+	case polarity == policy.Terminal:
+		return c.ends(votes)
 	case c.needed > 0 && !(c.held && len(votes) == 0):
 		return c.count(votes)
 	case len(votes) == 0:
 		return "", false
 	case c.copied:
 		return votes[0].status, true
-	}
-	order := [...]string{"False", "Unknown", "True"} // the first one that has a vote wins
-	switch mode := c.p.Conditions.Mode; {
+	case mode == policy.BestWins && bad:
+		order = [...]string{"False", "True", "Unknown"}
 	case mode == policy.BestWins:
 		order = [...]string{"True", "False", "Unknown"}
-	case mode == policy.WorstWins && slices.Contains(c.p.Conditions.Negative, kind):
+	case mode == policy.WorstWins && bad:
 		order = [...]string{"True", "Unknown", "False"}
+	case mode == policy.WorstWins && polarity == policy.UnknownPolarity:
+		return agreed(votes), true
 	}
 	for _, status := range order {
 		if slices.ContainsFunc(votes, func(v vote) bool { return v.status == status }) {
 			return status, true
 		}
 	}
-	return votes[0].status, true // values that Kubernetes does not know
+	return votes[0].status, true
+}
+
+// agreed is the status on which all agree. Else it is Unknown: because of the SyncTargets that do not report if there are any, or because the
+// others disagree.
+func agreed(votes []vote) string {
+	if slices.ContainsFunc(votes, func(v vote) bool { return v.reason != "" }) {
+		return "Unknown"
+	}
+	if !slices.ContainsFunc(votes, func(v vote) bool { return v.status != votes[0].status }) {
+		return votes[0].status
+	}
+	for i := range votes {
+		votes[i].status, votes[i].reason = "Unknown", reasonDisagree
+	}
+	return "Unknown"
 }
 
 // count finds the status of as many SyncTargets as are needed; to have no such condition is a result too.
@@ -228,23 +263,30 @@ func (d *decider) foreign(path policy.Path, decided []any) []any {
 func conditionsIn(status map[string]any, path policy.Path) ([]any, error) {
 	value := lookup(status, path)
 	list, ok := value.([]any)
-	if value != nil && !ok {
+	if value != nil && !ok || !areConditions(list) {
 		return nil, errNoConditions
 	}
-	for i, item := range list {
-		kind := text(item, "type")
-		if kind == "" || text(item, "status") == "" || slices.ContainsFunc(list[:i], func(e any) bool { return text(e, "type") == kind }) {
-			return nil, errNoConditions
-		}
-	}
 	return list, nil
+}
+
+// areConditions reports whether a list holds conditions, with a unique type each.
+func areConditions(list []any) bool {
+	types := make([]string, 0, 16)
+	for _, item := range list {
+		if text(item, "type") == "" || text(item, "status") == "" {
+			return false
+		}
+		types = append(types, text(item, "type"))
+	}
+	slices.Sort(types)
+	return len(slices.Compact(types)) == len(list)
 }
 
 // find returns the condition of a type in the list at a path of a status; nil if there is none.
 func find(status map[string]any, path policy.Path, kind string) map[string]any {
 	list, _ := lookup(status, path).([]any)
 	for _, item := range list {
-		if text(item, "type") == kind {
+		if kind != "" && text(item, "type") == kind {
 			return item.(map[string]any)
 		}
 	}

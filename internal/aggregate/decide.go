@@ -30,10 +30,13 @@ func Decide(p *policy.Policy, in Input) Decision {
 	case p.Finished != nil && (d.ended(p.Finished.Success) || d.ended(p.Finished.Failure)):
 		return stay(ReasonFinished, "it has ended, and stays as it is published")
 	case in.Withdrawn:
-		return d.empty()
+		return d.empty("no SyncTarget has a copy any more")
+	case len(in.Sources) == 0 && in.Unplaced:
+		return d.empty("no SyncTarget is placed any more")
 	case len(in.Sources) == 0:
 		return stay(ReasonNotPlaced, "no SyncTarget is placed")
 	}
+	d.settleAway()
 	if waiting := d.admit(); len(waiting) > 0 {
 		return stay(ReasonWaiting, fmt.Sprintf("%d/%d SyncTargets listed: not yet %s", len(in.Sources)-len(waiting), len(in.Sources), join(waiting)))
 	}
@@ -60,11 +63,14 @@ type decider struct {
 	reporting int       // the views with a status
 	blind     int       // the views without one: their SyncTargets are unknown
 
+	worst    *Source  // the representative, once it is known
 	base     *Source  // the SyncTarget that fields without a rule are copied from, if there is one
+	item     []string // the path of the item that stands for the status, if it is one of many
 	holding  bool     // the published status stays, but for conditions and the summary
 	problems int      // the placed SyncTargets that do not report
 	report   string   // the SyncTargets that report, and those that do not
 	vals     []any    // scratch: the value of each view for the field that is decided
+	failed   []string // fields whose rule failed
 	kept     []string // fields that stay as published because the SyncTargets do not agree
 	out      Decision
 }
@@ -80,9 +86,12 @@ func (s *Source) status() map[string]any {
 	return s.Contribution.Status
 }
 
+// stale reports whether a SyncTarget's last contribution is no longer known to be true.
+func (s *Source) stale() bool { return s.Stale || s.NotReporting != "" }
+
 // counts reports whether a placed SyncTarget counts under the policy.
 func (d *decider) counts(s *Source) bool {
-	return d.p.Stale != policy.Exclude || !s.Stale && s.State != Unknown
+	return d.p.Stale != policy.Exclude || !s.stale() && s.State != Unknown
 }
 
 // admit finds the SyncTargets whose copies are merged. It returns those that have to be waited for.
@@ -108,16 +117,45 @@ func (d *decider) admit() (waiting []ref.SyncTarget) {
 	return waiting
 }
 
+// settleAway reads from the published summary which stale SyncTargets that have not listed in this process held no share: those that it names so,
+// and those that were not placed, as all that were are here. The latter are placed since, or, by a binding alone, still not. Without a summary
+// any may have held a share.
+func (d *decider) settleAway() {
+	var reported, placed int
+	message := text(find(d.in.Published, topConditions, SummaryType), "message")
+	if n, _ := fmt.Sscanf(message, "%d/%d SyncTargets reporting", &reported, &placed); n < 2 || d.p.Stale != policy.Hold {
+		return
+	}
+	away := func(s Source) bool { return s.State == Unknown && s.Stale }
+	here := len(d.in.Sources)
+	for _, s := range d.in.Sources {
+		if away(s) {
+			here--
+		}
+	}
+	if here == 0 || here == len(d.in.Sources) {
+		return
+	}
+	d.in.Sources = slices.DeleteFunc(slices.Clone(d.in.Sources), func(s Source) bool { return away(s) && s.Bound && here >= placed })
+	for i := range d.in.Sources {
+		s := &d.in.Sources[i]
+		named := func(problem string) bool { return strings.Contains(message, " "+string(s.Target)+" "+problem) }
+		if away(*s) && (here >= placed || named(problemAway) || named(problemAbsent) || named(problemNoStatus)) {
+			s.State, s.Stale, s.NotReporting = NoStatus, false, problemAway
+		}
+	}
+}
+
 // heldBack reports whether fields stay as published because a SyncTarget has not listed: nothing is made of the others alone.
 func (d *decider) heldBack() bool { return d.blind > 0 && d.p.Stale == policy.Hold }
 
-// empty decides when no SyncTarget has a copy any more.
-func (d *decider) empty() Decision {
+// empty decides when no SyncTarget has a copy or is placed any more.
+func (d *decider) empty(message string) Decision {
 	if d.p.OnEmpty == policy.Keep {
-		return stay(ReasonKept, "no SyncTarget has a copy any more")
+		return stay(ReasonKept, message)
 	}
 	status := map[string]any{}
-	if foreign := d.foreign(policy.Path{"conditions"}, nil); len(foreign) > 0 {
+	if foreign := d.foreign(topConditions, nil); len(foreign) > 0 {
 		status["conditions"] = foreign
 	}
 	for i := range d.p.Fields {
@@ -125,7 +163,7 @@ func (d *decider) empty() Decision {
 			set(status, f.Path, d.published(f.Path))
 		}
 	}
-	return Decision{Reason: ReasonCleared, Message: "no SyncTarget has a copy any more", Publish: true, Status: status}
+	return Decision{Reason: ReasonCleared, Message: message, Publish: true, Status: status}
 }
 
 // hold leaves the published status, but for conditions and the summary: those name the unknown.
@@ -155,13 +193,16 @@ func (d *decider) decide() {
 			return
 		}
 		d.copyFrom(ReasonPrimary, d.base, true)
+	case d.p.Strategy == policy.Representative:
+		d.copyFrom(ReasonRepresentative, d.representative(), true)
+		d.counters()
 	default:
 		d.out.Reason = ReasonMerged
 		d.byDefault(d.defaultRule())
 	}
 	for i := range d.p.Fields {
 		if f := &d.p.Fields[i]; f.Rule != policy.RuleConditions && d.applies(f) {
-			d.field(f)
+			d.field(f, ending{})
 		}
 	}
 	d.conditionLists(d.end()) // last: the end depends on the other fields
@@ -171,7 +212,12 @@ func (d *decider) decide() {
 // copyFrom takes the whole status of one SyncTarget; rules of fields still apply.
 func (d *decider) copyFrom(r Reason, from *Source, whole bool) {
 	d.base, d.out.Reason, d.out.Whole = from, r, whole
-	maps.Copy(d.out.Status, from.status())
+	for name, value := range from.status() {
+		if !d.ruled(name) {
+			value, _ = d.translated(value, d.in.Published[name])
+		}
+		d.out.Status[name] = value
+	}
 	if r != ReasonCopied {
 		d.out.Message += ", taken from " + string(from.Target)
 	}
@@ -193,7 +239,7 @@ func (d *decider) byDefault(rule policy.Rule) {
 	for _, name := range policy.FieldNames(statuses) {
 		reported := slices.ContainsFunc(d.views, func(v *Source) bool { _, ok := v.status()[name]; return ok })
 		if !d.ruled(name) && (reported || d.in.Owned.Field(name)) {
-			d.field(&policy.Field{Path: policy.Path{name}, FieldRule: policy.FieldRule{Rule: rule, Keys: d.p.Keys([]string{name})}})
+			d.field(&policy.Field{Path: policy.Path{name}, Implied: true, FieldRule: policy.FieldRule{Rule: rule, Keys: d.keys([]string{name})}}, ending{})
 		}
 	}
 }
@@ -215,17 +261,25 @@ func (d *decider) ruled(name string) bool {
 	return slices.ContainsFunc(d.p.Fields, func(f policy.Field) bool { return len(f.Path) == 1 && f.Path[0] == name && d.applies(&f) })
 }
 
-// applies reports whether a rule decides its field. An implied one does if fields without a rule are published, unless a SyncTarget has
-// anything but conditions where they are expected.
+// applies reports whether a rule decides its field. An implied one does if fields without a rule are published, unless there is something
+// else than conditions where they are expected.
 func (d *decider) applies(f *policy.Field) bool {
+	if !f.Implied || f.Rule != policy.RuleConditions || !d.publishesAll() {
+		return !f.Implied || d.publishesAll()
+	}
 	views := d.views
-	if d.base != nil {
+	if d.base != nil && d.p.Strategy != policy.Representative {
 		views = []*Source{d.base}
 	}
-	return !f.Implied || d.publishesAll() && (f.Rule != policy.RuleConditions || !slices.ContainsFunc(views, func(v *Source) bool {
-		_, err := conditionsIn(v.status(), f.Path)
-		return err != nil
-	}))
+	others := false
+	for _, v := range views {
+		list, err := conditionsIn(v.status(), f.Path)
+		if len(list) > 0 {
+			return true
+		}
+		others = others || err != nil
+	}
+	return !others
 }
 
 // publishesAll reports whether fields without a rule are published.
@@ -237,22 +291,49 @@ func (d *decider) publishesAll() bool {
 func (d *decider) conditionLists(end ending) {
 	for i := range d.p.Fields {
 		if f := &d.p.Fields[i]; f.Rule == policy.RuleConditions && (d.holding || d.applies(f)) {
-			value, err := d.conditions(f, end)
-			d.put(f, value, err)
+			d.field(f, end)
 		}
 	}
 }
 
 // field decides one field.
-func (d *decider) field(f *policy.Field) {
-	value, err := d.rule(f)
+func (d *decider) field(f *policy.Field, end ending) {
+	var value any
+	var err error
+	switch {
+	case slices.Contains(f.Path, "*"):
+		if err = d.each(f, end); err == nil {
+			return
+		}
+		f = &policy.Field{Path: f.Path[:slices.Index(f.Path, "*")]}
+	case f.Rule == policy.RuleConditions:
+		value = d.conditions(f, end)
+	default:
+		value, err = d.rule(f)
+	}
 	d.put(f, value, err)
+}
+
+// keys are the key fields of the list at a path; none if its order counts.
+func (d *decider) keys(path []string) []string { return d.in.Keys(d.p, d.absolute(path)) }
+
+// absolute is a path below status.
+func (d *decider) absolute(path []string) []string {
+	if d.item == nil {
+		return path
+	}
+	return append(slices.Clip(d.item), path[1:]...)
+}
+
+func (d *decider) fail(path policy.Path, err error) {
+	d.out.Errors = append(d.out.Errors, fmt.Errorf("%s: %w", path, err))
+	d.failed = append(d.failed, path.String())
 }
 
 // put sets the value of a field. A rule that failed keeps the published one.
 func (d *decider) put(f *policy.Field, value any, err error) {
 	if err != nil {
-		d.out.Errors = append(d.out.Errors, fmt.Errorf("%s: %w", f.Path, err))
+		d.fail(f.Path, err)
 		value = d.published(f.Path)
 	}
 	set(d.out.Status, f.Path, value)
@@ -268,7 +349,7 @@ func (d *decider) explain() {
 		d.out.Reason = ReasonNoQuorum
 	case voting:
 		d.out.Reason = ReasonDisagreed
-	case d.p.Stale == policy.Hold && slices.ContainsFunc(d.views, func(v *Source) bool { return v.Stale }):
+	case d.p.Stale == policy.Hold && slices.ContainsFunc(d.views, (*Source).stale):
 		d.out.Reason = ReasonHeld
 	}
 	for _, err := range d.out.Errors {

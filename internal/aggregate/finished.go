@@ -3,6 +3,7 @@ package aggregate
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/upstreamd/upstreamd/internal/policy"
 )
@@ -19,7 +20,7 @@ func (d *decider) ended(conditions []string) bool {
 }
 
 func isTrue(status map[string]any, condition string) bool {
-	return text(find(status, policy.Path{"conditions"}, condition), "status") == "True"
+	return text(find(status, topConditions, condition), "status") == "True"
 }
 
 // end finds out whether all has ended, now that the other fields are decided, and drops the fields that are published with success only.
@@ -52,6 +53,8 @@ func (d *decider) outcome(f *policy.Finished) ending {
 	failed := false
 	for _, v := range d.views {
 		switch {
+		case !v.CaughtUp: // the end of an earlier spec
+			return goesOn
 		case isTrue(v.status(), last(f.Failure)):
 			failed = true
 		case !isTrue(v.status(), last(f.Success)):
@@ -122,6 +125,46 @@ func (c *conditionList) ending(kind string, end ending) map[string]any {
 		entry["message"] = together(fmt.Sprintf("%d/%d SyncTargets failed: ", len(votes), len(c.in.Sources)), votes)
 	}
 	return entry
+}
+
+// ends is winner for terminal types of kinds without a policy on their end: such a condition is absent until every placed SyncTarget has
+// ended with a current copy. One failure is enough to fail.
+func (c *conditionList) ends(votes []vote) (status string, decided bool) {
+	if c.held || len(votes) == 0 {
+		return "", false
+	}
+	for i := range votes {
+		votes[i].status, votes[i].reason = text(votes[i].entry, "status"), "" // an end is final, stale or not
+	}
+	sources := c.scope
+	if !c.copied {
+		if len(c.views) < len(c.in.Sources) {
+			return "", true
+		}
+		sources = c.views
+	}
+	if c.copied && votes[0].status != "True" {
+		return votes[0].status, true
+	}
+	if slices.ContainsFunc(sources, func(s *Source) bool { return !s.CaughtUp || !c.hasEnded(s) }) {
+		return "", true
+	}
+	different := slices.ContainsFunc(votes, func(v vote) bool { return v.status != votes[0].status })
+	switch failure := strings.HasSuffix(votes[0].kind, "Failed"); {
+	case !different:
+		return votes[0].status, true
+	case failure && slices.ContainsFunc(votes, func(v vote) bool { return v.status == "True" }):
+		return "True", true
+	}
+	return "", true
+}
+
+// hasEnded reports whether a SyncTarget has any terminal condition.
+func (c *conditionList) hasEnded(s *Source) bool {
+	list, _ := conditionsIn(s.status(), c.path)
+	return slices.ContainsFunc(list, func(item any) bool {
+		return text(item, "status") == "True" && c.p.Conditions.Polarity(text(item, "type")) == policy.Terminal
+	})
 }
 
 func last(list []string) string { return list[len(list)-1] }

@@ -64,13 +64,13 @@ func (d *decider) primaryKnown() bool {
 	if named := d.named(); named != nil {
 		return named.State != Unknown
 	}
-	name, _ := d.publishedPrimary()
+	name, _ := d.publishedBase()
 	return slices.ContainsFunc(d.views, func(v *Source) bool { return v.Target == name && v.Contribution != nil && !v.Stale })
 }
 
-// publishedPrimary is the primary that the published summary names.
-func (d *decider) publishedPrimary() (ref.SyncTarget, bool) {
-	_, name, named := strings.Cut(text(find(d.in.Published, policy.Path{"conditions"}, SummaryType), "message"), primaryNamed)
+// publishedBase is the primary or representative that the published summary names.
+func (d *decider) publishedBase() (ref.SyncTarget, bool) {
+	_, name, named := strings.Cut(text(find(d.in.Published, topConditions, SummaryType), "message"), baseNamed[d.p.Strategy])
 	return ref.SyncTarget(name), named
 }
 
@@ -89,7 +89,7 @@ func (d *decider) candidates() []*Source {
 
 // publishedFrom is the candidate whose status is published: the one that the summary names, else the first with the published values.
 func (d *decider) publishedFrom(candidates []*Source) *Source {
-	name, named := d.publishedPrimary()
+	name, named := d.publishedBase()
 	if i := slices.IndexFunc(candidates, func(v *Source) bool { return named && v.Target == name }); i >= 0 {
 		return candidates[i]
 	}

@@ -101,7 +101,7 @@ func drawPolicy(t *rapid.T, builtin *policy.Set) *policy.Policy {
 	doc.Metadata.Name = "drawn"
 	s := &doc.Spec
 	s.Resources = []policy.Resource{{Group: "*", Resource: "*"}}
-	s.Strategy = rapid.SampledFrom([]policy.Strategy{policy.Merge, policy.Union, policy.Latest, policy.Quorum, policy.All, policy.Primary}).Draw(t, "strategy")
+	s.Strategy = rapid.SampledFrom([]policy.Strategy{policy.Merge, policy.Union, policy.Latest, policy.Quorum, policy.All, policy.Primary, policy.Representative}).Draw(t, "strategy")
 	if s.Strategy == policy.Merge {
 		s.Default = rapid.SampledFrom([]policy.Rule{policy.RuleDrop, policy.RuleUnanimous, policy.RuleUnion, policy.RulePrimary}).Draw(t, "default")
 	}
@@ -124,7 +124,7 @@ func drawPolicy(t *rapid.T, builtin *policy.Set) *policy.Policy {
 	}
 	s.Conditions = &policy.ConditionsSpec{
 		Mode:     rapid.SampledFrom([]policy.ConditionMode{"", policy.WorstWins, policy.BestWins, policy.AllTrue, policy.QuorumWins, policy.AllAgree}).Draw(t, "mode"),
-		Negative: []string{"Stalled"}, UnknownWhenAbsent: []string{"Ready"},
+		Negative: []string{"Stalled"}, Positive: []string{"Ready"},
 	}
 	s.Keys = map[string][]string{"list": {"name"}}
 	s.Summary = rapid.SampledFrom([]policy.SummaryMode{policy.SummaryAlways, policy.SummaryNever, policy.SummaryAuto}).Draw(t, "summary")

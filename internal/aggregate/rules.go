@@ -2,7 +2,6 @@ package aggregate
 
 import (
 	"slices"
-	"strconv"
 
 	"github.com/upstreamd/upstreamd/internal/policy"
 )
@@ -24,6 +23,9 @@ func (d *decider) rule(f *policy.Field) (any, error) {
 		return published, nil
 	}
 	value, err := d.apply(f, published)
+	if value == nil && err == nil && f.Default != nil {
+		value = *f.Default
+	}
 	switch {
 	case !f.Monotonic || err != nil || published == nil:
 		return value, err
@@ -56,7 +58,11 @@ func (d *decider) apply(f *policy.Field, published any) (any, error) {
 	case policy.RuleMax:
 		return policy.Largest.Of(d.vals)
 	case policy.RuleUnion:
-		return d.union(f.Path, f.Keys, d.vals), nil
+		keys := f.Keys
+		if keys == nil && !f.Implied {
+			keys = []string{} // a rule that is written down joins any list
+		}
+		return d.union(f.Path, keys, d.vals), nil
 	case policy.RuleUnanimous, policy.RuleQuorum:
 		return d.agree(f.Path, published, d.vals, d.need(f.Rule)), nil
 	case policy.RulePrimary:
@@ -75,20 +81,6 @@ func (d *decider) need(rule policy.Rule) int {
 		return len(d.in.Sources)/2 + 1
 	}
 	return len(d.in.Sources)
-}
-
-// latestOf is the value of the SyncTarget whose status changed last, of those that have one.
-func (d *decider) latestOf(vals []any) any {
-	latest := -1
-	for i, v := range vals {
-		if v != nil && (latest < 0 || d.views[i].Contribution.Time.After(d.views[latest].Contribution.Time)) {
-			latest = i
-		}
-	}
-	if latest < 0 {
-		return nil
-	}
-	return vals[latest]
 }
 
 // rank is the value that comes first in the order; values that the order does not name come last.
@@ -110,38 +102,12 @@ func (d *decider) rank(f *policy.Field) any {
 	return slices.MinFunc(reported, func(a, b any) int { return place(a) - place(b) })
 }
 
-// generation is the upstream object's generation once every SyncTarget that counts has acted on it; else the published value stays.
-func (d *decider) generation(path []string, published any) any {
-	observed := any(nil)
-	for i := range d.in.Sources {
-		s := &d.in.Sources[i]
-		if !d.counts(s) {
-			continue
-		}
-		if !s.CaughtUp || s.Contribution == nil {
-			return published
-		}
-		value := lookup(s.Contribution.Status, path)
-		if n, ok := integer(value); !ok || n < s.Contribution.Generation {
-			return published
-		}
-		observed = value
-	}
-	if observed == nil || d.in.Generation == 0 {
-		return published
-	}
-	if _, text := observed.(string); text {
-		return strconv.FormatInt(d.in.Generation, 10)
-	}
-	return d.in.Generation
-}
-
 // evaluate runs a CEL rule.
 func (d *decider) evaluate(program *policy.Program) (any, error) {
 	targets := make([]any, 0, len(d.views))
 	for _, v := range d.views {
 		if v.Contribution != nil {
-			targets = append(targets, map[string]any{"name": string(v.Target), "status": v.Contribution.Status, "generation": v.Contribution.Generation, "stale": v.Stale})
+			targets = append(targets, map[string]any{"name": string(v.Target), "status": v.Contribution.Status, "generation": v.Contribution.Generation, "fresh": !v.Stale, "current": v.CaughtUp})
 		}
 	}
 	status := d.in.Published
@@ -160,16 +126,4 @@ func plain(m map[string]string) map[string]any {
 		out[k] = v
 	}
 	return out
-}
-
-// integer reads a generation: an integer, or one in text form.
-func integer(v any) (int64, bool) {
-	switch v := v.(type) {
-	case int64:
-		return v, true
-	case string:
-		n, err := strconv.ParseInt(v, 10, 64)
-		return n, err == nil
-	}
-	return 0, false
 }

@@ -8,22 +8,32 @@ import (
 	"github.com/upstreamd/upstreamd/internal/policy"
 )
 
-// primaryNamed precedes the primary's name at the end of the summary's message. The name is read back from there.
-const primaryNamed = "; primary: "
+// baseNamed precedes the name of the SyncTarget that is copied, at the end of the summary's message. The name is read back from there.
+var baseNamed = map[policy.Strategy]string{policy.Primary: "; primary: ", policy.Representative: "; details from "}
 
 // SummaryType is the condition that names the SyncTargets that do not report.
 const SummaryType = "upstreamd.dev/Aggregated"
+
+// Problems of SyncTargets that hold no share. They are read back from the summary.
+const (
+	problemAbsent   = "has no copy"
+	problemNoStatus = "has no status"
+	problemAway     = "is away and had no copy"
+)
 
 // reporters is one line on all placed SyncTargets: "2/3 SyncTargets reporting: eu-west1 stale".
 func (d *decider) reporters() string {
 	var problems []string
 	for i := range d.in.Sources {
-		if problem := d.in.Sources[i].problem(); problem != "" {
-			problems = append(problems, string(d.in.Sources[i].Target)+" "+problem)
+		switch s := &d.in.Sources[i]; {
+		case s.problem() != "":
+			problems = append(problems, string(s.Target)+" "+s.problem())
+			d.problems++
+		case s.Lagging:
+			problems = append(problems, fmt.Sprintf("%s not at generation %d yet", s.Target, d.in.Generation))
 		}
 	}
-	d.problems = len(problems)
-	line := fmt.Sprintf("%d/%d SyncTargets reporting", len(d.in.Sources)-len(problems), len(d.in.Sources))
+	line := fmt.Sprintf("%d/%d SyncTargets reporting", len(d.in.Sources)-d.problems, len(d.in.Sources))
 	if len(problems) == 0 {
 		return line
 	}
@@ -39,10 +49,12 @@ func (s *Source) problem() string {
 		return "stale (over limit " + string(s.Over) + ")"
 	case s.Stale:
 		return "stale"
+	case s.NotReporting != "":
+		return s.NotReporting
 	case s.State == Absent:
-		return "has no copy"
+		return problemAbsent
 	case s.State == NoStatus:
-		return "has no status"
+		return problemNoStatus
 	}
 	return ""
 }
@@ -50,20 +62,23 @@ func (s *Source) problem() string {
 // summary is the summary condition, or nil if there is none to be.
 func (c *conditionList) summary() map[string]any {
 	published := find(c.in.Published, c.path, SummaryType)
-	if !c.p.Summary && (!c.p.SummaryAuto || len(c.result) == 0) {
+	if !c.p.Summary && (!c.p.SummaryAuto || !c.reported && len(c.result) == 0) {
 		return nil
 	}
 	message, status, reason := c.report, "True", "AllReporting"
 	if c.problems > 0 {
 		status, reason = "False", "NotAllReporting"
 	}
-	if c.p.Strategy == policy.Primary && len(c.in.Sources) > 1 {
-		name, named := c.publishedPrimary()
+	if len(c.failed) > 0 {
+		message += "; failed rules: " + strings.Join(c.failed, ", ")
+	}
+	if prefix := baseNamed[c.p.Strategy]; prefix != "" && len(c.in.Sources) > 1 && (c.reporting > 1 || c.p.Strategy == policy.Primary) {
+		name, named := c.publishedBase()
 		if c.base != nil {
 			name, named = c.base.Target, true
 		}
 		if named { // while held, the published one stays
-			message += primaryNamed + string(name)
+			message += prefix + string(name)
 		}
 	}
 	moved := published["lastTransitionTime"]
@@ -86,7 +101,7 @@ func (d *decider) newest() any {
 		if s.Contribution != nil && s.Contribution.Time.After(newest) {
 			newest = s.Contribution.Time
 		}
-		if s.Stale && s.Since.After(newest) {
+		if s.stale() && s.Since.After(newest) {
 			newest = s.Since
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/upstreamd/upstreamd/internal/patch"
+	"github.com/upstreamd/upstreamd/internal/policy"
 	"github.com/upstreamd/upstreamd/internal/ref"
 )
 
@@ -38,6 +39,9 @@ type Source struct {
 	Unschedulable bool          // takes no new workloads: chosen as a primary only if no other fresh one can be
 	Since         time.Time     // its last contact, if it is stale
 	Over          ref.Limit     // the limit that it exceeded, if it is stale for that; else empty
+	NotReporting  string        // why its last contribution, if it has one, no longer counts as fresh: "status refused (TooLarge)"; else empty
+	Lagging       bool          // its copy has not reached the upstream generation for long enough to be told
+	Bound         bool          // placed by its binding to the workspace alone, so only if it holds a copy; false: by a label of the object
 	Contribution  *Contribution // set if and only if State is Reporting
 	CaughtUp      bool          // the copy stems from the upstream object's current generation
 }
@@ -47,6 +51,7 @@ type Input struct {
 	Generation  int64             // of the upstream object
 	Annotations map[string]string // of the upstream object: the primary's name
 	Labels      map[string]string // of the upstream object, for CEL
+	Schema      Schema            // of the kind; nil: not known
 	Workspace   ref.Workspace
 	Namespace   string
 	Name        string
@@ -56,6 +61,25 @@ type Input struct {
 	Ambiguous   []ref.SyncTarget // SyncTargets on which two objects claim this upstream object
 	Overdue     bool             // the deadline for unknown SyncTargets has passed: Exclude goes on without them
 	Withdrawn   bool             // no SyncTarget holds a copy any more, though one did: onEmpty applies
+	Unplaced    bool             // no SyncTarget is placed any more, and all SyncTargets are known: onEmpty applies
+}
+
+// Schema is the part of a kind's schema that merging follows. Paths are below status; "*" stands for a list item or any member of an object.
+type Schema interface {
+	ListKeys(path []string) []string // the key fields of a list of type map; none: another type, or not known
+	MaxItems(path []string) int      // the most items of a list; 0: no bound
+	Counters() [][]string            // the replica counters that the scale subresource names
+}
+
+// Keys returns the key fields of the list at a path below status, by the schema, else by the policy; none: its order counts. It is made for
+// patch.Options.
+func (in *Input) Keys(p *policy.Policy, path []string) []string {
+	if in.Schema != nil {
+		if keys := in.Schema.ListKeys(path); len(keys) > 0 {
+			return keys
+		}
+	}
+	return p.Keys(path)
 }
 
 // Decision is the status to publish, and the reason for it.
@@ -73,20 +97,21 @@ type Reason string
 
 // The reasons of Decide.
 const (
-	ReasonMerged    Reason = "Merged"    // by the rules of the policy
-	ReasonCopied    Reason = "Copied"    // there is only one SyncTarget
-	ReasonLatest    Reason = "Latest"    // the status that changed last
-	ReasonPrimary   Reason = "Primary"   // the status of the primary
-	ReasonAgreed    Reason = "Agreed"    // Quorum or All, on every field
-	ReasonNoQuorum  Reason = "NoQuorum"  // no majority on some field: its published value stays
-	ReasonDisagreed Reason = "Disagreed" // All do not agree on some field: its published value stays
-	ReasonHeld      Reason = "Held"      // a SyncTarget is stale: its last contribution counts, or the published status stays
-	ReasonWaiting   Reason = "Waiting"   // a placed SyncTarget has not listed yet: the published status stays
-	ReasonNoStatus  Reason = "NoStatus"  // no placed SyncTarget has a status: the published one stays
-	ReasonNotPlaced Reason = "NotPlaced" // no SyncTarget is placed: the published status stays
-	ReasonAmbiguous Reason = "Ambiguous" // two objects of one SyncTarget claim to be the copy: the published status stays
-	ReasonFinished  Reason = "Finished"  // it has ended: the published status stays for ever
-	ReasonCleared   Reason = "Cleared"   // no SyncTarget has a copy any more: our fields go
-	ReasonKept      Reason = "Kept"      // no SyncTarget has a copy any more: the published status stays
-	ReasonUnchanged Reason = "Unchanged" // set by callers: the decision equals the published status
+	ReasonMerged         Reason = "Merged"         // by the rules of the policy
+	ReasonCopied         Reason = "Copied"         // there is only one SyncTarget
+	ReasonLatest         Reason = "Latest"         // the status that changed last
+	ReasonPrimary        Reason = "Primary"        // the status of the primary
+	ReasonRepresentative Reason = "Representative" // the status of the worst SyncTarget, with the conditions of all
+	ReasonAgreed         Reason = "Agreed"         // Quorum or All, on every field
+	ReasonNoQuorum       Reason = "NoQuorum"       // no majority on some field: its published value stays
+	ReasonDisagreed      Reason = "Disagreed"      // All do not agree on some field: its published value stays
+	ReasonHeld           Reason = "Held"           // a SyncTarget is stale: its last contribution counts, or the published status stays
+	ReasonWaiting        Reason = "Waiting"        // a placed SyncTarget has not listed yet: the published status stays
+	ReasonNoStatus       Reason = "NoStatus"       // no placed SyncTarget has a status: the published one stays
+	ReasonNotPlaced      Reason = "NotPlaced"      // no SyncTarget is placed: the published status stays
+	ReasonAmbiguous      Reason = "Ambiguous"      // two objects of one SyncTarget claim to be the copy: the published status stays
+	ReasonFinished       Reason = "Finished"       // it has ended: the published status stays for ever
+	ReasonCleared        Reason = "Cleared"        // no SyncTarget has a copy any more: our fields go
+	ReasonKept           Reason = "Kept"           // no SyncTarget has a copy any more: the published status stays
+	ReasonUnchanged      Reason = "Unchanged"      // set by callers: the decision equals the published status
 )

@@ -9,21 +9,37 @@ import (
 	"github.com/upstreamd/upstreamd/internal/policy"
 )
 
-// union merges objects by key and joins lists without repeats, keyed ones by their key. Where the kinds of values differ, and
-// for scalars, the latest is taken. vals has one value, or nil, for each view.
+// union merges objects by key and joins lists without repeats, keyed ones by their key. Lists of objects without keys (nil) are atomic: they,
+// scalars, and values of different types are the representative's. vals has one value, or nil, for each view.
 func (d *decider) union(path, keys []string, vals []any) any {
 	if policy.Objects(vals) {
 		merged, _ := policy.PerField(policy.FieldNames(vals), vals, func(name string, vals []any) (any, error) {
 			below := append(slices.Clip(path), name)
-			return d.union(below, d.p.Keys(below), vals), nil
+			return d.union(below, d.keys(below), vals), nil
 		})
 		return merged
 	}
-	latest := d.latestOf(vals)
-	if _, isList := latest.([]any); isList {
+	preferred := d.preferred(vals)
+	list, isList := preferred.([]any)
+	atomic := keys == nil && slices.ContainsFunc(list, func(item any) bool { return object(item) != nil })
+	if isList && !atomic {
 		return d.join(path, keys, vals)
 	}
-	return latest
+	return preferred
+}
+
+// preferred is the value of the representative, else of the first SyncTarget that has one.
+func (d *decider) preferred(vals []any) any {
+	if d.worst == nil {
+		d.worst = d.representative()
+	}
+	if i := slices.Index(d.views, d.worst); i >= 0 && vals[i] != nil {
+		return vals[i]
+	}
+	if i := slices.IndexFunc(vals, func(v any) bool { return v != nil }); i >= 0 {
+		return vals[i]
+	}
+	return nil
 }
 
 // join is the union of lists. Keyed entries are sorted by their keys; others keep the order of the SyncTargets' names.
@@ -54,7 +70,13 @@ func (d *decider) join(path, keys []string, vals []any) any {
 	for _, key := range slices.Sorted(maps.Keys(same)) {
 		entries = append(entries, d.union(append(slices.Clip(path), "*"), nil, same[key]))
 	}
-	return append(entries, others...)
+	entries = append(entries, others...)
+	if d.in.Schema != nil {
+		if most := d.in.Schema.MaxItems(d.absolute(path)); most > 0 && len(entries) > most {
+			return entries[:most]
+		}
+	}
+	return entries
 }
 
 // agree returns the value that at least need placed SyncTargets have, the published one if there is none. To have no value is a
@@ -73,7 +95,7 @@ func (d *decider) agree(path []string, published any, vals []any, need int) any 
 		return merged
 	}
 	for i, v := range vals {
-		vals[i] = byKey(v, d.p.Keys(path))
+		vals[i] = byKey(v, d.keys(path))
 	}
 	if value, agreed := d.majority(vals, need); agreed {
 		return value

@@ -8,6 +8,9 @@ import (
 
 // Values are parsed JSON: nil, bool, int64, float64, string, []any, map[string]any. They are shared, and so never modified.
 
+// topConditions is the path of the list that holds the end and the summary.
+var topConditions = []string{"conditions"}
+
 // lookup returns the value at a path; nil if there is none.
 func lookup(status map[string]any, path []string) any {
 	for _, name := range path[:len(path)-1] {

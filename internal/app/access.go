@@ -11,7 +11,7 @@ import (
 	"github.com/upstreamd/upstreamd/internal/kube/client"
 )
 
-// access is what a kubeconfig gives.
+// access is the content of a kubeconfig.
 type access struct {
 	config  *rest.Config
 	context string
@@ -43,7 +43,7 @@ func readAccess(file, context string) (access, error) {
 	return access{config: cfg, context: context, files: files, content: content}, nil
 }
 
-// accessTo is what a Pod is given, or a kubeconfig gives.
+// accessTo is the access of the Pod's service account, or of a kubeconfig.
 func accessTo(inCluster bool, file, context string) (access, error) {
 	if inCluster {
 		cfg, err := rest.InClusterConfig()
@@ -59,7 +59,7 @@ type ownAccess struct {
 	renew func(*rest.Config) error
 }
 
-// keepRenewed has the credentials of a kubeconfig renewed when they change. What a Pod is given needs no such care.
+// keepRenewed has the credentials of a kubeconfig renewed when they change. Those of a Pod's service account are renewed by client-go.
 func (a *App) keepRenewed(field string, read access, renew func(*rest.Config) error) {
 	if len(read.files) > 0 {
 		a.own = append(a.own, &ownAccess{read, field, renew})

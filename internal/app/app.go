@@ -39,19 +39,19 @@ type App struct {
 	locators []string // the styles, as the locator package takes them
 	upstream *upstream.Client
 	election *lease.Election         // nil: there is none, and this daemon always writes
-	gates    featuregate.FeatureGate // asked by what is not stable yet
+	gates    featuregate.FeatureGate // for features that are not stable yet
 	lists    *lean.Lists             // bounds the lists of all SyncTargets
 	pace     pace
-	gate     gate // before what is served
+	gate     gate // protects the endpoints
 	own      []*ownAccess
 
-	wish       atomic.Pointer[wish] // what may change
-	reloaded   chan struct{}        // capacity 1: wish, or what workspaces are called, is another one
-	rebound    chan struct{}        // capacity 1: workspaces are to be asked for their names
-	file       *configurationFile   // nil: it is not followed
-	hurry      <-chan os.Signal     // to look at file at once
-	notYet     atomic.Pointer[error]
-	saidBefore sync.Map // warnings that are worth one
+	desired  atomic.Pointer[desired] // the part of the configuration that may change
+	reloaded chan struct{}           // capacity 1: desired, or the names of workspaces, changed
+	rebound  chan struct{}           // capacity 1: workspaces are to be asked for their names
+	file     *configurationFile      // nil: it is not followed
+	reload   <-chan os.Signal        // reads file at once
+	notYet   atomic.Pointer[error]
+	warned   sync.Map // warnings that are worth one
 
 	listening chan struct{} // closed when address is known
 	address   net.Addr      // nil: metrics are not served
@@ -67,19 +67,19 @@ const (
 	listTurn     = 30 * time.Second
 )
 
-// pace is how often what may have changed is looked at again.
+// pace holds the intervals at which inputs are read again.
 type pace struct {
 	resolveEvery             time.Duration // a path such as root:team-a leads to another logical cluster once its workspace was made anew
 	resolveSoon, resolveLate time.Duration // a server that does not answer is asked again after a pause that grows from one to the other
-	policies                 time.Duration // the folder of policies is read; what is new has to be there twice
+	policies                 time.Duration // the folder of policies is read; a change has to be read twice
 	configuration            time.Duration // likewise the configuration's file
 	mend                     time.Duration // that file is read again although it is the same, if something was wrong
 	survey                   time.Duration // servers are asked which kinds they serve
-	again                    time.Duration // what could not be changed is tried again
-	warm                     time.Duration // whether upstream was listed is asked, before taking part in the leader election
+	again                    time.Duration // failed changes are retried
+	warm                     time.Duration // upstream's list is awaited, before taking part in the leader election
 }
 
-// New makes what c describes and reads the files that it names. It asks no server. The error tells all that is wrong.
+// New makes the daemon that c describes, and reads the files that it names. It contacts no server. The error lists all mistakes.
 func New(c *config.Configuration, log zerolog.Logger) (*App, error) {
 	a := &App{
 		config:   c,
@@ -181,8 +181,8 @@ func (a *App) makeUpstream() error {
 }
 
 func (a *App) readTargets() error {
-	w, err := a.readWish(a.config)
-	a.wish.Store(w)
+	w, err := a.readDesired(a.config)
+	a.desired.Store(w)
 	return err
 }
 
@@ -197,7 +197,7 @@ func (a *App) downstreamOptions(target string) downstream.Options {
 	}
 }
 
-// setUnready says why the daemon is not ready although it runs; nil: nothing stands in the way.
+// setUnready sets why the daemon is not ready although it runs; nil: it may be ready.
 func (a *App) setUnready(why error) { a.notYet.Store(&why) }
 
 func (a *App) setGates() error {

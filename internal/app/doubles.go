@@ -15,7 +15,7 @@ const reasonDuplicate = "DuplicateCluster"
 
 // refuseDoubles refuses SyncTargets that lead to a cluster as a user that another SyncTarget has already: their objects would count
 // twice. The first one stays: one of the configuration before an object, one that is in use before a new one, then by name. A refused
-// one that is in use loses its connection, and what it contributed stays; a new one is left out. It returns the other one of each.
+// one that is in use loses its connection, and its contributions stay; a new one is left out. It returns the other one of each.
 func refuseDoubles(all map[ref.SyncTarget]wanted, inUse func(ref.SyncTarget) bool) map[ref.SyncTarget]ref.SyncTarget {
 	names := slices.SortedFunc(maps.Keys(all), func(a, b ref.SyncTarget) int {
 		return cmp.Or(

@@ -58,8 +58,8 @@ func TestOneClusterCountsOnce(t *testing.T) {
 
 // TestConfiguredDoublesAreErrors: in the configuration, the second one is an error with its field.
 func TestConfiguredDoublesAreErrors(t *testing.T) {
-	address := nobody(t)
-	_, err := New(configure(t, nobody(t), address, nobody(t), address), zerolog.Nop())
+	address := unreachable(t)
+	_, err := New(configure(t, unreachable(t), address, unreachable(t), address), zerolog.Nop())
 	if err == nil || !strings.Contains(err.Error(), "syncTargets[2].kubeconfig: its kubeconfig leads to the cluster of the SyncTarget a, as the same user") {
 		t.Errorf("%v", err)
 	}
@@ -67,7 +67,7 @@ func TestConfiguredDoublesAreErrors(t *testing.T) {
 
 // TestTheTemplateOfNamespacesIsChecked: a template that proves nothing stops the start.
 func TestTheTemplateOfNamespacesIsChecked(t *testing.T) {
-	c := configure(t, nobody(t), nobody(t))
+	c := configure(t, unreachable(t), unreachable(t))
 	c.Locators, c.Agent = []string{"SyncAgent"}, &config.Agent{Namespace: "all"}
 	if _, err := New(c, zerolog.Nop()); err == nil || !strings.Contains(err.Error(), "syncAgent.namespace: locator style SyncAgent:") {
 		t.Errorf("a template that proves nothing: %v", err)
@@ -80,7 +80,7 @@ func TestTheTemplateOfNamespacesIsChecked(t *testing.T) {
 
 // TestRulesForServersAreChecked: a rule that is none stops the start, with its place.
 func TestRulesForServersAreChecked(t *testing.T) {
-	c := configure(t, nobody(t), nobody(t))
+	c := configure(t, unreachable(t), unreachable(t))
 	c.Discovery = &config.Discovery{Workspace: "root:infra", SecretNamespace: "keys", AllowedServers: []string{"east.example", "https://west"}}
 	if _, err := New(c, zerolog.Nop()); err == nil || !strings.Contains(err.Error(), `syncTargetDiscovery.allowedServers[1]: "https://west": want a host`) {
 		t.Errorf("%v", err)

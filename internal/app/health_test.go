@@ -13,10 +13,10 @@ import (
 	"github.com/upstreamd/upstreamd/internal/config"
 )
 
-// TestHealthHasAListenerOfItsOwn: whatever is done to the main listener, and to health's own by silent clients, a probe is answered in time.
+// TestHealthHasAListenerOfItsOwn: under load on the main listener, and with silent clients on health's own, a probe is answered in time.
 func TestHealthHasAListenerOfItsOwn(t *testing.T) {
 	_, address := serveOn(t, "127.0.0.1:0", map[string]string{"root:team-a": "abc"})
-	c := configure(t, address, nobody(t))
+	c := configure(t, address, unreachable(t))
 	a, err := New(c, zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)
@@ -79,7 +79,7 @@ func TestHealthMayBeOff(t *testing.T) {
 		"taken":       {serving: config.Serving{Address: "127.0.0.1:0", Health: &config.Health{Address: taken(t)}}, fails: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c := configure(t, nobody(t), nobody(t))
+			c := configure(t, unreachable(t), unreachable(t))
 			c.Serving = tc.serving
 			a, err := New(c, zerolog.Nop())
 			if err != nil {

@@ -18,11 +18,11 @@ import (
 
 // keeper holds a System to the SyncTargets and resources that the configuration names and that are found. run is its only goroutine but
 // for those that watch and ask, which report to it.
-type keeper struct {
+type reconciler struct {
 	app     *App
 	system  *supervisor.System
-	targets *targetKeeper
-	kinds   *kindKeeper
+	targets *targetReconciler
+	kinds   *kindReconciler
 
 	found      map[string]discovery.SyncTarget // nil: not known yet
 	brought    map[ref.Resource]bool
@@ -34,21 +34,21 @@ type keeper struct {
 	surveys chan survey
 }
 
-// Why the daemon is not ready while a keeper has not got so far.
+// Why the daemon is not ready during the start of a reconciler.
 var (
 	errBeginning    = errors.New("SyncTargets and resources are being taken up")
 	errUndiscovered = errors.New("the SyncTarget objects have not been listed yet")
-	errUnsurveyed   = errors.New("upstream has not said yet which kinds it serves")
+	errUnsurveyed   = errors.New("upstream has not reported the kinds that it serves yet")
 )
 
-// keep holds the System to what is wanted, until the returned function ends that. Nothing is brought up before all SyncTargets are known:
-// what is published without one of them would be wrong.
+// keep reconciles the System with the desired SyncTargets and resources, until the returned function is called. It starts none before all
+// SyncTargets are known: a status without one of them would be wrong.
 func (a *App) keep(ctx context.Context, system *supervisor.System) (stop func()) {
 	log := a.component("targets")
-	k := &keeper{
+	k := &reconciler{
 		app: a, system: system, brought: map[ref.Resource]bool{},
-		targets: newTargetKeeper(system, a.downstreamOptions, a.metrics, log),
-		kinds:   newKindKeeper(a.component("kinds")),
+		targets: newTargetReconciler(system, a.downstreamOptions, a.metrics, log),
+		kinds:   newKindReconciler(a.component("kinds")),
 
 		unsurveyed: client.NewOutage(a.component("kinds"), "not every server answers which kinds it serves; those that it served before stay",
 			"every server answers which kinds it serves"),
@@ -61,7 +61,7 @@ func (a *App) keep(ctx context.Context, system *supervisor.System) (stop func())
 	a.setUnready(errBeginning)
 	if a.config.Discovery != nil {
 		a.setUnready(errUndiscovered)
-		running.Go(func() { a.followSyncTargets(ctx, k.heard) })
+		running.Go(func() { a.followSyncTargets(ctx, k.offer) })
 	} else {
 		k.found = map[string]discovery.SyncTarget{}
 	}
@@ -72,8 +72,8 @@ func (a *App) keep(ctx context.Context, system *supervisor.System) (stop func())
 	}
 }
 
-// heard puts the newest SyncTarget objects in the place of those that were not taken yet.
-func (k *keeper) heard(found map[string]discovery.SyncTarget) {
+// offer replaces the SyncTarget objects that run has not taken yet by the newest ones.
+func (k *reconciler) offer(found map[string]discovery.SyncTarget) {
 	select {
 	case <-k.news:
 	default:
@@ -81,7 +81,7 @@ func (k *keeper) heard(found map[string]discovery.SyncTarget) {
 	k.news <- maps.Clone(found)
 }
 
-func (k *keeper) run(ctx context.Context) {
+func (k *reconciler) run(ctx context.Context) {
 	leave := k.app.upstream.Attend()
 	defer leave()
 	survey := time.NewTicker(k.app.pace.survey)
@@ -90,7 +90,7 @@ func (k *keeper) run(ctx context.Context) {
 	defer asking.Wait()
 	free := true // no survey is under way
 	ask := func() {
-		if !free || k.found == nil || !slices.ContainsFunc(k.app.wish.Load().resources, config.Resource.Wildcard) {
+		if !free || k.found == nil || !slices.ContainsFunc(k.app.desired.Load().resources, config.Resource.Wildcard) {
 			return
 		}
 		free = false
@@ -119,7 +119,7 @@ func (k *keeper) run(ctx context.Context) {
 	}
 }
 
-func (k *keeper) clients() map[string]*downstream.Client {
+func (k *reconciler) clients() map[string]*downstream.Client {
 	clients := make(map[string]*downstream.Client, len(k.targets.known))
 	for name, t := range k.targets.known {
 		clients[string(name)] = t.client
@@ -127,24 +127,24 @@ func (k *keeper) clients() map[string]*downstream.Client {
 	return clients
 }
 
-func (k *keeper) take(s survey) {
+func (k *reconciler) take(s survey) {
 	note(k.unsurveyed, s.err)
 	k.kinds.take(s, slices.Collect(maps.Keys(k.clients())))
 	k.surveyed = k.surveyed || len(s.upstream) > 0
 }
 
-// apply does what is due, and returns after how long something may be due by itself.
-func (k *keeper) apply(ctx context.Context) time.Duration {
+// apply reconciles once, and returns the time until the next change that is due by itself.
+func (k *reconciler) apply(ctx context.Context) time.Duration {
 	if k.found == nil {
 		return time.Hour
 	}
-	wish := k.app.wish.Load()
+	desired := k.app.desired.Load()
 	now := time.Now()
-	all, until := k.app.wantedTargets(wish.targets, k.found, now)
+	all, until := k.app.wantedTargets(desired.targets, k.found, now)
 	k.targets.refuse(all)
 	err := k.targets.apply(ctx, all)
-	wildcard := slices.ContainsFunc(wish.resources, config.Resource.Wildcard)
-	err = errors.Join(err, k.bring(k.kinds.choose(wish.resources)))
+	wildcard := slices.ContainsFunc(desired.resources, config.Resource.Wildcard)
+	err = errors.Join(err, k.bring(k.kinds.choose(desired.resources)))
 	if wildcard && !k.surveyed {
 		k.app.setUnready(errUnsurveyed)
 	} else {
@@ -164,7 +164,7 @@ func (k *keeper) apply(ctx context.Context) time.Duration {
 }
 
 // bring adds and removes resources.
-func (k *keeper) bring(wanted map[ref.Resource]bool) error {
+func (k *reconciler) bring(wanted map[ref.Resource]bool) error {
 	var failed []error
 	for r := range k.brought {
 		if wanted[r] {

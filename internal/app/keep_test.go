@@ -119,7 +119,7 @@ func (c *cloud) wantSize(r ref.Resource, name string, size int) {
 
 func (c *cloud) configuration() *config.Configuration {
 	c.Helper()
-	out := configure(c.T, strings.TrimPrefix(c.hubURL, "http://"), nobody(c.T))
+	out := configure(c.T, strings.TrimPrefix(c.hubURL, "http://"), unreachable(c.T))
 	out.SyncTargets = nil
 	out.Discovery = &config.Discovery{Workspace: "root:infra", SecretNamespace: "keys", Workspaces: []string{"root:team-a"}, AllowedServers: []string{"127.0.0.0/8"}}
 	out.Resources = []config.Resource{{Group: "*", Version: "*", Resource: "*"}}
@@ -179,7 +179,7 @@ func TestNotReadyBeforeTheSyncTargetsAreKnown(t *testing.T) {
 	eventually(t, "ready", r.isReady(t))
 }
 
-// The file is followed while the daemon runs: what may change does, what is wrong changes nothing, and the rest is said.
+// The file is followed while the daemon runs: fields that may change do, a wrong file changes nothing, and other changes are logged.
 func TestTheConfigurationIsFollowed(t *testing.T) {
 	_, address := serveOn(t, "127.0.0.1:0", map[string]string{"root:team-a": "abc"})
 	_, one := serveOn(t, "127.0.0.1:0", nil)
@@ -187,7 +187,7 @@ func TestTheConfigurationIsFollowed(t *testing.T) {
 	_, three := serveOn(t, "127.0.0.1:0", nil)
 	c := configure(t, address, one)
 	file := filepath.Join(t.TempDir(), "upstreamd.yaml")
-	// replace puts a file in the place of another at once, as editors and the kubelet do: nobody reads half of it.
+	// replace puts a file in the place of another at once, as editors and the kubelet do: no reader gets half of it.
 	replace := func(file string, content []byte) {
 		t.Helper()
 		if err := errors.Join(os.WriteFile(file+".new", content, 0o600), os.Rename(file+".new", file)); err != nil {
@@ -209,8 +209,8 @@ func TestTheConfigurationIsFollowed(t *testing.T) {
 		t.Fatal(err)
 	}
 	a.pace.configuration = 10 * time.Millisecond
-	hurry := make(chan os.Signal, 1)
-	a.Follow(file, hurry)
+	reload := make(chan os.Signal, 1)
+	a.Follow(file, reload)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- a.Run(ctx) }()
@@ -240,10 +240,10 @@ func TestTheConfigurationIsFollowed(t *testing.T) {
 		t.Error("a wrong file removed a SyncTarget")
 	}
 
-	// The same file with another kubeconfig behind it, and told to hurry.
+	// The same file with another kubeconfig behind it, and a signal to reload.
 	write(&more)
 	replace(more.SyncTargets[1].Kubeconfig, []byte("clusters: 5"))
-	hurry <- syscall.SIGHUP
+	reload <- syscall.SIGHUP
 	eventually(t, "the broken kubeconfig is said", said("syncTargets[1].kubeconfig"))
 	moved, err := os.ReadFile(kubeconfig(t, three))
 	if err != nil {
@@ -263,7 +263,7 @@ func TestTheConfigurationIsFollowed(t *testing.T) {
 	}
 }
 
-// denying is a hub that does not let anybody see Secrets until it is told to.
+// denying is a hub that refuses to list Secrets until allow is called.
 type denying struct {
 	server *httptest.Server
 	mu     sync.Mutex

@@ -18,12 +18,12 @@ import (
 	"github.com/upstreamd/upstreamd/internal/ref"
 )
 
-// surveyTimeout bounds what one server may take to say which kinds it serves.
+// surveyTimeout bounds discovery at one server.
 const surveyTimeout = 10 * time.Second
 
-// neverMeant are kinds that "*" does not stand for: they are about the API server that serves them, which keeps their status itself. Who
-// wants one names it.
-var neverMeant = []config.Exclusion{
+// excludedByDefault are kinds that "*" does not stand for: they are about the API server that serves them, which keeps their status itself. They
+// can be named explicitly.
+var excludedByDefault = []config.Exclusion{
 	{Group: "", Resource: "namespaces"}, {Group: "", Resource: "nodes"}, {Group: "events.k8s.io", Resource: config.Any},
 	{Group: "admissionregistration.k8s.io", Resource: config.Any}, {Group: "apiextensions.k8s.io", Resource: config.Any},
 	{Group: "apiregistration.k8s.io", Resource: config.Any}, {Group: "certificates.k8s.io", Resource: config.Any},
@@ -34,42 +34,42 @@ var neverMeant = []config.Exclusion{
 	{Group: "workload.kcp.io", Resource: config.Any}, {Group: "scheduling.kcp.io", Resource: config.Any},
 }
 
-// survey is what servers say they serve, by the name of each. One that did not answer is missing.
+// survey holds the kinds that servers serve, by server. One that did not answer is missing.
 type survey struct {
 	upstream, targets map[string][]discovery.Kind
 	err               error // of those that did not answer
 }
 
-// kindKeeper knows which kinds the wildcards stand for. It belongs to one goroutine.
-type kindKeeper struct {
+// kindReconciler knows which kinds the wildcards stand for. It belongs to one goroutine.
+type kindReconciler struct {
 	log     zerolog.Logger
 	known   survey
 	chosen  map[kindName]ref.Resource
 	missing map[kindName]bool // chosen kinds that the newest survey lacked for the first time
-	fresh   bool              // a survey was taken that choose has not seen
-	alone   string            // the kinds that are left alone, as they were said last
+	fresh   bool              // a survey was taken that choose has not used
+	alone   string            // the kinds without a status, as last logged
 }
 
 // kindName is a kind in any version.
 type kindName struct{ group, resource string }
 
-func newKindKeeper(log zerolog.Logger) *kindKeeper {
-	return &kindKeeper{
+func newKindReconciler(log zerolog.Logger) *kindReconciler {
+	return &kindReconciler{
 		log:   log,
 		known: survey{upstream: map[string][]discovery.Kind{}, targets: map[string][]discovery.Kind{}}, chosen: map[kindName]ref.Resource{}, missing: map[kindName]bool{},
 	}
 }
 
-// take adds a survey to what is known: a server that did not answer serves what it served before.
-func (k *kindKeeper) take(s survey, present []string) {
+// take adds a survey: a server that did not answer keeps its kinds.
+func (k *kindReconciler) take(s survey, present []string) {
 	k.fresh = true
 	maps.Copy(k.known.upstream, s.upstream)
 	maps.Copy(k.known.targets, s.targets)
 	maps.DeleteFunc(k.known.targets, func(name string, _ []discovery.Kind) bool { return !slices.Contains(present, name) })
 }
 
-// choose says what is to be brought up: the resources that are named, and what the wildcards among them stand for.
-func (k *kindKeeper) choose(resources []config.Resource) map[ref.Resource]bool {
+// choose returns the resources to watch: those that are named, and those that the wildcards stand for.
+func (k *kindReconciler) choose(resources []config.Resource) map[ref.Resource]bool {
 	out := map[ref.Resource]bool{}
 	named := map[kindName]bool{}
 	var wildcards []config.Resource
@@ -83,7 +83,7 @@ func (k *kindKeeper) choose(resources []config.Resource) map[ref.Resource]bool {
 	}
 	possible, alone := k.possible()
 	matches := func(n kindName, _ []ref.Resource) bool {
-		return !named[n] && slices.ContainsFunc(wildcards, func(w config.Resource) bool { return meant(w, n) })
+		return !named[n] && slices.ContainsFunc(wildcards, func(w config.Resource) bool { return covers(w, n) })
 	}
 	maps.DeleteFunc(possible, func(n kindName, v []ref.Resource) bool { return !matches(n, v) })
 	maps.DeleteFunc(alone, func(n kindName, v []ref.Resource) bool { return !matches(n, v) })
@@ -95,9 +95,9 @@ func (k *kindKeeper) choose(resources []config.Resource) map[ref.Resource]bool {
 	return out
 }
 
-// settle chooses a version of each possible kind, and keeps what was chosen as long as it is possible. A kind that is missing is kept
-// until the next survey says so too: an API server that has just started may not know all of its kinds.
-func (k *kindKeeper) settle(possible map[kindName][]ref.Resource, meant func(kindName) bool) {
+// settle chooses a version of each possible kind, and keeps the choice as long as it is possible. A kind that is missing is kept until
+// the next survey lacks it, too: an API server that has just started may not know all of its kinds.
+func (k *kindReconciler) settle(possible map[kindName][]ref.Resource, meant func(kindName) bool) {
 	fresh := k.fresh
 	k.fresh = false
 	for n, r := range k.chosen {
@@ -123,8 +123,8 @@ func (k *kindKeeper) settle(possible map[kindName][]ref.Resource, meant func(kin
 }
 
 // possible are the versions of each kind that upstream serves with a status and a SyncTarget serves at all, in upstream's order; alone
-// are the kinds that both serve and whose status nobody could write upstream.
-func (k *kindKeeper) possible() (possible, alone map[kindName][]ref.Resource) {
+// are the kinds that both serve without a status upstream.
+func (k *kindReconciler) possible() (possible, alone map[kindName][]ref.Resource) {
 	below := map[ref.Resource]bool{}
 	for _, kinds := range k.known.targets {
 		for _, kind := range kinds {
@@ -148,7 +148,7 @@ func (k *kindKeeper) possible() (possible, alone map[kindName][]ref.Resource) {
 	return possible, alone
 }
 
-func (k *kindKeeper) sayAlone(alone map[kindName][]ref.Resource) {
+func (k *kindReconciler) sayAlone(alone map[kindName][]ref.Resource) {
 	var names []string
 	for n := range alone {
 		names = append(names, strings.TrimSuffix(n.resource+"."+n.group, "."))
@@ -160,12 +160,12 @@ func (k *kindKeeper) sayAlone(alone map[kindName][]ref.Resource) {
 	}
 }
 
-// meant says whether a wildcard stands for a kind.
-func meant(w config.Resource, n kindName) bool {
+// covers reports whether a wildcard stands for a kind.
+func covers(w config.Resource, n kindName) bool {
 	if w.Group != config.Any && w.Group != n.group {
 		return false
 	}
-	return !slices.ContainsFunc(slices.Concat(neverMeant, w.Exclude), func(e config.Exclusion) bool {
+	return !slices.ContainsFunc(slices.Concat(excludedByDefault, w.Exclude), func(e config.Exclusion) bool {
 		return (e.Group == config.Any || e.Group == n.group) && (e.Resource == config.Any || e.Resource == n.resource)
 	})
 }

@@ -37,7 +37,7 @@ func at(places ...string) map[string][]discovery.Kind {
 	return out
 }
 
-func chosen(k *kindKeeper, resources ...config.Resource) string {
+func chosen(k *kindReconciler, resources ...config.Resource) string {
 	var names []string
 	for r := range maps.Keys(k.choose(resources)) {
 		names = append(names, ref.ResourceString(r))
@@ -66,7 +66,7 @@ func TestWhatWildcardsStandFor(t *testing.T) {
 		"only what is named":   {[]config.Resource{{Group: "example.com", Version: "v9", Resource: "nobody"}}, "nobody.v9.example.com"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			k := newKindKeeper(zerolog.Nop())
+			k := newKindReconciler(zerolog.Nop())
 			k.take(survey{upstream: upstream, targets: targets}, []string{"east", "west"})
 			if got := chosen(k, c.resources...); got != c.want {
 				t.Errorf("got %s, want %s", got, c.want)
@@ -75,10 +75,10 @@ func TestWhatWildcardsStandFor(t *testing.T) {
 	}
 }
 
-// A server that does not answer has what it had; a kind goes when two surveys in a row lack it, or its SyncTarget goes; its version stays
+// A server that does not answer keeps its kinds; a kind goes when two surveys in a row lack it, or its SyncTarget goes; its version stays
 // while it can.
 func TestKindsThatComeAndGo(t *testing.T) {
-	k := newKindKeeper(zerolog.Nop())
+	k := newKindReconciler(zerolog.Nop())
 	both := []string{"east", "west"}
 	step := func(what, want string, s survey, present []string) {
 		t.Helper()
@@ -108,7 +108,7 @@ func TestKindsThatComeAndGo(t *testing.T) {
 
 func TestKindsWithoutAStatusAreSaidOnce(t *testing.T) {
 	var log bytes.Buffer
-	k := newKindKeeper(zerolog.New(&log))
+	k := newKindReconciler(zerolog.New(&log))
 	s := survey{upstream: at("a: pods.v1 configmaps.v1- roles.v1.rbac-", "b: widgets.v1.x-", "c: widgets.v1.x"), targets: at("east: pods.v1 configmaps.v1 widgets.v1.x")}
 	for range 3 {
 		k.take(s, []string{"east"})

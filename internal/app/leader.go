@@ -14,7 +14,7 @@ import (
 	"github.com/upstreamd/upstreamd/internal/ref"
 )
 
-// makeElection makes the daemon's part in the leader election, if it is to take part in one, and the gauge that says whether it leads.
+// makeElection makes the daemon's part in the leader election, if it is to take part in one, and the gauge of whether it leads.
 func (a *App) makeElection() error {
 	if a.config.LeaderElection.Enabled {
 		var err error
@@ -76,12 +76,12 @@ func (a *App) leaseAccess() (access, error) {
 }
 
 // elect takes part in the election until the returned function ends that, which is called when nothing is written any more. If all was
-// written, the Lease is given back; else what was cut short may still arrive, and the Lease is left to run out.
+// written, the Lease is given back; else cancelled writes may still arrive, and the Lease is left to expire.
 func (a *App) elect() (resign func(written bool)) {
 	if a.election == nil {
 		return func(bool) {}
 	}
-	ctx, cancel := context.WithCancel(context.Background()) // beyond the end of what Run runs under: the last writes need the Lease
+	ctx, cancel := context.WithCancel(context.Background()) // beyond the end of Run's context: the last writes need the Lease
 	var taking sync.WaitGroup
 	taking.Go(func() {
 		a.warmUp(ctx)
@@ -120,10 +120,10 @@ func (a *App) warmUp(ctx context.Context) {
 	}
 }
 
-// releaseTimeout bounds giving the Lease back: who waits for it gets it without that too, only later.
+// releaseTimeout bounds the release of the Lease: without it, a standby takes the Lease later.
 const releaseTimeout = 2 * time.Second
 
-// fence is asked by each write; nil: there is nobody else.
+// fence is checked before each write; nil: there is no other daemon.
 func (a *App) fence() ref.Fence {
 	if a.election == nil {
 		return nil
@@ -131,17 +131,17 @@ func (a *App) fence() ref.Fence {
 	return a.election.Fence
 }
 
-// leading says whether this daemon may write.
+// leading reports whether this daemon may write.
 func (a *App) leading() bool { return a.election == nil || a.election.Leading() }
 
-// mayWrite has what waited for the right to write leave at once.
+// mayWrite flushes writes that waited for the right to write.
 func (a *App) mayWrite() {
 	if system := a.system.Load(); system != nil && a.election != nil && a.leading() {
 		system.MayWrite()
 	}
 }
 
-// role is what /readyz says of a daemon that is ready.
+// role is the answer of /readyz of a daemon that is ready.
 func (a *App) role() string {
 	switch {
 	case a.election == nil:
@@ -149,7 +149,7 @@ func (a *App) role() string {
 	case a.election.Leading():
 		return "ok: leading"
 	case a.election.Leader() == "":
-		return "ok: standing by, nobody leads"
+		return "ok: standing by, there is no leader"
 	default:
 		return "ok: standing by, " + a.election.Leader() + " leads"
 	}

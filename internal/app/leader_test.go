@@ -31,7 +31,7 @@ func leaseServer(t *testing.T) string {
 
 func electing(t *testing.T, upstream, lease string) *config.Configuration {
 	t.Helper()
-	c := configure(t, upstream, nobody(t))
+	c := configure(t, upstream, unreachable(t))
 	l := &c.LeaderElection
 	l.Enabled, l.Kubeconfig, l.Namespace = true, kubeconfig(t, lease), "ns"
 	l.LeaseDuration.Duration, l.RenewDeadline.Duration, l.RetryPeriod.Duration = 2e9, 1e9, 1e8
@@ -95,7 +95,7 @@ func TestWhoIsNeverReadyLeadsInTheEnd(t *testing.T) {
 
 func TestALeaseThatCannotBeHadIsSaid(t *testing.T) {
 	_, address := serveOn(t, "127.0.0.1:0", map[string]string{"root:team-a": "abc"})
-	c := electing(t, address, nobody(t))
+	c := electing(t, address, unreachable(t))
 	r := run(t, c)
 	eventually(t, "it is said", func() bool {
 		code, body := r.get(t, "/readyz")
@@ -111,7 +111,7 @@ func TestALeaseThatCannotBeHadIsSaid(t *testing.T) {
 
 func TestWithoutAnElectionItAlwaysLeads(t *testing.T) {
 	_, address := serveOn(t, "127.0.0.1:0", map[string]string{"root:team-a": "abc"})
-	r := run(t, configure(t, address, nobody(t)))
+	r := run(t, configure(t, address, unreachable(t)))
 	eventually(t, "ready", r.says(t, "/readyz", "ok\n"))
 	if !r.says(t, "/metrics", "\nupstreamd_leader 1\n")() {
 		t.Error("does not lead")
@@ -124,14 +124,14 @@ func TestWhereTheLeaseIsMustBeKnown(t *testing.T) {
 		"leaderElection.kubeconfig: ": func(l *config.LeaderElection) { l.Kubeconfig = "/nowhere" },
 		"leaderElection.inCluster: ":  func(l *config.LeaderElection) { l.InCluster = true },
 	} {
-		c := configure(t, nobody(t), nobody(t))
+		c := configure(t, unreachable(t), unreachable(t))
 		c.LeaderElection.Enabled, c.LeaderElection.Namespace = true, "ns"
 		change(&c.LeaderElection)
 		if _, err := New(c, zerolog.Nop()); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %s", err, want)
 		}
 	}
-	c := configure(t, nobody(t), nobody(t))
+	c := configure(t, unreachable(t), unreachable(t))
 	c.LeaderElection.Enabled, c.LeaderElection.Namespace = true, "ns"
 	a, err := New(c, zerolog.Nop())
 	if err != nil {

@@ -21,13 +21,13 @@ const (
 	LogConsole = "console" // for people
 )
 
-// LogFormats and LogLevels are what NewLogger takes, for help and completion.
+// LogFormats and LogLevels are the arguments of NewLogger, for help and completion.
 var (
 	LogFormats = []string{LogJSON, LogConsole}
 	LogLevels  = []string{"trace", "debug", "info", "warn", "error"}
 )
 
-// NewLogger makes the daemon's logger. Whatever it is told, a terminal can show its lines, and they stay short.
+// NewLogger makes the daemon's logger. Its lines are safe for terminals, and bounded.
 func NewLogger(w io.Writer, format, level string) (zerolog.Logger, error) {
 	if !slices.Contains(LogLevels, level) {
 		return zerolog.Nop(), fmt.Errorf("log level %q: must be one of %s", level, strings.Join(LogLevels, ", "))
@@ -56,7 +56,7 @@ func Bridge(l zerolog.Logger, component string) *slog.Logger {
 // in the life of a process.
 func TakeOverLibraries(l zerolog.Logger) {
 	klog.SetLogger(logr.FromSlogHandler(Bridge(l, "klog").Handler()))
-	// The second of the built-in handlers slows down whoever reports an error; nothing here reports in a loop without a back-off.
+	// The second of the built-in handlers delays the caller; no caller here reports errors in a loop without a back-off.
 	utilruntime.ErrorHandlers = utilruntime.ErrorHandlers[:1]
 }
 

@@ -55,7 +55,7 @@ func shorten(line []byte) []byte {
 	}
 }
 
-// shortValue keeps what does not print, for shown.JSON to escape in a way that can be read back.
+// shortValue keeps characters that do not print; shown.JSON escapes them in a reversible way.
 func shortValue(s string) string {
 	if len(s) <= longValue {
 		return s
@@ -69,7 +69,7 @@ func shortValue(s string) string {
 	return s
 }
 
-// console is the writer of lines for people. What it is given are values as they were, and it prints the message as it is.
+// console is the writer of lines for people. zerolog hands it unescaped values, and prints the message as it is.
 func console(w io.Writer, timeFormat string) io.Writer {
 	return printable{zerolog.ConsoleWriter{Out: w, TimeFormat: timeFormat, FormatPrepare: func(line map[string]any) error {
 		for name, value := range line {

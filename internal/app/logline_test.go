@@ -13,7 +13,7 @@ import (
 	"github.com/upstreamd/upstreamd/internal/app"
 )
 
-// hostile are texts that a tenant may put where somebody reads them.
+// hostile are texts that a tenant may write into names and messages.
 var hostile = map[string]string{
 	"colours and cursor": "\x1b[2J\x1b[1;1Hall is well",
 	"title":              "\x1b]0;mine\x07",
@@ -65,7 +65,7 @@ func TestHostileTextsInLogs(t *testing.T) {
 	}
 }
 
-// checkValues wants what was said to be read back, as far as it was not cut.
+// checkValues requires that logged values can be read back, as far as they were not cut.
 func checkValues(t *testing.T, line, text string) {
 	t.Helper()
 	var got struct{ Level, Object, Error, Message string }

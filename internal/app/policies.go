@@ -15,7 +15,7 @@ import (
 var policyFiles = []string{".yaml", ".yml", ".json"}
 
 // Policies are the built-in ones with those of a folder added; its own folders are not looked into. An empty name means the
-// built-in ones alone. The error tells all that is wrong in all files.
+// built-in ones alone. The error lists all mistakes in all files.
 func Policies(directory string) (*policy.Set, error) {
 	files, err := readPolicyFolder(directory)
 	if err != nil {
@@ -49,7 +49,7 @@ func readPolicyFolder(directory string) (map[string]string, error) {
 	return files, errors.Join(errs...)
 }
 
-// compilePolicies adds what files hold to the built-in policies.
+// compilePolicies adds the policies in files to the built-in ones.
 func compilePolicies(files map[string]string) (*policy.Set, error) {
 	set, err := policy.Builtin()
 	if err != nil {
@@ -71,7 +71,7 @@ func compilePolicies(files map[string]string) (*policy.Set, error) {
 	return set, nil
 }
 
-// ParsePolicies reads files. The error tells all that is wrong with how they are written; Compile finds the rest.
+// ParsePolicies reads files. The error lists all errors of syntax; Compile finds the rest.
 func ParsePolicies(files []string) ([]*policy.Document, error) {
 	var docs []*policy.Document
 	var errs []error

@@ -13,8 +13,8 @@ import (
 	"github.com/upstreamd/upstreamd/internal/policy"
 )
 
-// policyFolder keeps the policies of a folder current while the daemon runs. It looks at the contents rather than at times of
-// change: those lie where a folder is a mounted ConfigMap, whose files are swapped all at once.
+// policyFolder keeps the policies of a folder current while the daemon runs. It compares contents rather than times of
+// change, which are wrong in a mounted ConfigMap, whose files are swapped all at once.
 type policyFolder struct {
 	directory string
 	reloads   *prometheus.CounterVec
@@ -24,11 +24,11 @@ type policyFolder struct {
 	changed chan struct{} // capacity 1: current is another one
 
 	good    map[string]string // the files that current was made of
-	settled folderView        // what was last taken up, or refused
-	pending folderView        // what was seen once: it may be half written
+	settled folderView        // the last state that was applied, or refused
+	pending folderView        // a state that was read once: it may be half written
 }
 
-// folderView is what was seen of the folder at one time.
+// folderView is the folder's content at one time.
 type folderView struct {
 	files map[string]string // contents by name
 	err   error
@@ -60,7 +60,7 @@ func openPolicyFolder(directory string, reloads *prometheus.CounterVec, log zero
 	return f, nil
 }
 
-// follow looks at the folder again and again until ctx ends.
+// follow reads the folder periodically until ctx ends.
 func (f *policyFolder) follow(ctx context.Context, every time.Duration) {
 	if f.directory == "" {
 		return
@@ -72,14 +72,14 @@ func (f *policyFolder) follow(ctx context.Context, every time.Duration) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			f.look()
+			f.check()
 		}
 	}
 }
 
-// look takes up what it finds in the folder if that is new, and the same as when it looked before: nobody is writing it just now.
-// What is wrong is said once, and the last good policies stay.
-func (f *policyFolder) look() {
+// check applies the folder's content if it is new, and the same as at the last check: it is not being written then. Mistakes are logged
+// once, and the last good policies stay.
+func (f *policyFolder) check() {
 	files, err := readPolicyFolder(f.directory)
 	seen := folderView{files, err}
 	twice := seen.equal(f.pending)

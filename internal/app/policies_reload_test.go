@@ -31,7 +31,7 @@ func write(t *testing.T, name, content string) {
 	}
 }
 
-// Each step changes the folder and is looked at as often as it takes: what is new counts when it was seen twice.
+// Each step changes the folder and checks it as often as needed: a change counts when it was read twice.
 func TestPolicyFolder(t *testing.T) {
 	dir := t.TempDir()
 	file, other := filepath.Join(dir, "widgets.yaml"), filepath.Join(dir, "other.yaml")
@@ -77,7 +77,7 @@ func TestPolicyFolder(t *testing.T) {
 		before := log.String()
 		step.change()
 		for range step.looks {
-			f.look()
+			f.check()
 		}
 		if got := f.current.Load().For(widgets).Strategy; got != step.strategy {
 			t.Errorf("%s: the strategy is %s, want %s", step.name, got, step.strategy)

@@ -16,8 +16,8 @@ import (
 	"github.com/upstreamd/upstreamd/internal/kube/client"
 )
 
-// wish is what of the configuration may change while the daemon runs.
-type wish struct {
+// desired is the part of the configuration that may change while the daemon runs.
+type desired struct {
 	targets   []configuredTarget
 	resources []config.Resource
 }
@@ -29,13 +29,13 @@ type configuredTarget struct {
 }
 
 // sameFiles reports whether two wishes for the same SyncTargets are made of the same kubeconfigs.
-func (w *wish) sameFiles(other *wish) bool {
+func (w *desired) sameFiles(other *desired) bool {
 	return slices.EqualFunc(w.targets, other.targets, func(a, b configuredTarget) bool { return bytes.Equal(a.content, b.content) })
 }
 
-// readWish reads the kubeconfigs of the SyncTargets, and makes a client of each to see that it can be made.
-func (a *App) readWish(c *config.Configuration) (*wish, error) {
-	w := &wish{resources: c.Resources}
+// readDesired reads the kubeconfigs of the SyncTargets, and makes a client of each to see that it can be made.
+func (a *App) readDesired(c *config.Configuration) (*desired, error) {
+	w := &desired{resources: c.Resources}
 	var errs []error
 	for i, t := range c.SyncTargets {
 		read, err := readAccess(t.Kubeconfig, t.Context)
@@ -54,30 +54,30 @@ func (a *App) readWish(c *config.Configuration) (*wish, error) {
 	return w, errors.Join(errs...)
 }
 
-// configurationFile is followed while the daemon runs. It looks at contents rather than at times of change: those lie where a file
+// configurationFile is followed while the daemon runs. It compares contents rather than times of change, which are wrong where a file
 // is mounted from a ConfigMap or Secret.
 type configurationFile struct {
 	app     *App
 	name    string
-	read    *config.Configuration // what was last in the file, and right
-	taken   *config.Configuration // whose SyncTargets and resources are in force
-	settled [sha256.Size]byte     // what was last taken up, or refused; zero: not known to be what is in force
-	pending [sha256.Size]byte     // what was seen once: it may be half written
-	again   time.Time             // when what was wrong is tried again; zero: nothing was
+	read    *config.Configuration // the last valid content of the file
+	taken   *config.Configuration // the one with the SyncTargets and resources in force
+	settled [sha256.Size]byte     // the last content that was applied, or refused; zero: unknown
+	pending [sha256.Size]byte     // a content that was read once: it may be half written
+	again   time.Time             // when mistakes are checked again; zero: there were none
 
-	stale, wrong string // what is wrong with credentials, and with the rest, as it was said; empty: nothing
+	stale, wrong string // the errors of credentials, and of the rest, as last logged; empty: none
 }
 
 // Follow has Run follow the configuration in a file, which is the one that New was given: SyncTargets and resources are changed as the
-// file changes, and credentials as the kubeconfigs that it names do. It is looked at every 2 s, and at once when hurry says so. It is
-// called before Run.
-func (a *App) Follow(name string, hurry <-chan os.Signal) {
+// file changes, and credentials as the kubeconfigs that it names do. The file is read every 2 s, and at once at a signal from reload. Follow
+// is called before Run.
+func (a *App) Follow(name string, reload <-chan os.Signal) {
 	a.file = &configurationFile{app: a, name: name, read: a.config, taken: a.config}
-	a.hurry = hurry
+	a.reload = reload
 }
 
-// follow looks at the file again and again until ctx ends.
-func (f *configurationFile) follow(ctx context.Context, every time.Duration, hurry <-chan os.Signal) {
+// follow reads the file periodically until ctx ends.
+func (f *configurationFile) follow(ctx context.Context, every time.Duration, reload <-chan os.Signal) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
@@ -85,10 +85,10 @@ func (f *configurationFile) follow(ctx context.Context, every time.Duration, hur
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			f.look(false)
-		case <-hurry:
-			f.app.log.Info().Str("file", f.name).Msg("reading the configuration again, as told")
-			f.look(true)
+			f.check(false)
+		case <-reload:
+			f.app.log.Info().Str("file", f.name).Msg("reading the configuration again, by signal")
+			f.check(true)
 		}
 	}
 }
@@ -99,7 +99,7 @@ func (f *configurationFile) digest() [sha256.Size]byte {
 	for _, own := range f.app.own {
 		names = append(names, own.files...)
 	}
-	for _, t := range f.app.wish.Load().targets {
+	for _, t := range f.app.desired.Load().targets {
 		names = append(names, t.files...)
 	}
 	var all bytes.Buffer
@@ -110,9 +110,9 @@ func (f *configurationFile) digest() [sha256.Size]byte {
 	return sha256.Sum256(all.Bytes())
 }
 
-// look takes up what is new, once it was seen twice in a row: nobody is writing it just now. What is wrong is said once, and the last
-// good stays in force; it is tried again, since files may be missing that nobody looks at yet.
-func (f *configurationFile) look(told bool) {
+// check applies a change once it was read twice in a row: the file is not being written then. Mistakes are logged once, and the last good
+// configuration stays in force; it is checked again, because files may appear that are not followed yet.
+func (f *configurationFile) check(told bool) {
 	seen := f.digest()
 	twice := seen == f.pending
 	f.pending = seen
@@ -130,26 +130,26 @@ func (f *configurationFile) look(told bool) {
 		f.again = time.Now().Add(f.app.pace.mend)
 	}
 	if wrong == nil && (taken || told || f.wrong != "") {
-		w := f.app.wish.Load()
+		w := f.app.desired.Load()
 		f.app.log.Info().Str("file", f.name).Int("sync_targets", len(w.targets)).Int("resources", len(w.resources)).Msg("the configuration was read again")
 	}
 	f.complain(&f.stale, stale, told, "credentials cannot be renewed and stay as they are; another server takes effect at the next start")
 	f.complain(&f.wrong, wrong, told, "the configuration is wrong now; the last good one stays in force")
 }
 
-// complain says what is wrong unless that was the last thing said, or somebody wants to know.
+// complain logs an error that differs from the last one, and any error if a signal asked for it.
 func (f *configurationFile) complain(before *string, err error, told bool, what string) {
-	if err != nil && (told || *before != said(err)) {
+	if err != nil && (told || *before != errorText(err)) {
 		f.app.log.Error().Err(err).Str("file", f.name).Msg(what)
 	}
-	*before = said(err)
+	*before = errorText(err)
 }
 
-// whole are the fields without whose changes those of syncTargets and resources would be half of what is meant: a SyncTarget that moves
-// from the file to syncTargetDiscovery would be gone, and what it contributed withdrawn.
+// whole are fields that must change together with syncTargets and resources: otherwise, a SyncTarget that moves from the file to
+// syncTargetDiscovery would be removed, and its contributions withdrawn.
 var whole = []string{"upstream", "syncTargetDiscovery", "locators", "syncAgent"}
 
-// take puts in force what the file and the kubeconfigs of the SyncTargets hold, if that is something else than before. Credentials are
+// take applies the content of the file and of the SyncTargets' kubeconfigs, if it changed. Credentials are
 // renewed even if the file is wrong, or has to wait for the next start.
 func (f *configurationFile) take() (taken bool, err error) {
 	c, wrong := config.Load(f.name)
@@ -162,12 +162,12 @@ func (f *configurationFile) take() (taken bool, err error) {
 	if wrong != nil || waits {
 		wanted = f.taken
 	}
-	next, err := f.app.readWish(wanted)
+	next, err := f.app.readDesired(wanted)
 	if wrong == nil {
 		wrong = err
 	}
 	other := !reflect.DeepEqual(c, f.read)
-	if err != nil || !other && next.sameFiles(f.app.wish.Load()) {
+	if err != nil || !other && next.sameFiles(f.app.desired.Load()) {
 		return false, wrong
 	}
 	if other && len(fixed) > 0 {
@@ -178,7 +178,7 @@ func (f *configurationFile) take() (taken bool, err error) {
 		f.app.log.Warn().Strs("fields", fixed).Str("file", f.name).Msg(what)
 	}
 	f.read, f.taken = c, wanted
-	f.app.takeWish(next)
+	f.app.setDesired(next)
 	return true, wrong
 }
 
@@ -196,8 +196,8 @@ func fixedFields(running, now *config.Configuration) []string {
 	return fields
 }
 
-// takeWish puts a wish in force.
-func (a *App) takeWish(next *wish) {
-	a.wish.Store(next)
-	nudge(a.reloaded)
+// setDesired puts a desired in force.
+func (a *App) setDesired(next *desired) {
+	a.desired.Store(next)
+	signal(a.reloaded)
 }

@@ -20,7 +20,7 @@ import (
 	"github.com/upstreamd/upstreamd/internal/kube/kubetest"
 )
 
-// followed is a configuration's file whose App does not run: it is looked at by hand.
+// followed is a configuration's file of an App that does not run: the test checks it itself.
 type followed struct {
 	*configurationFile
 	log *syncBuffer
@@ -54,14 +54,14 @@ func writeConfiguration(t *testing.T, name string, c *config.Configuration) {
 	write(t, name, string(content))
 }
 
-// looks is as often as it takes for a change to be taken up, and for nothing to be left to do.
+// looks checks as often as needed for a change to be applied completely.
 func (f *followed) looks() {
 	for range 6 {
-		f.look(false)
+		f.check(false)
 	}
 }
 
-func (f *followed) targets() []configuredTarget { return f.app.wish.Load().targets }
+func (f *followed) targets() []configuredTarget { return f.app.desired.Load().targets }
 
 func (f *followed) said(text string) int { return strings.Count(f.log.String(), text) }
 
@@ -73,7 +73,7 @@ func signIn(t *testing.T, name, server, token, cluster, user string) {
 		"clusters": [{"name": "c", "cluster": {"server": %q%s}}], "users": [{"name": "u", "user": {"token": %q%s}}]}`, server, cluster, token, user))
 }
 
-// TestOwnCredentialsAreRenewed: all servers but those of SyncTargets are asked with what their kubeconfigs say now.
+// TestOwnCredentialsAreRenewed: requests to all servers but those of SyncTargets use the present credentials of their kubeconfigs.
 func TestOwnCredentialsAreRenewed(t *testing.T) {
 	const unverified = `, "insecure-skip-tls-verify": true`
 	var mu sync.Mutex
@@ -91,9 +91,9 @@ func TestOwnCredentialsAreRenewed(t *testing.T) {
 		server.CloseClientConnections()
 		server.Close()
 	})
-	c := configure(t, nobody(t), nobody(t))
-	c.Serving.TLS, c.Serving.Reviews = &config.ServingTLS{}, &config.Reviews{Kubeconfig: kubeconfig(t, nobody(t))}
-	c.LeaderElection.Enabled, c.LeaderElection.Namespace, c.LeaderElection.Kubeconfig = true, "ns", kubeconfig(t, nobody(t))
+	c := configure(t, unreachable(t), unreachable(t))
+	c.Serving.TLS, c.Serving.Reviews = &config.ServingTLS{}, &config.Reviews{Kubeconfig: kubeconfig(t, unreachable(t))}
+	c.LeaderElection.Enabled, c.LeaderElection.Namespace, c.LeaderElection.Kubeconfig = true, "ns", kubeconfig(t, unreachable(t))
 	files := map[string]string{"core.kcp.io": c.Upstream.Kubeconfig, "authentication.k8s.io": c.Serving.Reviews.Kubeconfig, "coordination.k8s.io": c.LeaderElection.Kubeconfig}
 	for group, file := range files {
 		signIn(t, file, server.URL, group+"-one", unverified, "")
@@ -161,7 +161,7 @@ func TestCertificatesInFilesAreRenewed(t *testing.T) {
 		t.Fatal(err)
 	}
 	cert := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: shown.Certificate[0]}))
-	c := configure(t, nobody(t), nobody(t))
+	c := configure(t, unreachable(t), unreachable(t))
 	file := c.SyncTargets[0].Kubeconfig
 	beside := filepath.Join(filepath.Dir(file), "tls.")
 	contents := map[string]string{"ca": cert, "crt": cert, "key": string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}))}
@@ -172,21 +172,21 @@ func TestCertificatesInFilesAreRenewed(t *testing.T) {
 	f := followFile(t, c)
 	f.looks()
 	for suffix, content := range contents {
-		before := f.app.wish.Load()
+		before := f.app.desired.Load()
 		f.looks()
-		if f.app.wish.Load() != before {
+		if f.app.desired.Load() != before {
 			t.Error("taken up although nothing had changed")
 		}
 		write(t, beside+suffix, "broken")
 		f.looks()
-		if f.app.wish.Load() != before {
+		if f.app.desired.Load() != before {
 			t.Errorf("a broken %s was taken", suffix)
 		}
 		write(t, beside+suffix, content+"\n")
 		f.looks()
 		all, _ := f.app.wantedTargets(f.targets(), nil, time.Now())
 		held := all["a"].config.TLSClientConfig
-		if f.app.wish.Load() == before || !strings.Contains(string(held.CAData)+string(held.CertData)+string(held.KeyData), content+"\n") {
+		if f.app.desired.Load() == before || !strings.Contains(string(held.CAData)+string(held.CertData)+string(held.KeyData), content+"\n") {
 			t.Errorf("another %s was not taken", suffix)
 		}
 	}
@@ -195,7 +195,7 @@ func TestCertificatesInFilesAreRenewed(t *testing.T) {
 // TestWhatIsWrongIsTriedAgain: nothing that is looked at every 2 s changes when a file comes that only a refused configuration names.
 func TestWhatIsWrongIsTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := configure(t, nobody(t), nobody(t))
+		c := configure(t, unreachable(t), unreachable(t))
 		f := followFile(t, c)
 		later := filepath.Join(t.TempDir(), "later")
 		c.SyncTargets = append(c.SyncTargets, config.SyncTarget{Name: "b", Cluster: "root:infra", Kubeconfig: later, Workspaces: []string{"root:team-a"}})
@@ -225,7 +225,7 @@ func TestWhatIsWrongIsTriedAgain(t *testing.T) {
 		if len(f.targets()) != 2 || f.said("the configuration was read again") != 1 {
 			t.Errorf("%d SyncTargets", len(f.targets()))
 		}
-		f.look(true)
+		f.check(true)
 		if f.said("the configuration was read again") != 2 {
 			t.Error("who asked was not told")
 		}
@@ -243,7 +243,7 @@ func TestWhatIsWrongIsTriedAgain(t *testing.T) {
 
 // TestWhatChangesDuringTheStartIsTakenUp: the file was read before anybody followed it.
 func TestWhatChangesDuringTheStartIsTakenUp(t *testing.T) {
-	c := configure(t, nobody(t), nobody(t), nobody(t))
+	c := configure(t, unreachable(t), unreachable(t), unreachable(t))
 	f := followFile(t, c)
 	c.SyncTargets = c.SyncTargets[1:]
 	writeConfiguration(t, f.name, c)
@@ -272,14 +272,14 @@ func TestAConfigurationIsTakenWhole(t *testing.T) {
 		},
 	} {
 		t.Run(field, func(t *testing.T) {
-			c := configure(t, nobody(t), nobody(t), nobody(t))
+			c := configure(t, unreachable(t), unreachable(t), unreachable(t))
 			f := followFile(t, c)
 			other := *c
 			other.Debounce.Quiet.Duration *= 2
 			change(&other)
 			writeConfiguration(t, f.name, &other)
 			f.looks()
-			w := f.app.wish.Load()
+			w := f.app.desired.Load()
 			if len(w.targets) != 2 || w.resources[0].Resource != "deployments" {
 				t.Errorf("%d SyncTargets, %v", len(w.targets), w.resources)
 			}

@@ -19,7 +19,7 @@ import (
 	"github.com/upstreamd/upstreamd/supervisor"
 )
 
-// Run serves and works until ctx ends, then lets what waits to be written leave, for the configured time at most. It is called
+// Run serves and works until ctx ends, then flushes pending writes, for the configured time at most. It is called
 // once. A cluster that cannot be reached does not end it.
 func (a *App) Run(ctx context.Context) (err error) {
 	defer a.upstream.Close()
@@ -36,7 +36,7 @@ func (a *App) Run(ctx context.Context) (err error) {
 	var follower sync.WaitGroup
 	follower.Go(func() { a.policies.follow(following, a.pace.policies) })
 	if a.file != nil {
-		follower.Go(func() { a.file.follow(following, a.pace.configuration, a.hurry) })
+		follower.Go(func() { a.file.follow(following, a.pace.configuration, a.reload) })
 	}
 	defer follower.Wait()
 	defer stopFollowing()
@@ -107,13 +107,13 @@ func (a *App) operate(ctx context.Context, broken <-chan error) error {
 	return errors.Join(err, system.Stop(end))
 }
 
-// deadline bounds what is done at the end. It starts from nothing, since what the rest runs under has ended by then.
+// deadline bounds what is done at the end. It has no parent, because Run's context has ended by then.
 func (a *App) deadline() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.Background(), a.config.Shutdown.Timeout.Duration)
 }
 
-// resolve asks upstream for the names of its workspaces until any answer comes at all; false if ctx ends first. A workspace
-// that cannot be asked while others can keeps its configured name for now: it must not be in their way.
+// resolve resolves the names of the workspaces until upstream answers at all; false if ctx ends first. A workspace that cannot be
+// resolved keeps its configured name for now, and does not hold up the others.
 func (a *App) resolve(ctx context.Context) bool {
 	for pause := a.pace.resolveSoon; ctx.Err() == nil; pause = min(2*pause, a.pace.resolveLate) {
 		err := a.upstream.Resolve(ctx)
@@ -121,11 +121,11 @@ func (a *App) resolve(ctx context.Context) bool {
 			return true
 		}
 		if !a.upstream.LastHeard().IsZero() {
-			a.log.Warn().Err(err).Msg("workspaces cannot be asked for their names yet, and are tried again")
+			a.log.Warn().Err(err).Msg("the names of workspaces cannot be resolved yet; retried")
 			return true
 		}
 		if pause == a.pace.resolveSoon {
-			a.log.Warn().Err(err).Msg("upstream does not answer, and is tried again")
+			a.log.Warn().Err(err).Msg("upstream does not answer; retried")
 		}
 		select {
 		case <-ctx.Done():
@@ -135,26 +135,26 @@ func (a *App) resolve(ctx context.Context) bool {
 	return false
 }
 
-// resolveAgain asks for the names of workspaces while SyncTargets are bound to them: if one is another now, the bindings are made anew.
+// resolveAgain resolves the names of workspaces again: if one changed, the bindings are made anew.
 func (a *App) resolveAgain(ctx context.Context) {
 	before := a.upstream.Names()
 	if err := a.upstream.Resolve(ctx); err != nil {
-		a.log.Debug().Err(err).Msg("workspaces that could not be asked for their names keep the ones they had")
+		a.log.Debug().Err(err).Msg("workspaces that could not be resolved keep their names")
 	}
 	if !maps.Equal(before, a.upstream.Names()) {
-		nudge(a.reloaded)
+		signal(a.reloaded)
 	}
 }
 
-// nudge says that there is something to do, if that is not said yet.
-func nudge(c chan<- struct{}) {
+// signal fills a channel of capacity 1, if it is empty.
+func signal(c chan<- struct{}) {
 	select {
 	case c <- struct{}{}:
 	default:
 	}
 }
 
-// startSystem starts the actors. What they are to work on is the keeper's affair.
+// startSystem starts the actors. The reconciler gives them SyncTargets and resources.
 func (a *App) startSystem(ctx context.Context, policies *policy.Set) (*supervisor.System, error) {
 	c := a.config
 	system, err := supervisor.New(supervisor.Options{
@@ -179,11 +179,11 @@ func (a *App) startSystem(ctx context.Context, policies *policy.Set) (*superviso
 	return system, nil
 }
 
-// target is what the actors are told of a SyncTarget. Without workspaces in the configuration there is one, upstream's own; "*" stays
+// target is a SyncTarget as the actors take it. Without workspaces in the configuration there is one, upstream's own; "*" stays
 // as it is.
 func (a *App) target(t config.SyncTarget) supervisor.Target {
 	if a.config.Upstream.Unlisted() && a.upstream.Bind(t.Workspaces) {
-		nudge(a.rebound)
+		signal(a.rebound)
 	}
 	workspaces := make([]ref.Workspace, 0, len(t.Workspaces))
 	for _, w := range t.Workspaces {
@@ -196,7 +196,7 @@ func (a *App) target(t config.SyncTarget) supervisor.Target {
 	return supervisor.Target{Name: ref.SyncTarget(t.Name), Cluster: t.Cluster, UID: t.UID, Workspaces: slices.Compact(workspaces)}
 }
 
-// unready says why the daemon is not ready, or nil.
+// unready is why the daemon is not ready; nil: it is.
 func (a *App) unready() error {
 	system := a.system.Load()
 	switch {

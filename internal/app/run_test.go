@@ -105,7 +105,7 @@ func (r *running) isReady(t *testing.T) func() bool {
 func TestReadyOnceUpstreamIsListedWhateverTheSyncTargetsDo(t *testing.T) {
 	server, address := serveOn(t, "127.0.0.1:0", map[string]string{"root:team-a": "abc"})
 	_, target := serveOn(t, "127.0.0.1:0", nil)
-	r := run(t, configure(t, address, nobody(t), target))
+	r := run(t, configure(t, address, unreachable(t), target))
 	eventually(t, "ready", r.isReady(t))
 	if n := server.watches("/clusters/abc/apis/apps/v1/deployments"); n == 0 {
 		t.Error("the workspace was not watched under the name of its logical cluster")
@@ -130,8 +130,8 @@ func TestReadyOnceUpstreamIsListedWhateverTheSyncTargetsDo(t *testing.T) {
 }
 
 func TestUpstreamThatIsAwayAtTheStart(t *testing.T) {
-	address := nobody(t)
-	r := run(t, configure(t, address, nobody(t)))
+	address := unreachable(t)
+	r := run(t, configure(t, address, unreachable(t)))
 	eventually(t, "said", func() bool { return strings.Contains(r.log.String(), "upstream does not answer") })
 	if code, body := r.get(t, "/livez"); code != http.StatusOK || body != "ok\n" {
 		t.Errorf("/livez: %d %q", code, body)
@@ -161,7 +161,7 @@ func TestNotReadyUntilUpstreamIsListed(t *testing.T) {
 }
 
 func TestStopWhileUpstreamIsAway(t *testing.T) {
-	r := run(t, configure(t, nobody(t), nobody(t)))
+	r := run(t, configure(t, unreachable(t), unreachable(t)))
 	eventually(t, "said", func() bool { return strings.Contains(r.log.String(), "upstream does not answer") })
 	if err := r.stop(); err != nil {
 		t.Errorf("got %v", err)
@@ -219,7 +219,7 @@ func TestAPortThatIsTakenStopsTheStart(t *testing.T) {
 }
 
 func TestNewTellsAllThatIsWrong(t *testing.T) {
-	c := configure(t, nobody(t), nobody(t), nobody(t))
+	c := configure(t, unreachable(t), unreachable(t), unreachable(t))
 	dir := t.TempDir()
 	write := func(name, content string) string {
 		name = filepath.Join(dir, name)

@@ -22,15 +22,15 @@ import (
 	"github.com/upstreamd/upstreamd/internal/shown"
 )
 
-// gate is what stands before the endpoints.
+// gate protects the endpoints.
 type gate struct {
 	certificate *serving.Certificate // nil: plain HTTP
-	reviewer    *serving.Reviewer    // nil: whoever reaches the address may read
+	reviewer    *serving.Reviewer    // nil: every client that reaches the address may read
 	local       bool                 // the address is on loopback
 	profiling   bool
 }
 
-// makeGate makes what the configuration asks for, of the files that it names.
+// makeGate makes the configured gate, from the files that it names.
 func (a *App) makeGate() error {
 	s := a.config.Serving
 	a.gate = gate{local: s.Loopback(), profiling: s.Profiling}
@@ -48,7 +48,7 @@ func (a *App) makeGate() error {
 	return nil
 }
 
-// fingerprint tells the certificate that is shown; empty: none.
+// fingerprint identifies the serving certificate; empty: none.
 func (g gate) fingerprint() string {
 	if g.certificate == nil {
 		return ""
@@ -135,7 +135,7 @@ type server struct {
 	gate     gate
 }
 
-// service says how a listener serves.
+// service holds the limits of a listener.
 type service struct {
 	field          string // of the configuration, for errors
 	all, perClient int    // connections open at once: they must not take the files and the memory that the work needs
@@ -259,5 +259,5 @@ func answer(w http.ResponseWriter, code int, text string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(code)
-	_, _ = io.WriteString(w, text+"\n") // whoever asked may be gone
+	_, _ = io.WriteString(w, text+"\n") // the client may be gone
 }

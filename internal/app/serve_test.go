@@ -55,10 +55,10 @@ func TestWhatIsServed(t *testing.T) {
 	}
 }
 
-// TestServedUnderACertificateOfItsOwn starts the daemon off loopback: what it shows is the certificate that the log names, over HTTP/1.1.
+// TestServedUnderACertificateOfItsOwn starts the daemon off loopback: it serves the certificate that the log names, over HTTP/1.1.
 func TestServedUnderACertificateOfItsOwn(t *testing.T) {
 	_, address := serveOn(t, "127.0.0.1:0", map[string]string{"root:team-a": "abc"})
-	c := configure(t, address, nobody(t))
+	c := configure(t, address, unreachable(t))
 	c.Serving = config.Serving{Address: "0.0.0.0:0", TLS: &config.ServingTLS{}, Reviews: &config.Reviews{Kubeconfig: kubeconfig(t, address)}}
 	if errs := c.Validate(); len(errs) > 0 {
 		t.Fatal(errs)
@@ -91,7 +91,7 @@ func TestServedUnderACertificateOfItsOwn(t *testing.T) {
 	if resp.StatusCode != http.StatusOK || resp.Proto != "HTTP/1.1" || !strings.Contains(r.log.String(), "signed by itself") {
 		t.Errorf("%d over %s", resp.StatusCode, resp.Proto)
 	}
-	// The API server of this test knows no reviews: nobody comes in.
+	// The API server of this test knows no reviews: no client is admitted.
 	if resp, body := get("/metrics", "token"); resp.StatusCode != http.StatusServiceUnavailable || strings.Contains(body, "upstreamd_") {
 		t.Errorf("%d %.100s", resp.StatusCode, body)
 	}

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// apiServer is what an API server without objects answers, for the parts of a start that need an answer. Everything else about
+// apiServer answers as an API server without objects, for the parts of a start that need an answer. Everything else about
 // API servers is tested on real ones, in the sandbox.
 type apiServer struct {
 	mu     sync.Mutex
@@ -97,8 +97,8 @@ func serveOn(t *testing.T, address string, names map[string]string) (*apiServer,
 	return s, listener.Addr().String()
 }
 
-// nobody is an address where nobody listens.
-func nobody(t *testing.T) string {
+// unreachable is an address without a listener.
+func unreachable(t *testing.T) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -23,7 +23,7 @@ import (
 	"github.com/upstreamd/upstreamd/supervisor"
 )
 
-// wanted is a SyncTarget as it should be.
+// wanted is a SyncTarget as desired.
 type wanted struct {
 	target  supervisor.Target
 	config  *rest.Config // nil: it cannot be reached, for the reason in err
@@ -33,18 +33,18 @@ type wanted struct {
 	object  bool                   // there is a SyncTarget object
 }
 
-// targetKeeper holds a System to the SyncTargets that are wanted. It belongs to one goroutine.
-type targetKeeper struct {
+// targetReconciler holds a System to the SyncTargets that are wanted. It belongs to one goroutine.
+type targetReconciler struct {
 	system  *supervisor.System
 	connect func(name string) downstream.Options
 	metrics *metrics.Metrics
 	log     zerolog.Logger
-	known   map[ref.SyncTarget]*keptTarget
+	known   map[ref.SyncTarget]*knownTarget
 	refused map[ref.SyncTarget]ref.SyncTarget // as last reported
 }
 
-// keptTarget is one that the System has.
-type keptTarget struct {
+// knownTarget is one that the System has.
+type knownTarget struct {
 	wanted
 	client *downstream.Client
 }
@@ -52,12 +52,12 @@ type keptTarget struct {
 // removeTimeout bounds the wait for the actors of a SyncTarget to end; it is asked for again at the next change.
 const removeTimeout = 30 * time.Second
 
-func newTargetKeeper(system *supervisor.System, connect func(string) downstream.Options, m *metrics.Metrics, log zerolog.Logger) *targetKeeper {
-	return &targetKeeper{system: system, connect: connect, metrics: m, log: log, known: map[ref.SyncTarget]*keptTarget{}}
+func newTargetReconciler(system *supervisor.System, connect func(string) downstream.Options, m *metrics.Metrics, log zerolog.Logger) *targetReconciler {
+	return &targetReconciler{system: system, connect: connect, metrics: m, log: log, known: map[ref.SyncTarget]*knownTarget{}}
 }
 
 // refuse takes those out of all that lead to a cluster that another one has, and reports them.
-func (k *targetKeeper) refuse(all map[ref.SyncTarget]wanted) {
+func (k *targetReconciler) refuse(all map[ref.SyncTarget]wanted) {
 	refused := refuseDoubles(all, func(name ref.SyncTarget) bool { return k.known[name] != nil && k.known[name].err == nil })
 	k.metrics.Refused.Reset()
 	for name, other := range refused {
@@ -74,8 +74,8 @@ func (k *targetKeeper) refuse(all map[ref.SyncTarget]wanted) {
 	k.refused = refused
 }
 
-// apply adds, changes and removes what differs. The error joins what could not be done, which is to be tried again.
-func (k *targetKeeper) apply(ctx context.Context, all map[ref.SyncTarget]wanted) error {
+// apply adds, changes and removes what differs. The error joins failures, which are to be retried.
+func (k *targetReconciler) apply(ctx context.Context, all map[ref.SyncTarget]wanted) error {
 	var failed []error
 	for _, name := range slices.Sorted(maps.Keys(k.known)) {
 		if _, stays := all[name]; !stays {
@@ -94,28 +94,28 @@ func (k *targetKeeper) apply(ctx context.Context, all map[ref.SyncTarget]wanted)
 			failed = append(failed, k.change(known, w))
 		}
 		if known = k.known[name]; known != nil {
-			k.show(known)
+			k.report(known)
 		}
 	}
 	return errors.Join(failed...)
 }
 
-// open makes the connection. One that cannot be made is one that fails: the SyncTarget is waited for, and becomes stale.
-func (k *targetKeeper) open(w wanted) *keptTarget {
+// open makes the connection. One that cannot be made counts as one that fails: the SyncTarget is waited for, and becomes stale.
+func (k *targetReconciler) open(w wanted) *knownTarget {
 	name := string(w.target.Name)
 	log := k.log.With().Str("sync_target", name).Logger()
 	if w.err == nil {
 		made, err := downstream.New(w.config, k.connect(name))
 		if err == nil {
-			return &keptTarget{w, made}
+			return &knownTarget{w, made}
 		}
 		w.err = err
 	}
-	log.Warn().Err(w.err).Msg("SyncTarget cannot be reached until this is mended")
-	return &keptTarget{w, downstream.Unconnected(w.err, k.connect(name))}
+	log.Warn().Err(w.err).Msg("SyncTarget cannot be reached until this is fixed")
+	return &knownTarget{w, downstream.Unconnected(w.err, k.connect(name))}
 }
 
-func (k *targetKeeper) add(w wanted) error {
+func (k *targetReconciler) add(w wanted) error {
 	added := k.open(w)
 	if err := k.system.AddTarget(w.target, added.client); err != nil {
 		added.client.Close()
@@ -126,7 +126,7 @@ func (k *targetKeeper) add(w wanted) error {
 	return nil
 }
 
-func (k *targetKeeper) remove(ctx context.Context, name ref.SyncTarget) error {
+func (k *targetReconciler) remove(ctx context.Context, name ref.SyncTarget) error {
 	ctx, cancel := context.WithTimeout(ctx, removeTimeout)
 	defer cancel()
 	if err := k.system.RemoveTarget(ctx, name); err != nil {
@@ -134,12 +134,12 @@ func (k *targetKeeper) remove(ctx context.Context, name ref.SyncTarget) error {
 	}
 	delete(k.known, name)
 	k.metrics.ForgetTarget(name)
-	k.log.Info().Str("sync_target", string(name)).Msg("SyncTarget removed: what it contributed is withdrawn")
+	k.log.Info().Str("sync_target", string(name)).Msg("SyncTarget removed: its contributions are withdrawn")
 	return nil
 }
 
 // replace is for another SyncTarget of the same name.
-func (k *targetKeeper) replace(ctx context.Context, w wanted) error {
+func (k *targetReconciler) replace(ctx context.Context, w wanted) error {
 	ctx, cancel := context.WithTimeout(ctx, removeTimeout)
 	defer cancel()
 	next := k.open(w)
@@ -152,7 +152,7 @@ func (k *targetKeeper) replace(ctx context.Context, w wanted) error {
 }
 
 // change is for the same SyncTarget, of which something else is known.
-func (k *targetKeeper) change(known *keptTarget, w wanted) error {
+func (k *targetReconciler) change(known *knownTarget, w wanted) error {
 	if !sameTarget(known.target, w.target) {
 		if err := k.system.SetTarget(w.target); err != nil {
 			return err
@@ -163,15 +163,15 @@ func (k *targetKeeper) change(known *keptTarget, w wanted) error {
 	log := k.log.With().Str("sync_target", string(w.target.Name)).Logger()
 	switch {
 	case w.err != nil:
-		if said(before.err) != said(w.err) {
-			log.Warn().Err(w.err).Msg("SyncTarget cannot be reached until this is mended; what it contributed stays")
+		if errorText(before.err) != errorText(w.err) {
+			log.Warn().Err(w.err).Msg("SyncTarget cannot be reached until this is fixed; its contributions stay")
 			known.client.Disconnect(w.err)
 		}
 	case before.err == nil && bytes.Equal(before.content, w.content):
 	default:
 		if err := known.client.Reconfigure(w.config); err != nil {
 			known.err = err
-			log.Warn().Err(err).Msg("SyncTarget cannot be reached until this is mended; what it contributed stays")
+			log.Warn().Err(err).Msg("SyncTarget cannot be reached until this is fixed; its contributions stay")
 			known.client.Disconnect(err)
 			return nil
 		}
@@ -180,8 +180,8 @@ func (k *targetKeeper) change(known *keptTarget, w wanted) error {
 	return nil
 }
 
-// show puts into metrics what the SyncTarget object says.
-func (k *targetKeeper) show(known *keptTarget) {
+// report puts the state of the SyncTarget object into metrics.
+func (k *targetReconciler) report(known *knownTarget) {
 	if !known.object {
 		return
 	}
@@ -201,7 +201,7 @@ func oneIf(b bool) float64 {
 	return 0
 }
 
-func said(err error) string {
+func errorText(err error) string {
 	if err == nil {
 		return ""
 	}
@@ -222,7 +222,7 @@ func (a *App) wantedTargets(configured []configuredTarget, found map[string]disc
 	for _, name := range slices.Sorted(maps.Keys(found)) {
 		t := found[name]
 		if _, taken := all[ref.SyncTarget(name)]; taken {
-			a.sayOnce("taken/"+name).Str("sync_target", name).Msg("SyncTarget object passed over: the configuration has a SyncTarget of this name")
+			a.warnOnce("taken/"+name).Str("sync_target", name).Msg("SyncTarget object ignored: the configuration has a SyncTarget of this name")
 			continue
 		}
 		w := a.foundTarget(t)
@@ -237,7 +237,7 @@ func (a *App) wantedTargets(configured []configuredTarget, found map[string]disc
 	return all, until
 }
 
-// foundTarget is a SyncTarget object as the actors are told of it. Its annotation binds it only where the configuration lets it; on a
+// foundTarget is a SyncTarget object as the actors take it. Its annotation binds it only where the configuration lets it; on a
 // plain hub there is nowhere else.
 func (a *App) foundTarget(t discovery.SyncTarget) wanted {
 	d := a.config.Discovery
@@ -252,7 +252,7 @@ func (a *App) foundTarget(t discovery.SyncTarget) wanted {
 			target.Workspaces = append(target.Workspaces, w)
 			continue
 		}
-		a.sayOnce("binding/"+t.Name+"/"+w).Str("sync_target", t.Name).Str("workspace", w).
+		a.warnOnce("binding/"+t.Name+"/"+w).Str("sync_target", t.Name).Str("workspace", w).
 			Msg("binding refused: syncTargetDiscovery.workspaces does not hold the workspace that the SyncTarget object names")
 	}
 	w := wanted{target: a.target(target), config: t.Config, content: t.Content, err: err, ready: t.Ready, object: true}
@@ -263,9 +263,9 @@ func (a *App) foundTarget(t discovery.SyncTarget) wanted {
 	return w
 }
 
-// sayOnce is a warning that is only worth one.
-func (a *App) sayOnce(what string) *zerolog.Event {
-	if _, before := a.saidBefore.LoadOrStore(what, struct{}{}); before {
+// warnOnce is a warning that is logged once.
+func (a *App) warnOnce(what string) *zerolog.Event {
+	if _, before := a.warned.LoadOrStore(what, struct{}{}); before {
 		return a.log.Debug()
 	}
 	return a.log.Warn()

@@ -38,7 +38,7 @@ type bubble struct {
 	*testing.T
 	hub      *memapi.Server
 	system   *supervisor.System
-	keeper   *targetKeeper
+	keeper   *targetReconciler
 	registry *prometheus.Registry
 	log      *bytes.Buffer
 }
@@ -59,7 +59,7 @@ func inBubble(t *testing.T, test func(*bubble)) {
 		b.must(b.system.AddResource(deployments))
 		b.must(b.system.Start(t.Context()))
 		defer func() { _ = b.system.Stop(context.Background()) }()
-		b.keeper = newTargetKeeper(b.system, func(string) downstream.Options { return downstream.Options{} }, counted, zerolog.New(b.log))
+		b.keeper = newTargetReconciler(b.system, func(string) downstream.Options { return downstream.Options{} }, counted, zerolog.New(b.log))
 		test(b)
 	})
 }
@@ -125,7 +125,7 @@ func (b *bubble) putUpstream() {
 	b.must(err)
 }
 
-// What is wanted of a SyncTarget changes in every way, and what is published follows.
+// A desired SyncTarget changes in every way, and the published status follows.
 func TestTheSystemIsHeldToWhatIsWanted(t *testing.T) {
 	inBubble(t, func(b *bubble) {
 		b.putUpstream()
@@ -231,7 +231,7 @@ func TestAThousandConnectionsLeaveNothing(t *testing.T) {
 	})
 }
 
-// The configuration and the objects together: names that are taken, bindings that are not granted, and what the object says of time.
+// The configuration and the objects together: names that are taken, bindings that are not granted, and evictAfter.
 func TestWantedTargets(t *testing.T) {
 	now := time.Date(2026, 3, 1, 10, 0, 0, 0, time.UTC)
 	soon, past := now.Add(time.Hour), now.Add(-time.Hour)
@@ -242,7 +242,7 @@ func TestWantedTargets(t *testing.T) {
 		"past":  {Name: "past", EvictAfter: &past, Err: errors.New("no Secret")},
 	}
 	log := &bytes.Buffer{}
-	c := configure(t, nobody(t), nobody(t))
+	c := configure(t, unreachable(t), unreachable(t))
 	c.SyncTargets[0].Name = "taken"
 	c.Discovery = &config.Discovery{Workspace: "root:infra", SecretNamespace: "keys", Workspaces: []string{"root:team-a"}}
 	a, err := New(c, zerolog.New(log).Level(zerolog.InfoLevel))
@@ -251,7 +251,7 @@ func TestWantedTargets(t *testing.T) {
 	}
 	defer a.upstream.Close()
 	for range 2 {
-		all, until := a.wantedTargets(a.wish.Load().targets, found, now)
+		all, until := a.wantedTargets(a.desired.Load().targets, found, now)
 		if len(all) != 4 || !until.Equal(soon) {
 			t.Errorf("%d SyncTargets until %v", len(all), until)
 		}
@@ -274,7 +274,7 @@ func TestWantedTargets(t *testing.T) {
 	if !all["bound"].target.Scheduling.Evicted || !until.IsZero() {
 		t.Errorf("when its time has come: %+v until %v", all["bound"].target, until)
 	}
-	if got := log.String(); strings.Count(got, "passed over") != 1 || strings.Count(got, "binding refused") != 1 || !strings.Contains(got, "root:secret") {
+	if got := log.String(); strings.Count(got, "object ignored") != 1 || strings.Count(got, "binding refused") != 1 || !strings.Contains(got, "root:secret") {
 		t.Errorf("said:\n%s", got)
 	}
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/upstreamd/upstreamd/internal/kube/upstream"
 )
 
-// upstreamOptions say which workspaces are served. Those that SyncTargets are bound to are resolved too where nobody lists the served
+// upstreamOptions select the served workspaces. Those that SyncTargets are bound to are resolved too where the configuration does not list the served
 // ones.
 func (a *App) upstreamOptions() upstream.Options {
 	u := a.config.Upstream

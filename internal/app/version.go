@@ -5,7 +5,7 @@ import (
 	"runtime/debug"
 )
 
-// Version says which build this is.
+// Version identifies the build.
 type Version struct {
 	Version  string `json:"version"`            // of the module, as Go derives it from the checkout; (devel) without one
 	Revision string `json:"revision,omitempty"` // commit
@@ -14,7 +14,7 @@ type Version struct {
 	Platform string `json:"platform"`
 }
 
-// BuildVersion reads what Go noted when it built this program.
+// BuildVersion reads the build information of this program.
 func BuildVersion() Version {
 	v := Version{Version: "(devel)", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
 	info, ok := debug.ReadBuildInfo()

@@ -19,8 +19,8 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// decode reads a YAML or JSON document over the defaults. What cannot be taken (unknown fields, values of a wrong type) is left
-// out of the result and told, so that one look finds all of it. The configuration is nil only if there is no document to speak of.
+// decode reads a YAML or JSON document over the defaults. Unknown fields and values of a wrong type are left out of
+// the result and reported, so that one run reports all of them. The configuration is nil only if there is no document.
 func decode(data []byte) (*Configuration, field.ErrorList) {
 	document, err := onlyDocument(data)
 	if err != nil {
@@ -40,7 +40,7 @@ func decode(data []byte) (*Configuration, field.ErrorList) {
 		return nil, whole(errors.New("is not a mapping of fields: start from `upstreamd config print-defaults`"))
 	}
 	c := Defaults()
-	c.APIVersion, c.Kind = "", "" // a file says what it is
+	c.APIVersion, c.Kind = "", "" // a file must name its version
 	tree, errs := take(nil, tree, reflect.TypeFor[Configuration]())
 	taken, err := json.Marshal(tree)
 	if err != nil {
@@ -56,7 +56,7 @@ func whole(err error) field.ErrorList {
 	return field.ErrorList{&field.Error{Type: field.ErrorTypeInvalid, Field: "(the whole file)", BadValue: field.OmitValueType{}, Detail: err.Error()}}
 }
 
-// onlyDocument refuses what sigs.k8s.io/yaml would pass over in silence: a second document.
+// onlyDocument refuses a second document, which sigs.k8s.io/yaml would ignore.
 func onlyDocument(data []byte) ([]byte, error) {
 	var documents [][]byte
 	reader := utilyaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(data)))
@@ -69,7 +69,7 @@ func onlyDocument(data []byte) ([]byte, error) {
 			return nil, err
 		}
 		var content any
-		if err := yaml.Unmarshal(document, &content); err != nil || content != nil { // what cannot be read is told by the strict reading
+		if err := yaml.Unmarshal(document, &content); err != nil || content != nil { // the strict reading reports errors
 			documents = append(documents, document)
 		}
 	}
@@ -214,7 +214,7 @@ func wrongType(path *field.Path, v any, mend string) field.ErrorList {
 		return whole(errors.New(mend))
 	}
 	switch v.(type) {
-	case map[string]any, []any: // long, and what stands below is not what was meant
+	case map[string]any, []any: // long, and not the intended value
 		v = field.OmitValueType{}
 	}
 	return field.ErrorList{field.TypeInvalid(path, v, mend)}

@@ -63,7 +63,7 @@ func manifest[T any](t *testing.T, all map[string][]byte, name string) *T {
 	return out
 }
 
-// TestManifests holds what is shipped to the least of rights, and to the kinds of the configuration beside it.
+// TestManifests: the shipped manifests grant the least rights, and the kinds of the shipped configuration.
 func TestManifests(t *testing.T) {
 	all := manifests(t)
 	rules := map[string][]rbacv1.PolicyRule{}

@@ -12,7 +12,7 @@ import (
 // Any is a part of a Resource that stands for all.
 const Any = "*"
 
-// Discovery says where SyncTarget objects are found, and what they may ask for.
+// Discovery names the place of SyncTarget objects, and the bindings that they may request.
 type Discovery struct {
 	Workspace       string   `json:"workspace"`       // of the upstream server, that holds the SyncTarget objects; empty on a plain hub
 	SecretNamespace string   `json:"secretNamespace"` // there; no Secret of another namespace is read
@@ -46,7 +46,7 @@ func (c *Configuration) validateDiscovery(path *field.Path) field.ErrorList {
 	return errs
 }
 
-// Wildcard says whether r stands for many kinds.
+// Wildcard reports whether r stands for many kinds.
 func (r Resource) Wildcard() bool { return r.Resource == Any }
 
 // validateWildcard is validate for a resource with a "*" in it.

@@ -10,13 +10,13 @@ import (
 	"k8s.io/component-base/featuregate"
 )
 
-// Features are the gates for what is not stable yet, with their defaults. There is none at present; AllAlpha and AllBeta are
+// Features are the gates for features that are not stable yet, with their defaults. There is none at present; AllAlpha and AllBeta are
 // always known.
 func Features() map[featuregate.Feature]featuregate.FeatureSpec {
 	return map[featuregate.Feature]featuregate.FeatureSpec{}
 }
 
-// Gates opens and closes the known gates as set says.
+// Gates opens and closes the known gates by set.
 func Gates(known map[featuregate.Feature]featuregate.FeatureSpec, set map[string]bool) (featuregate.FeatureGate, error) {
 	gates := featuregate.NewFeatureGate()
 	if err := gates.Add(known); err != nil {

@@ -10,7 +10,7 @@ import (
 	"github.com/upstreamd/upstreamd/internal/config"
 )
 
-// FuzzLoad: whatever the file holds, there is an error with a field, or a configuration that prints as one that loads the same.
+// FuzzLoad: for any file there is an error with a field, or a configuration that prints as one that loads the same.
 func FuzzLoad(f *testing.F) {
 	f.Add([]byte(least))
 	f.Add([]byte(config.Example()))

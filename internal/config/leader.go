@@ -52,7 +52,7 @@ func (c *Configuration) validateLeaderElection(path *field.Path) field.ErrorList
 	return append(errs, l.validateTimes(path)...)
 }
 
-// validateTimes wants room for a second attempt before the leader has to stop, and for what it sent last before another may take over.
+// validateTimes requires time for a second attempt before the leader has to stop, and for its last calls before another may take over.
 func (l LeaderElection) validateTimes(path *field.Path) field.ErrorList {
 	errs := between(path.Child("leaseDuration"), l.LeaseDuration, 2*time.Second, time.Hour)
 	errs = append(errs, between(path.Child("renewDeadline"), l.RenewDeadline, time.Second, time.Hour)...)
@@ -65,7 +65,7 @@ func (l LeaderElection) validateTimes(path *field.Path) field.ErrorList {
 	}
 	if l.RenewDeadline.Duration >= l.LeaseDuration.Duration {
 		errs = append(errs, field.Invalid(path.Child("renewDeadline"), l.RenewDeadline.Duration.String(),
-			"must be less than leaseDuration, "+l.LeaseDuration.Duration.String()+": what the leader sent last has to arrive before another takes over"))
+			"must be less than leaseDuration, "+l.LeaseDuration.Duration.String()+": the leader's last calls have to arrive before another takes over"))
 	}
 	if 2*l.RetryPeriod.Duration > l.RenewDeadline.Duration {
 		errs = append(errs, field.Invalid(path.Child("retryPeriod"), l.RetryPeriod.Duration.String(),

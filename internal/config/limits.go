@@ -8,7 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// Limits bounds what one SyncTarget may have of one kind. Where it has more, it is quarantined with that kind: what it said last is
+// Limits bounds what one SyncTarget may have of one kind. Above that, the kind is quarantined there: its last state is
 // stale, and it is asked again after a pause.
 type Limits struct {
 	Objects    int             `json:"objects"`

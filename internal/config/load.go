@@ -13,7 +13,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// maxBytes bounds a configuration file: far above any real one, far below what hurts.
+// maxBytes bounds a configuration file: far above any real one, and cheap to parse.
 const maxBytes = 1 << 20
 
 // example is a complete file whose optional fields all stand at their defaults; a test holds it to that.
@@ -30,7 +30,7 @@ type InvalidError struct {
 	Errors field.ErrorList
 }
 
-// Error says all of it, one error a line.
+// Error lists all errors, one a line.
 func (e *InvalidError) Error() string {
 	var b strings.Builder
 	plural := "s"
@@ -65,7 +65,7 @@ func Load(name string) (*Configuration, error) {
 	return c, nil
 }
 
-// Parse is Load for a file's content, without looking at any other file. dir is what relative paths are relative to; name
+// Parse is Load for a file's content, without reading any other file. dir is what relative paths are relative to; name
 // stands in errors.
 func Parse(name string, data []byte, dir string) (*Configuration, error) {
 	c, errs := parse(data, dir)
@@ -91,7 +91,7 @@ func parse(data []byte, dir string) (*Configuration, field.ErrorList) {
 		return nil, errs
 	}
 	c.resolve(dir)
-	return c, append(errs, unlessTold(errs, c.Validate())...)
+	return c, append(errs, withoutConsequences(errs, c.Validate())...)
 }
 
 // resolve makes paths absolute.
@@ -113,12 +113,12 @@ func (c *Configuration) resolve(dir string) {
 	}
 }
 
-// unlessTold drops what is only the consequence of an error that was already found at the same field or above it.
-func unlessTold(told, errs field.ErrorList) field.ErrorList {
+// withoutConsequences drops errors that follow from another one at the same field or above it.
+func withoutConsequences(found, errs field.ErrorList) field.ErrorList {
 	var kept field.ErrorList
 	for _, err := range errs {
 		consequence := false
-		for _, t := range told {
+		for _, t := range found {
 			rest, below := strings.CutPrefix(err.Field, t.Field)
 			consequence = consequence || below && (rest == "" || rest[0] == '.' || rest[0] == '[')
 		}
@@ -130,7 +130,7 @@ func unlessTold(told, errs field.ErrorList) field.ErrorList {
 }
 
 // missing finds the files that are named and cannot be read.
-func missing(c *Configuration, told field.ErrorList) field.ErrorList {
+func missing(c *Configuration, found field.ErrorList) field.ErrorList {
 	var errs field.ErrorList
 	check := func(path *field.Path, name string, wantDir bool) {
 		if name == "" {
@@ -163,7 +163,7 @@ func missing(c *Configuration, told field.ErrorList) field.ErrorList {
 	if r := c.Serving.Reviews; r != nil {
 		check(field.NewPath("serving", "reviews", "kubeconfig"), r.Kubeconfig, false)
 	}
-	return unlessTold(told, errs)
+	return withoutConsequences(found, errs)
 }
 
 func read(name string) ([]byte, error) {

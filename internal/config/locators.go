@@ -32,7 +32,7 @@ func (c *Configuration) validateLocators(path *field.Path) field.ErrorList {
 	return errs
 }
 
-// validateAgent refuses the locator SyncAgent where anyone who may write in one Namespace could claim several workspaces.
+// validateAgent refuses the locator SyncAgent where write access to one Namespace would be enough to claim several workspaces.
 func (c *Configuration) validateAgent(path *field.Path) field.ErrorList {
 	used := slices.Contains(c.Locators, SyncAgent)
 	switch {

@@ -1,5 +1,5 @@
 // Package config is the daemon's configuration file: its versioned types, strict decoding, defaults and validation. Every error
-// names the field it is about and how to mend it, and all of them are told at once.
+// names the field it is about and how to mend it, and all of them are found at once.
 package config
 
 import (
@@ -8,13 +8,13 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// What a configuration file says of itself.
+// The version and kind of a configuration file.
 const (
 	APIVersion = "config.upstreamd.dev/v1alpha1"
 	Kind       = "UpstreamdConfiguration"
 )
 
-// The locator styles: how an object of a SyncTarget tells which upstream object it is a copy of.
+// The locator styles: how an object of a SyncTarget names the upstream object that it is a copy of.
 const (
 	NamespaceLocator = "NamespaceLocator" // kcp's annotation on the downstream Namespace
 	Prefix           = "Prefix"           // namespaces named kcp-<workspace>-<namespace>
@@ -42,8 +42,8 @@ type Configuration struct {
 	FeatureGates   map[string]bool `json:"featureGates"`
 }
 
-// Upstream is the API server that statuses are published to. At most one of APIExport, Wildcard and Workspaces says which workspaces
-// of it are served; none on a plain Kubernetes hub.
+// Upstream is the API server that statuses are published to. At most one of APIExport, Wildcard and Workspaces selects the
+// served workspaces; none on a plain Kubernetes hub.
 type Upstream struct {
 	Kubeconfig string     `json:"kubeconfig"`          // relative to the configuration file; the server with or without /clusters/…
 	Context    string     `json:"context,omitempty"`   // of the kubeconfig; empty: its current one
@@ -63,7 +63,7 @@ type SyncTarget struct {
 	Workspaces []string `json:"workspaces"` // those that it may report for; "*" alone: all, where they are not listed
 }
 
-// Resource names what is watched, by its plural. With resource and version "*" it is every kind of the group (of any, if that is "*"
+// Resource names a watched kind, by its plural. With resource and version "*" it is every kind of the group (of any, if that is "*"
 // too) that upstream serves with a status and a SyncTarget serves at all.
 type Resource struct {
 	Group    string      `json:"group"` // empty: the core group
@@ -91,11 +91,11 @@ type Writer struct {
 	Concurrency int     `json:"concurrency"` // calls in flight at most; the writer finds out how many of them an API server can use
 }
 
-// Staleness says when a SyncTarget is no longer believed to be up to date.
+// Staleness defines when a SyncTarget is stale.
 type Staleness struct {
-	Grace    metav1.Duration `json:"grace"`    // not heard of for this long: stale; and healthy for this long: fresh again
+	Grace    metav1.Duration `json:"grace"`    // unreachable for this long: stale; healthy for this long: fresh again
 	Probe    metav1.Duration `json:"probe"`    // how often a silent SyncTarget is asked
-	Deadline metav1.Duration `json:"deadline"` // how long a start waits for a SyncTarget that was never heard of, where a policy says so
+	Deadline metav1.Duration `json:"deadline"` // how long a start waits for a SyncTarget that never answered, where a policy allows to pass it over
 }
 
 // Policies are StatusPolicy documents beside the built-in ones.
@@ -107,8 +107,8 @@ type Policies struct {
 type Serving struct {
 	Address   string      `json:"address"`             // host:port; port 0: a free one; empty: nothing is served
 	TLS       *ServingTLS `json:"tls,omitempty"`       // nil: plain HTTP
-	Reviews   *Reviews    `json:"reviews,omitempty"`   // nil: whoever reaches the address may read
-	Profiling bool        `json:"profiling,omitempty"` // /debug/pprof/, for those who may read the metrics
+	Reviews   *Reviews    `json:"reviews,omitempty"`   // nil: every client that reaches the address may read
+	Profiling bool        `json:"profiling,omitempty"` // /debug/pprof/, for clients that may read the metrics
 	Health    *Health     `json:"health,omitempty"`    // nil: on loopback, at the port after that of Address
 }
 
@@ -124,8 +124,8 @@ type ServingTLS struct {
 	KeyFile  string `json:"keyFile,omitempty"`
 }
 
-// Reviews names the Kubernetes API server that is asked who somebody is (TokenReview) and what they may do (SubjectAccessReview).
-// Health is not asked about.
+// Reviews names the Kubernetes API server that authenticates clients (TokenReview) and authorizes them (SubjectAccessReview). Health needs
+// no review.
 type Reviews struct {
 	Kubeconfig string `json:"kubeconfig,omitempty"` // relative to the configuration file
 	Context    string `json:"context,omitempty"`    // of the kubeconfig; empty: its current one
@@ -134,10 +134,10 @@ type Reviews struct {
 
 // Shutdown bounds the end.
 type Shutdown struct {
-	Timeout metav1.Duration `json:"timeout"` // what waits to be written has this long to leave
+	Timeout metav1.Duration `json:"timeout"` // for pending writes
 }
 
-// Defaults is a configuration in which only what has no sensible default is missing.
+// Defaults is a configuration that lacks only the fields without a sensible default.
 func Defaults() *Configuration {
 	return &Configuration{
 		APIVersion:     APIVersion,

@@ -28,7 +28,7 @@ type APIExport struct {
 	Name      string `json:"name"`
 }
 
-// Unlisted says that the workspaces that are served are not listed here: they are those of an APIExport, or all of the server.
+// Unlisted reports that the served workspaces are not listed here: they are those of an APIExport, or all of the server.
 func (u Upstream) Unlisted() bool { return u.APIExport != nil || u.Wildcard }
 
 func (c *Configuration) validateUpstream(path *field.Path) field.ErrorList {
@@ -55,7 +55,7 @@ func (c *Configuration) validateUpstream(path *field.Path) field.ErrorList {
 	return append(errs, validateWorkspaces(path.Child("workspaces"), u.Workspaces)...)
 }
 
-// validateMode holds the fields that say which workspaces are served to one of them. None means a plain hub.
+// validateMode allows one of the fields that select the served workspaces. None means a plain hub.
 func (u Upstream) validateMode(path *field.Path) field.ErrorList {
 	var given []string
 	for _, f := range []struct {
@@ -123,13 +123,13 @@ func (c *Configuration) validateBinding(path *field.Path, bound []string) field.
 	for i, w := range bound {
 		if !slices.Contains(c.Upstream.Workspaces, w) {
 			mend := "is not in upstream.workspaces; " + suggest(w, c.Upstream.Workspaces)
-			errs = append(errs, unlessTold(errs, field.ErrorList{field.Invalid(path.Index(i), w, mend)})...)
+			errs = append(errs, withoutConsequences(errs, field.ErrorList{field.Invalid(path.Index(i), w, mend)})...)
 		}
 	}
 	return errs
 }
 
-// validateUnlistedBinding is for workspaces that nobody lists: any, or all.
+// validateUnlistedBinding is for workspaces that the configuration does not list: any, or all.
 func (c *Configuration) validateUnlistedBinding(path *field.Path, bound []string) field.ErrorList {
 	if len(bound) == 0 {
 		return field.ErrorList{field.Required(path, `list the workspaces that it may report for, or write ["*"] for all`)}

@@ -13,7 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// Validate gives all errors, each with its field and how to mend it. It looks at no file.
+// Validate returns all errors, each with its field and the fix. It reads no file.
 func (c *Configuration) Validate() field.ErrorList {
 	errs := c.validateVersion()
 	errs = append(errs, c.validateUpstream(field.NewPath("upstream"))...)

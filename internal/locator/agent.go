@@ -53,11 +53,11 @@ func (r *Resolver) fromAgent(o *ref.Object) (ref.Upstream, error) {
 		Name:      o.Annotations[agentNameAnnotation],
 	}
 	if !validNamespace(string(u.Workspace)) || !validName(u.Name) || u.Namespace != "" && !validNamespace(u.Namespace) {
-		return ref.Upstream{}, lie(BadName, "the object's annotations name %.100q in the namespace %.100q of the workspace %.100q", u.Name, u.Namespace, u.Workspace)
+		return ref.Upstream{}, refuse(BadName, "the object's annotations name %.100q in the namespace %.100q of the workspace %.100q", u.Name, u.Namespace, u.Workspace)
 	}
 	namespaceHash, namespaced := o.Labels[agentNamespaceHashLabel]
 	if namespaced != (u.Namespace != "") || namespaced && namespaceHash != agentHash(u.Namespace) || o.Labels[agentNameHashLabel] != agentHash(u.Name) {
-		return ref.Upstream{}, lie(NameMismatch, "the object's labels %s* are not the hashes of its annotations", agentPrefix)
+		return ref.Upstream{}, refuse(NameMismatch, "the object's labels %s* are not the hashes of its annotations", agentPrefix)
 	}
 	if err := r.agentProof(u, o.Namespace); err != nil {
 		return ref.Upstream{}, err
@@ -73,14 +73,14 @@ func (r *Resolver) agentProof(u ref.Upstream, in string) error {
 	case sole && (r.anywhere || in == ""):
 		return nil
 	case in == "":
-		return lie(NameMismatch, "the object is cluster-scoped: only in a SyncTarget that is bound to one workspace can it claim that one, not %.100q", u.Workspace)
+		return refuse(NameMismatch, "the object is cluster-scoped: only in a SyncTarget that is bound to one workspace can it claim that one, not %.100q", u.Workspace)
 	}
 	want, err := r.agent.expand(u)
 	if err != nil {
-		return lie(NameMismatch, "the Namespace %.100q cannot claim %.100q: %v", in, u.Workspace, err)
+		return refuse(NameMismatch, "the Namespace %.100q cannot claim %.100q: %v", in, u.Workspace, err)
 	}
 	if in != want {
-		return lie(NameMismatch, "the object is in the Namespace %.100q; copies of its claim are in %.100q", in, want)
+		return refuse(NameMismatch, "the object is in the Namespace %.100q; copies of its claim are in %.100q", in, want)
 	}
 	return nil
 }

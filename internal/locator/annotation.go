@@ -20,7 +20,7 @@ type annotation struct {
 }
 
 type annotatedTarget struct {
-	Path    string `json:"path,omitempty"` // what kcp v0.6 and older says for Cluster
+	Path    string `json:"path,omitempty"` // in place of Cluster in kcp v0.6 and older
 	Cluster string `json:"cluster,omitempty"`
 	Name    string `json:"name"`
 	UID     string `json:"uid"`
@@ -44,7 +44,7 @@ func (a annotation) tenantID() string {
 }
 
 // fromAnnotation reads a locator, if there is one. It is taken only if it is written exactly as kcp writes it: were there several ways
-// to say the same, there would be several names for one upstream namespace.
+// to write it, there would be several names for one upstream namespace.
 func (r *Resolver) fromAnnotation(l *Location, annotations map[string]string) (claimed bool, err error) {
 	raw, ok := annotations[locatorAnnotation]
 	if !ok {
@@ -52,20 +52,20 @@ func (r *Resolver) fromAnnotation(l *Location, annotations map[string]string) (c
 	}
 	var a annotation
 	if err := json.Unmarshal([]byte(raw), &a); err != nil || a.String() != raw {
-		return true, lie(Malformed, "the annotation %s is not written as kcp writes it", locatorAnnotation)
+		return true, refuse(Malformed, "the annotation %s is not written as kcp writes it", locatorAnnotation)
 	}
 	cluster := a.SyncTarget.Cluster
 	if cluster == "" {
 		cluster = a.SyncTarget.Path
 	} else if a.SyncTarget.Path != "" {
-		return true, lie(Malformed, "the annotation %s has both cluster and path of the SyncTarget", locatorAnnotation)
+		return true, refuse(Malformed, "the annotation %s has both cluster and path of the SyncTarget", locatorAnnotation)
 	}
 	if cluster == "" || cluster != r.target.Cluster || a.SyncTarget.Name != string(r.target.Name) || r.target.UID != "" && a.SyncTarget.UID != r.target.UID {
-		return true, lie(OtherSyncTarget, "the locator names the SyncTarget %.100q in %.100q with the UID %.100q, not this one",
+		return true, refuse(OtherSyncTarget, "the locator names the SyncTarget %.100q in %.100q with the UID %.100q, not this one",
 			a.SyncTarget.Name, cluster, a.SyncTarget.UID)
 	}
 	if !validWorkspace(a.Cluster) || a.Namespace != "" && !validNamespace(a.Namespace) {
-		return true, lie(BadName, "the locator names the namespace %.100q in the workspace %.100q", a.Namespace, a.Cluster)
+		return true, refuse(BadName, "the locator names the namespace %.100q in the workspace %.100q", a.Namespace, a.Cluster)
 	}
 	l.workspace, l.namespace = ref.Workspace(a.Cluster), a.Namespace
 	return true, nil

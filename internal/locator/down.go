@@ -39,7 +39,7 @@ func (r *Resolver) DownNamespace(w ref.Workspace, namespace string) (Namespace, 
 		return Namespace{}, fmt.Errorf("namespace %q of workspace %q: %q is no name for a Namespace", namespace, w, ns.Name)
 	}
 	if r.styles[0] == SyncAgent {
-		return ns, nil // its objects say where they belong
+		return ns, nil // its objects carry the marks
 	}
 	if backW, backNamespace, ok := r.Namespace(ns).Upstream(); !ok || backW != w || backNamespace != namespace {
 		return Namespace{}, fmt.Errorf("namespace %q of workspace %q: the name %q would not lead back to it", namespace, w, ns.Name)

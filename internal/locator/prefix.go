@@ -24,7 +24,7 @@ func (r *Resolver) fromPrefix(l *Location, name string) (claimed bool, err error
 		switch {
 		case w == "" || w == All || !ok || !validNamespace(namespace):
 		case claimed && w != l.workspace:
-			return true, lie(Ambiguous, "the Namespace %q may belong to the workspace %q or %q: bind them to different SyncTargets, or use the locator %s",
+			return true, refuse(Ambiguous, "the Namespace %q may belong to the workspace %q or %q: bind them to different SyncTargets, or use the locator %s",
 				name, l.workspace, w, NamespaceLocator)
 		default:
 			claimed = true

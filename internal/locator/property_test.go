@@ -14,7 +14,7 @@ import (
 
 var nameGen = rapid.StringMatching(`[a-z]([a-z0-9-]{0,12}[a-z0-9])?`)
 
-// TestForwardAndReverseAreInverse: what goes down comes back as itself.
+// TestForwardAndReverseAreInverse: an object that goes down comes back as itself.
 func TestForwardAndReverseAreInverse(t *testing.T) {
 	resources := []ref.Resource{deployments, configMaps, secrets}
 	rapid.Check(t, func(t *rapid.T) {
@@ -57,8 +57,8 @@ func TestForwardAndReverseAreInverse(t *testing.T) {
 	})
 }
 
-// TestOneNamePerNamespace: whatever a Namespace says, it is taken for an upstream namespace only if it has that namespace's one name (one
-// more for kcp v0.6). So who owns other Namespaces can't claim it.
+// TestOneNamePerNamespace: a Namespace with any annotation counts as an upstream namespace only under that namespace's one name (one more
+// for kcp v0.6). So the owner of other Namespaces cannot claim it.
 func TestOneNamePerNamespace(t *testing.T) {
 	r := resolver(t, usWest, NamespaceLocator)
 	rapid.Check(t, func(t *rapid.T) {
@@ -92,7 +92,7 @@ func TestOneNamePerNamespace(t *testing.T) {
 	})
 }
 
-// TestForgeries: three tenants share a SyncTarget. One of them writes what he likes on his own Namespaces and objects, and makes Namespaces of
+// TestForgeries: three tenants share a SyncTarget. One of them writes any marks on its own Namespaces and objects, and makes Namespaces of
 // any name that is not taken. 10,000 attempts, none of which resolves to an object of a neighbour; as many honest objects all do to their own.
 func TestForgeries(t *testing.T) {
 	target := Target{Name: "us-east1", Cluster: "root:infra", UID: "9b1d", Workspaces: []ref.Workspace{"root:mallory", "root:ann", "root:bob", "root:bobby"}}
@@ -147,7 +147,7 @@ func known(u ref.Upstream, taken map[string]ref.Upstream) bool {
 	return false
 }
 
-// forge makes a Namespace that lies in some way. It has mallory's own name or a free one; owner is whose name it is.
+// forge makes a Namespace with a forged mark. It has a name of mallory's or a free one; owner is the owner of the name.
 func forge(rnd *rand.Rand, honest []Namespace, taken map[string]ref.Upstream) (Namespace, *ref.Upstream) {
 	victim := honest[rnd.IntN(len(honest))]
 	forged := Namespace{Name: victim.Name, Labels: maps.Clone(victim.Labels), Annotations: maps.Clone(victim.Annotations)}
@@ -176,13 +176,13 @@ func forge(rnd *rand.Rand, honest []Namespace, taken map[string]ref.Upstream) (N
 	case 1:
 		forged.Name += "x"
 	}
-	if owner, ok := taken[forged.Name]; ok { // the name is taken: that Namespace is its owner's, and he may say what is true
+	if owner, ok := taken[forged.Name]; ok { // the name is taken: that Namespace is its owner's, which may claim its own
 		return forged, &owner
 	}
 	return forged, nil
 }
 
-// FuzzNamespace: no locator breaks the parser, and what is taken leads down to the name it came from.
+// FuzzNamespace: no locator breaks the parser, and an accepted one leads down to the name that it came from.
 func FuzzNamespace(f *testing.F) {
 	f.Add(vectorNamespace, vectorLocator)
 	f.Add("kcp-root-org-ws-test", "")

@@ -25,7 +25,7 @@ func Styles() []string { return []string{NamespaceLocator, Prefix, SyncAgent} }
 var (
 	// ErrForeign is the error of an object that is not ours. That is normal, and nothing to talk about.
 	ErrForeign = errors.New("not an object of any workspace")
-	// ErrUnknownNamespace is the error of an object whose Namespace was not seen yet.
+	// ErrUnknownNamespace is the error of an object in a Namespace that was not observed yet.
 	ErrUnknownNamespace = errors.New("the object's Namespace is not known yet")
 )
 
@@ -45,29 +45,29 @@ const (
 
 func (e *IdentityError) Error() string { return e.Reason + ": " + e.Message }
 
-// Namespace is what is known of a downstream Namespace.
+// Namespace is a downstream Namespace with its marks.
 type Namespace struct {
 	Name                string
 	Labels, Annotations map[string]string
 }
 
 // Location is where the objects of one downstream Namespace, or one cluster-scoped object, belong as far as the Namespace or the object's own
-// locator says. The zero Location is a Namespace that was not seen yet. It is immutable.
+// locator says. The zero Location is a Namespace that was not observed yet. It is immutable.
 type Location struct {
 	known       bool
 	style       int // the place in Resolver.styles of the one that speaks for it; beyond the last: none does
 	passThrough bool
 	workspace   ref.Workspace
 	namespace   string
-	lie         IdentityError // Reason empty: none
+	refusal     IdentityError // Reason empty: none
 }
 
-// Equal says whether objects resolve to the same.
+// Equal reports whether objects resolve to the same.
 func (l Location) Equal(other Location) bool { return l == other }
 
 // Upstream is the workspace and namespace that the Location names, ok if it does.
 func (l Location) Upstream() (w ref.Workspace, namespace string, ok bool) {
-	return l.workspace, l.namespace, l.located() && l.lie.Reason == ""
+	return l.workspace, l.namespace, l.located() && l.refusal.Reason == ""
 }
 
 func (l Location) located() bool { return l.workspace != "" || l.namespace != "" || l.passThrough }
@@ -109,19 +109,28 @@ func New(given []string, t Target) (*Resolver, error) {
 		}
 	}
 	if slices.Contains(styles, Prefix) {
-		for _, w := range t.Workspaces {
-			if strings.HasPrefix(prefixOf(w), syncerPrefix) {
-				return nil, fmt.Errorf("workspace %q can't be served with the style %s: the namespaces %s* are kcp's own", w, Prefix, syncerPrefix)
-			}
-		}
-		if len(t.Workspaces) == 1 && t.Workspaces[0] != All && (len(styles) == 1 || t.Workspaces[0] == "") {
-			r.only = &t.Workspaces[0]
+		if err := r.usePrefix(); err != nil {
+			return nil, err
 		}
 	}
 	return r, nil
 }
 
-// Namespace says where the objects of a Namespace belong. It is computed once per Namespace.
+// usePrefix prepares the style Prefix, with pass-through for a SyncTarget that is bound to one workspace.
+func (r *Resolver) usePrefix() error {
+	workspaces := r.target.Workspaces
+	for _, w := range workspaces {
+		if strings.HasPrefix(prefixOf(w), syncerPrefix) {
+			return fmt.Errorf("workspace %q can't be served with the style %s: the namespaces %s* are kcp's own", w, Prefix, syncerPrefix)
+		}
+	}
+	if len(workspaces) == 1 && workspaces[0] != All && (len(r.styles) == 1 || workspaces[0] == "") {
+		r.only = &workspaces[0]
+	}
+	return nil
+}
+
+// Namespace is the Location of a Namespace's objects. It is computed once per Namespace.
 func (r *Resolver) Namespace(ns Namespace) Location {
 	for i, style := range r.styles {
 		l := Location{known: true, style: i}
@@ -130,10 +139,10 @@ func (r *Resolver) Namespace(ns Namespace) Location {
 		case NamespaceLocator:
 			claimed, err = r.fromAnnotation(&l, ns.Annotations)
 			if claimed && err == nil && ns.Name != namespaceName(ns.Annotations[locatorAnnotation]) {
-				err = lie(NameMismatch, "the Namespace %q does not have the name that follows from its locator", ns.Name)
+				err = refuse(NameMismatch, "the Namespace %q does not have the name that follows from its locator", ns.Name)
 			}
 			if claimed && err == nil && l.namespace == "" {
-				err = lie(BadName, "the Namespace %q has a locator for cluster-scoped objects", ns.Name)
+				err = refuse(BadName, "the Namespace %q has a locator for cluster-scoped objects", ns.Name)
 			}
 		case Prefix:
 			claimed, err = r.fromPrefix(&l, ns.Name)
@@ -148,7 +157,7 @@ func (r *Resolver) Namespace(ns Namespace) Location {
 	return Location{known: true, style: len(r.styles)}
 }
 
-// ClusterScoped says where a cluster-scoped object belongs. Namespaces themselves are Object's affair.
+// ClusterScoped is the Location of a cluster-scoped object. Object handles Namespaces themselves.
 func (r *Resolver) ClusterScoped(o *ref.Object) Location {
 	for i, style := range r.styles {
 		if style != NamespaceLocator {
@@ -157,7 +166,7 @@ func (r *Resolver) ClusterScoped(o *ref.Object) Location {
 		l := Location{known: true, style: i}
 		claimed, err := r.fromAnnotation(&l, o.Annotations)
 		if claimed && err == nil && l.namespace != "" {
-			err = lie(NameMismatch, "the cluster-scoped object %q has the locator of a Namespace", o.Name)
+			err = refuse(NameMismatch, "the cluster-scoped object %q has the locator of a Namespace", o.Name)
 		}
 		if claimed {
 			return l.refused(err)
@@ -169,7 +178,7 @@ func (r *Resolver) ClusterScoped(o *ref.Object) Location {
 	return Location{known: true, style: len(r.styles)}
 }
 
-// Object is the upstream object that o stands for; l is the Location of its Namespace, or what ClusterScoped said of it. The error is ErrForeign,
+// Object is the upstream object that o stands for; l is the Location of its Namespace, or that of ClusterScoped. The error is ErrForeign,
 // ErrUnknownNamespace or an *IdentityError. Whether the SyncTarget may speak for that workspace is not checked here, but for the prefix style,
 // which knows only bound workspaces: see Target.Bound and Placed.
 func (r *Resolver) Object(l Location, resource ref.Resource, o *ref.Object) (ref.Upstream, error) {
@@ -183,15 +192,15 @@ func (r *Resolver) Object(l Location, resource ref.Resource, o *ref.Object) (ref
 	if agent := slices.Index(r.styles, SyncAgent); agent >= 0 && agent < l.style && r.isAgents(o) {
 		return r.fromAgent(o)
 	}
-	if l.lie.Reason != "" {
-		lie := l.lie
-		return ref.Upstream{}, &lie
+	if l.refusal.Reason != "" {
+		refusal := l.refusal
+		return ref.Upstream{}, &refusal
 	}
 	if !l.located() {
 		return ref.Upstream{}, ErrForeign
 	}
 	if key, ok := o.Labels[clusterLabel]; ok && key != r.key && slices.Contains(r.styles, NamespaceLocator) {
-		return ref.Upstream{}, lie(OtherSyncTarget, "the object's label %s names another SyncTarget", clusterLabel)
+		return ref.Upstream{}, refuse(OtherSyncTarget, "the object's label %s names another SyncTarget", clusterLabel)
 	}
 	if isNamespace {
 		return ref.Upstream{Workspace: l.workspace, Name: l.namespace}, nil
@@ -206,19 +215,19 @@ func (r *Resolver) Object(l Location, resource ref.Resource, o *ref.Object) (ref
 	return ref.Upstream{Workspace: l.workspace, Namespace: l.namespace, Name: name}, nil
 }
 
-// Foreign says whether no object of a Namespace can be ours, whatever it says.
+// Foreign reports whether no object of a Namespace can be a copy, with any marks.
 func (r *Resolver) Foreign(l Location) bool {
-	return l.known && !l.located() && l.lie.Reason == "" && !slices.Contains(r.styles, SyncAgent)
+	return l.known && !l.located() && l.refusal.Reason == "" && !slices.Contains(r.styles, SyncAgent)
 }
 
 func (l Location) refused(err error) Location {
 	if e := (*IdentityError)(nil); errors.As(err, &e) {
-		l.lie, l.workspace, l.namespace = *e, "", ""
+		l.refusal, l.workspace, l.namespace = *e, "", ""
 	}
 	return l
 }
 
-func lie(reason, format string, args ...any) error {
+func refuse(reason, format string, args ...any) error {
 	return &IdentityError{Reason: reason, Message: fmt.Sprintf(format, args...)}
 }
 
@@ -242,7 +251,7 @@ func passesThrough(name string, not ...string) bool {
 	return !slices.ContainsFunc(not, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
 }
 
-// ofTheClusterItself says whether each cluster makes such an object for itself.
+// ofTheClusterItself reports whether each cluster makes such an object for itself.
 func ofTheClusterItself(o *ref.Object) bool {
 	return o.Name == rootCA || o.Namespace == "default" && o.Name == "kubernetes"
 }

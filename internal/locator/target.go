@@ -14,7 +14,7 @@ import (
 const (
 	// PlacementPrefix, followed by a SyncTarget's key, is the label on an upstream object that places it there.
 	PlacementPrefix = "state.workload.kcp.io/"
-	// LegacyPlacementPrefix is what older versions of kcp say for it.
+	// LegacyPlacementPrefix is its form in older versions of kcp.
 	LegacyPlacementPrefix = "state.workload.kcp.dev/"
 	// UpstreamGeneration is the annotation on a downstream object in which the way down may note the upstream generation that it stems from.
 	UpstreamGeneration = "upstreamd.dev/upstream-generation"
@@ -36,7 +36,7 @@ const All ref.Workspace = "*"
 // Key is the SyncTarget's key in labels.
 func (t Target) Key() string { return Key(t.Cluster, string(t.Name)) }
 
-// Bound says whether the SyncTarget is bound to the workspace.
+// Bound reports whether the SyncTarget is bound to the workspace.
 func (t Target) Bound(w ref.Workspace) bool {
 	return slices.Contains(t.Workspaces, w) && w != All || w != "" && w != All && slices.Contains(t.Workspaces, All)
 }
@@ -47,7 +47,7 @@ func Key(cluster, name string) string { return sum(cluster+":"+name, 62) }
 // PlacementLabel is the label that places an upstream object on the SyncTarget with this key.
 func PlacementLabel(key string) string { return PlacementPrefix + key }
 
-// Placed says whether an upstream object's labels place it on the SyncTarget with this key.
+// Placed reports whether an upstream object's labels place it on the SyncTarget with this key.
 func Placed(labels map[string]string, key string) bool {
 	if state, ok := labels[PlacementPrefix+key]; ok {
 		return state == placed

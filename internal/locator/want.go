@@ -20,7 +20,7 @@ func (r *Resolver) Selector() string {
 	return ""
 }
 
-// Want is what must be kept of the objects, with the Selector.
+// Want selects the fields of objects that must be kept, with the Selector.
 func (r *Resolver) Want() ref.Want {
 	want := ref.Want{Selector: r.Selector()}
 	if slices.Contains(r.styles, NamespaceLocator) {
@@ -34,7 +34,7 @@ func (r *Resolver) Want() ref.Want {
 	return want
 }
 
-// NamespaceWant is what must be kept of the Namespaces: all of them, with their locators.
+// NamespaceWant selects the fields of Namespaces: all Namespaces, with their locators.
 func (r *Resolver) NamespaceWant() ref.Want {
 	if !slices.Contains(r.styles, NamespaceLocator) {
 		return ref.Want{}

@@ -1,4 +1,4 @@
-// Package metrics holds what upstreamd counts. Names start with "upstreamd_". Labels name SyncTargets, resources, actors and
+// Package metrics holds the metrics of upstreamd. Names start with "upstreamd_". Labels name SyncTargets, resources, actors and
 // reasons: sets that the configuration bounds. Workspaces and objects are never labels: tenants make those, in any number.
 package metrics
 
@@ -33,12 +33,12 @@ type Metrics struct {
 	Suppressed    *prometheus.CounterVec // resource, stage: changes that changed nothing there
 	Coalesced     *prometheus.CounterVec // resource, stage: changes that a later one overtook there
 	Decisions     *prometheus.CounterVec // resource, reason
-	RuleFailures  *prometheus.CounterVec // resource: rules of fields that failed, so that what is published stays
+	RuleFailures  *prometheus.CounterVec // resource: rules of fields that failed, so that the published value stays
 	Contested     *prometheus.CounterVec // resource: fields of ours that another manager keeps overwriting
 	LongestTurn   *prometheus.GaugeVec   // resource: seconds that the longest step of a bucket took
-	Stale         *prometheus.GaugeVec   // sync_target: 1 while it is stale, else 0
+	Stale         *prometheus.GaugeVec   // sync_target: 1 while it is stale for a resource, else 0
 	Quarantined   *prometheus.GaugeVec   // sync_target, resource, reason: 1 while it is over the limit that reason names; else none
-	Unschedulable *prometheus.GaugeVec   // sync_target: 1 while its SyncTarget object says so, else 0; none without an object
+	Unschedulable *prometheus.GaugeVec   // sync_target: 1 while its SyncTarget object is unschedulable, else 0; none without an object
 	ObjectReady   *prometheus.GaugeVec   // sync_target: 1 if the condition Ready of its SyncTarget object is True, else 0; none without it
 	Refused       *prometheus.GaugeVec   // sync_target, reason: 1 while it is not taken up for that reason; else none
 	Parked        *prometheus.GaugeVec   // reason: objects or kinds that are not written for now
@@ -56,6 +56,7 @@ type Metrics struct {
 	DeadLetters prometheus.Counter     // messages to actors that were gone
 
 	PolicyReloads *prometheus.CounterVec // result: changed policies that were taken up (ok), or refused (error)
+	WatchLive     *prometheus.GaugeVec   // sync_target, resource: 1 while the list is complete and the watch open, else 0
 
 	byTarget []forgetter
 }
@@ -66,7 +67,7 @@ type forgetter interface {
 }
 
 // New makes the metrics and registers all of them, or none if one is refused (such as a second set in the same registry).
-// Without a registerer they count, and nobody reads them.
+// Without a registerer they count, and are not served.
 func New(reg prometheus.Registerer) (*Metrics, error) {
 	m := &Metrics{
 		Events:        counters("events_total", "Events of downstream objects, by type.", labelTarget, labelType),
@@ -77,16 +78,16 @@ func New(reg prometheus.Registerer) (*Metrics, error) {
 		Suppressed:    counters("suppressed_total", "Changes that made no difference at a stage.", labelResource, labelStage),
 		Coalesced:     counters("coalesced_total", "Changes that a later one overtook at a stage.", labelResource, labelStage),
 		Decisions:     counters("decisions_total", "Decisions on what to publish, by reason.", labelResource, labelReason),
-		RuleFailures:  counters("rule_failures_total", "Rules of fields that failed in a decision: what is published of these fields stays.", labelResource),
+		RuleFailures:  counters("rule_failures_total", "Rules of fields that failed in a decision: the published values of these fields stay.", labelResource),
+		Contested:     counters("contested_total", "Times that another manager was found to overwrite owned fields repeatedly.", labelResource),
 		LongestTurn:   gauges("aggregator_longest_turn_seconds", "The longest step of an aggregator's bucket.", labelResource),
-		Contested:     counters("contested_total", "Times that another writer was found to overwrite what is published again and again.", labelResource),
-		Stale:         gauges("sync_target_stale", "1 while a SyncTarget has not been heard of for the grace period, else 0.", labelTarget),
-		Quarantined: gauges("sync_target_quarantined", "1 while a SyncTarget is not asked for a kind since it went over the limit that reason names.",
+		Stale:         gauges("sync_target_stale", "1 while a SyncTarget is stale for at least one resource, else 0.", labelTarget),
+		Quarantined: gauges("sync_target_quarantined", "1 while a SyncTarget's kind is not requested because it exceeded the limit that reason names.",
 			labelTarget, labelResource, labelReason),
-		Unschedulable: gauges("sync_target_unschedulable", "1 while the SyncTarget object says that it takes no new workloads, else 0.", labelTarget),
+		Unschedulable: gauges("sync_target_unschedulable", "1 while the SyncTarget object takes no new workloads, else 0.", labelTarget),
 		ObjectReady:   gauges("sync_target_object_ready", "1 if the condition Ready of the SyncTarget object is True, else 0.", labelTarget),
 		Refused:       gauges("sync_target_refused", "1 while a SyncTarget is not taken up for this reason, such as a cluster that another one has already.", labelTarget, labelReason),
-		Parked:        gauges("parked", "What is not written until its inputs change or its pause ends.", labelReason),
+		Parked:        gauges("parked", "Objects and kinds that are not written until their inputs change or a pause ends.", labelReason),
 		QueueDepth:    gauge("writer_queue_depth", "Upstream objects that wait to be written."),
 		InFlight:      gauge("writer_in_flight", "PATCH calls under way."),
 		Slots:         gauge("writer_slots", "PATCH calls that the writer has under way at most, at the API server that takes the fewest; it finds that out by itself."),
@@ -100,8 +101,9 @@ func New(reg prometheus.Registerer) (*Metrics, error) {
 		Restarts:      counters("actor_restarts_total", "Actors that were restarted.", labelActor),
 		DeadLetters:   prometheus.NewCounter(prometheus.CounterOpts{Namespace: namespace, Name: "dead_letters_total", Help: "Messages to actors that were gone."}),
 		PolicyReloads: counters("policy_reloads_total", "Changes of the folder of policies that were taken up (ok) or refused (error).", labelResult),
+		WatchLive:     gauges("watch_live", "1 while the list of a resource of a SyncTarget is complete and its watch open, else 0.", labelTarget, labelResource),
 	}
-	m.byTarget = []forgetter{m.Events, m.WatchErrors, m.Objects, m.Stale, m.Quarantined, m.Unschedulable, m.ObjectReady, m.Refused}
+	m.byTarget = []forgetter{m.Events, m.WatchErrors, m.Objects, m.Stale, m.Quarantined, m.Unschedulable, m.ObjectReady, m.Refused, m.WatchLive}
 	if reg == nil {
 		return m, nil
 	}
@@ -140,6 +142,7 @@ func (m *Metrics) collectors() []prometheus.Collector {
 		m.Events, m.WatchErrors, m.Rejected, m.Objects, m.Contributions, m.Suppressed, m.Coalesced, m.Decisions, m.RuleFailures, m.Contested, m.LongestTurn,
 		m.Stale, m.Quarantined, m.Unschedulable, m.ObjectReady, m.Refused, m.Parked, m.QueueDepth, m.InFlight, m.Slots,
 		m.Patches, m.Conflicts, m.Added, m.Propagation, m.Failures, m.Restarts, m.DeadLetters, m.PolicyReloads,
+		m.WatchLive,
 	}
 }
 
@@ -155,7 +158,7 @@ func gauge(name, help string) prometheus.Gauge {
 	return prometheus.NewGauge(prometheus.GaugeOpts{Namespace: namespace, Name: name, Help: help})
 }
 
-// histogram resolves what matters here: 1 ms (an isolated change) to 60 s (an upstream server that is away), in 1-2-5 steps.
+// histogram has buckets from 1 ms (an isolated change) to 60 s (an upstream server that is away), in 1-2-5 steps.
 func histogram(name, help string) prometheus.HistogramOpts {
 	return prometheus.HistogramOpts{Namespace: namespace, Name: name, Help: help, Buckets: []float64{
 		.001, .002, .005, .010, .020, .050, .1, .2, .5, 1, 2, 5, 10, 20, 60,

@@ -20,6 +20,7 @@ func use(m *metrics.Metrics, target string) {
 	labels := map[string][]string{
 		"Events": {target, "Changed"}, "WatchErrors": {target, "pods.v1"}, "Objects": {target, "pods.v1"}, "Stale": {target},
 		"Quarantined": {target, "pods.v1", "Objects"}, "Refused": {target, "DuplicateCluster"},
+		"WatchLive":  {target, "pods.v1"},
 		"Suppressed": {"pods.v1", "object"}, "Coalesced": {"pods.v1", "writer"}, "Decisions": {"pods.v1", "Merged"}, "Patches": {"pods.v1", "ok"},
 	}
 	for i := range v.NumField() {
@@ -96,6 +97,9 @@ func TestEveryFieldIsServedUnderItsName(t *testing.T) {
 		"upstreamd_actor_restarts_total":      {"actor"},
 		"upstreamd_dead_letters_total":        nil,
 		"upstreamd_policy_reloads_total":      {"result"},
+
+		"upstreamd_aggregator_longest_turn_seconds": {"resource"},
+		"upstreamd_watch_live":                      {"resource", "sync_target"},
 	}
 	got := gather(t, reg)
 	for name, labels := range want {

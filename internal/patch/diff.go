@@ -2,10 +2,10 @@ package patch
 
 import "slices"
 
-// Options define which differences count. The zero value compares strictly (null is absent, 1 is 1.0, nothing else is lenient).
+// Options define which differences count. The zero value compares strictly (null is absent, 1 is 1.0, two spellings of one time are equal).
 type Options struct {
 	Whole bool // the policy owns the whole status: everything that is not desired goes
-	Typed bool // the API server's own types hold it: zero, false, "", [] and {} are the same as absent
+	Typed bool // the API server's own types hold it: zero, false, "", [] and {} are the same as absent, "1000m" as "1"
 
 	// Ignore holds paths below status whose differences alone are no reason to write; "*" matches a list item or any map key.
 	Ignore [][]string
@@ -46,14 +46,14 @@ func Differences(sent, got map[string]any, typed bool) [][]string {
 	return slices.CompactFunc(d.paths, slices.Equal)
 }
 
-// Equal compares two values: 1 and 1.0 are equal, and so are null and an absent field. Heartbeats of conditions are not compared.
+// Equal compares two values: 1 and 1.0 are equal, and so are two spellings of one time, null and an absent field. Heartbeats of conditions are not compared.
 func Equal(a, b any) bool {
+	d := differ{}
 	switch b.(type) {
 	case map[string]any, []any:
-		d := differ{}
 		return d.same(a, b, make([]string, 0, 16), true)
 	}
-	return equalScalars(a, b)
+	return d.equalScalars(a, b)
 }
 
 // differ compares status values. path names the value below status, with "*" for list items; inList means that the value lies within a
@@ -97,7 +97,7 @@ func (d *differ) same(have, want any, path []string, inList bool) bool {
 			return d.sameList(h, want, path, inList)
 		}
 	default:
-		if equalScalars(have, want) {
+		if d.equalScalars(have, want) {
 			return true
 		}
 	}
@@ -180,7 +180,7 @@ func (d *differ) value(have, want any, path []string) (patch any, changed bool) 
 		}
 		return d.withOthers(h, want, path), true
 	default:
-		return want, !equalScalars(have, want)
+		return want, !d.equalScalars(have, want)
 	}
 }
 

@@ -73,6 +73,11 @@ func TestDiff(t *testing.T) {
 		{name: "a counter falls to zero", published: `{"readyReplicas":2}`, wanted: `{"readyReplicas":0}`, o: typed, patch: `{"readyReplicas":0}`},
 		{name: "float and integer of one value", published: `{"a":1,"b":2.0}`, wanted: `{"a":1.0,"b":2}`},
 		{name: "integers beyond a float's precision", published: `{"a":9007199254740993}`, wanted: `{"a":9007199254740992}`, patch: `{"a":9007199254740992}`},
+		{name: "two spellings of one time", published: `{"at":"2026-03-01T10:00:00Z","l":["2026-03-01T10:00:00.5Z"]}`, wanted: `{"at":"2026-03-01T11:00:00+01:00","l":["2026-03-01T10:00:00.500Z"]}`},
+		{name: "two times", published: `{"at":"2026-03-01T10:00:00Z"}`, wanted: `{"at":"2026-03-01T10:00:00.000000001Z"}`, patch: `{"at":"2026-03-01T10:00:00.000000001Z"}`},
+		{name: "two spellings of one quantity on a typed server", published: `{"used":{"cpu":"1","memory":"1Gi"}}`, wanted: `{"used":{"cpu":"1000m","memory":"1024Mi"}}`, o: typed},
+		{name: "two versions elsewhere", published: `{"version":"1.1"}`, wanted: `{"version":"1.10"}`, patch: `{"version":"1.10"}`},
+		{name: "a quantity with an absurd exponent", published: `{"a":"1e999999999"}`, wanted: `{"a":"1e999999998"}`, o: typed, patch: `{"a":"1e999999998"}`},
 		{name: "number and string", published: `{"a":1}`, wanted: `{"a":"1"}`, patch: `{"a":"1"}`},
 
 		{name: "zero is absent on a typed server", published: `{"a":1}`, wanted: `{"a":1,"n":0,"f":false,"s":"","l":[],"m":{"x":{"y":0}}}`, o: typed},

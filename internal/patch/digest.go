@@ -46,7 +46,7 @@ func (d *differ) digest(v any, path []string) uint64 {
 		}
 		return mixed('[', chain)
 	case string:
-		return mixed('"', xxhash.Sum64String(v))
+		return mixed('"', xxhash.Sum64String(d.spelling(v)))
 	case bool:
 		return mixed('b', map[bool]uint64{true: 1}[v])
 	}

@@ -15,7 +15,7 @@ import (
 var (
 	fields    = []string{"a", "b", "conditions", "m"}
 	scalarGen = rapid.OneOf(
-		rapid.Just[any](nil), rapid.SampledFrom([]any{int64(0), int64(1), 1.0, 1.5, "", "x", true, false}),
+		rapid.Just[any](nil), rapid.SampledFrom([]any{int64(0), int64(1), 1.0, 1.5, "", "x", "1", "1000m", "2026-03-01T10:00:00Z", "2026-03-01T11:00:00.0+01:00", true, false}),
 	)
 )
 

@@ -4,6 +4,10 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/resource"
 )
 
 // zero reports whether a typed API server leaves v out: zero, false, "", an empty list, an object of nothing else.
@@ -23,14 +27,37 @@ func zero(v any) bool {
 }
 
 // equalScalars compares two values of which b is neither a list nor an object. Numbers are compared by value: 1 is 1.0, and no integer
-// loses digits.
-func equalScalars(a, b any) bool {
+// loses digits; times by their instant.
+func (d *differ) equalScalars(a, b any) bool {
+	if s, ok := a.(string); ok && a != b {
+		t, ok := b.(string)
+		return ok && d.spelling(s) == d.spelling(t)
+	}
 	x, wholeA := integer(a)
 	y, wholeB := integer(b)
 	if wholeA || wholeB {
 		return wholeA && wholeB && x == y
 	}
 	return a == b
+}
+
+// spelling returns the one spelling of a time, and on typed servers of a quantity, so that two spellings of one value are equal. Other
+// texts are returned as they are: without a type, "1.10" may be a version.
+func (d *differ) spelling(s string) string {
+	if s == "" || s[0] < '0' || s[0] > '9' {
+		return s
+	}
+	if len(s) >= len("2026-03-01T10:00:00Z") && s[4] == '-' && s[10] == 'T' {
+		if t, err := time.Parse(time.RFC3339Nano, s); err == nil {
+			return t.UTC().Format(time.RFC3339Nano)
+		}
+	}
+	if d.Typed && len(s) <= 32 && !strings.ContainsAny(s, "eE") { // an exponent may ask for a billion digits
+		if q, err := resource.ParseQuantity(s); err == nil {
+			return q.String()
+		}
+	}
+	return s
 }
 
 // integer returns v as an integer, if it is one and fits.

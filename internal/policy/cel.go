@@ -20,22 +20,23 @@ var errEmpty = types.NewErr("min() or max() of an empty list: test its size firs
 
 // Environment compiles CEL rules. Expressions see
 //
-//	targets   list of {name, status, generation, stale}, in the order of the names
+//	targets   list of {name, status, generation, fresh, current}, in the order of the names
 //	upstream  {metadata: {workspace, namespace, name, generation, labels, annotations}, status, placed}; placed is the number of SyncTargets
 //
 // and CEL's standard library, optional values (status.?field.orValue(0)), lists (distinct, sort, flatten, …), strings, sets, math,
-// cel.bind, comprehensions with two variables (transformMap, transformMapEntry, …), and sum(), min() and max() of lists.
+// durations and timestamps, quantity("1Gi"), cel.bind, comprehensions with two variables (transformMap, transformMapEntry, …), and sum(), min() and max() of lists.
 type Environment struct{ env *cel.Env }
 
 // NewEnvironment makes the environment of all CEL rules.
 func NewEnvironment() (*Environment, error) {
-	env, err := cel.NewEnv(
+	env, err := cel.NewEnv(append(mixedOverloads(),
 		cel.Variable("targets", cel.ListType(cel.MapType(cel.StringType, cel.DynType))),
 		cel.Variable("upstream", cel.MapType(cel.StringType, cel.DynType)),
 		cel.CustomTypeAdapter(sorted{types.DefaultTypeAdapter}),
-		cel.OptionalTypes(), ext.Lists(), ext.Strings(), ext.Sets(), ext.Math(), ext.Bindings(), ext.TwoVarComprehensions(),
+		cel.CrossTypeNumericComparisons(true), cel.OptionalTypes(), ext.Lists(), ext.Strings(), ext.Sets(), ext.Math(), ext.Bindings(), ext.TwoVarComprehensions(),
 		listFunction("sum", Sum, types.IntZero), listFunction("min", Smallest, errEmpty), listFunction("max", Largest, errEmpty),
-	)
+		quantityFunction(),
+	)...)
 	if err != nil {
 		return nil, fmt.Errorf("prepare CEL: %w", err)
 	}
@@ -56,7 +57,7 @@ func (e *Environment) Compile(expr string) (*Program, error) {
 		return nil, fmt.Errorf("gives a %s, which is no JSON: give a number, a string, a bool, a list, a map or a timestamp", ast.OutputType())
 	default:
 	}
-	program, err := e.env.Program(ast, cel.CostLimit(celCostLimit), cel.EvalOptions(cel.OptOptimize))
+	program, err := e.env.Program(ast, cel.CostLimit(celCostLimit), cel.EvalOptions(cel.OptOptimize), cel.CustomDecoratorV2(mixNumbers))
 	if err != nil {
 		return nil, err
 	}
@@ -65,12 +66,14 @@ func (e *Environment) Compile(expr string) (*Program, error) {
 
 // Eval returns the value of the rule as JSON (nil: none). It fails if the expression does, or if it costs too much.
 func (p *Program) Eval(targets []any, upstream map[string]any) (any, error) {
-	out, _, err := p.program.Eval(map[string]any{"targets": targets, "upstream": upstream})
+	out, _, err := p.program.Eval(map[string]any{"targets": fromJSON(targets), "upstream": fromJSON(upstream)})
 	if err != nil {
 		return nil, err
 	}
 	return fromCEL(out)
 }
+
+func fromJSON(v any) celref.Val { return sorted{types.DefaultTypeAdapter}.NativeToValue(v) }
 
 // fromCEL converts a CEL value to parsed JSON.
 func fromCEL(v celref.Val) (any, error) {
@@ -152,16 +155,24 @@ func listFunction(name string, op Fold, empty celref.Val) cel.EnvOption {
 		case value == nil:
 			return empty
 		}
-		return sorted{types.DefaultTypeAdapter}.NativeToValue(value)
+		return fromJSON(value)
 	})))
 }
 
-// sorted adapts parsed JSON so that maps iterate in the order of their keys: equal inputs give equal outputs.
+// sorted adapts parsed JSON: maps iterate in the order of their keys, so that equal inputs give equal outputs, and have no nulls.
 type sorted struct{ types.Adapter }
 
 func (s sorted) NativeToValue(v any) celref.Val {
 	switch v := v.(type) {
 	case map[string]any:
+		null := func(_ string, value any) bool { return value == nil }
+		for name, value := range v {
+			if null(name, value) {
+				v = maps.Clone(v)
+				maps.DeleteFunc(v, null)
+				break
+			}
+		}
 		return sortedMap{Mapper: types.NewStringInterfaceMap(s, v), keys: v}
 	case []any:
 		return types.NewDynamicList(s, v)

@@ -22,7 +22,7 @@ func eval(t *testing.T, expr string, targets []any) (any, error) {
 }
 
 func target(name string, status map[string]any) any {
-	return map[string]any{"name": name, "status": status, "generation": int64(3), "stale": false}
+	return map[string]any{"name": name, "status": status, "generation": int64(3), "fresh": true}
 }
 
 func TestExpressions(t *testing.T) {
@@ -36,6 +36,17 @@ func TestExpressions(t *testing.T) {
 		"[1, 2.5].sum()":                               3.5,
 		"[1.5, 2, 3].sum()":                            6.5,
 		"[].sum()":                                     int64(0),
+		"100 * targets[0].status.f / 4":                12.5,
+		"targets[1].status.f + targets[0].status.n":    2.5,
+		"targets.size() * 1.5":                         3.0,
+		"1.5 - 1 > 0":                                  true,
+		"'a' + 'b'":                                    "ab",
+		"[1] + [2]":                                    []any{int64(1), int64(2)},
+		"has(targets[0].status.none)":                  false,
+		"targets[0].status.?none.orValue(7)":           int64(7),
+		"quantity('1Ki') + 1":                          1025.0,
+		"quantity('500m') < 1":                         true,
+		"duration('9m') < duration('600s')":            true,
 		"[1, null, 2.5].sum()":                         3.5,
 		"['1Gi', '512Mi'].sum()":                       "1536Mi",
 		"['9m', '600s'].max()":                         "600s",
@@ -43,7 +54,6 @@ func TestExpressions(t *testing.T) {
 		"[{'a': 1}, {'a': 2, 'b': 1}].sum()":           map[string]any{"a": int64(3), "b": int64(1)},
 		"[3, 1, 2].min()":                              int64(1),
 		"[3, 1.5, 2].max()":                            int64(3),
-		"['b', 'a'].max()":                             "b",
 		"targets.map(t, timestamp(t.status.at)).max()": "2026-03-01T10:00:00Z",
 		"duration('90s')":                              "90s",
 		"uint(7)":                                      int64(7),
@@ -52,13 +62,12 @@ func TestExpressions(t *testing.T) {
 		"targets[0].status.?n":                         int64(1),
 		"targets[0].status.items.transformMapEntry(i, t, {string(i): t.id}).size()": int64(3),
 		"cel.bind(t, targets[1], t.status.n + t.status.n)":                          int64(8),
-		"[1, 1, 2].distinct()":                          []any{int64(1), int64(2)},
-		"{'a': 1, 'b': null}":                           map[string]any{"a": int64(1)},
-		"[true, 'x', 1.5]":                              []any{true, "x", 1.5},
-		"targets.all(t, t.generation == 3 && !t.stale)": true,
-		"targets[0].status":                             map[string]any{"n": int64(1), "f": 0.5, "items": []any{map[string]any{"id": "x"}, map[string]any{"id": "y"}, map[string]any{"id": "x", "v": true}}, "at": "2026-03-01T10:00:00Z"},
-		"targets[0].status.none":                        nil,
-		"'a,b'.split(',')":                              []any{"a", "b"},
+		"[1, 1, 2].distinct()":                         []any{int64(1), int64(2)},
+		"{'a': 1, 'b': null}":                          map[string]any{"a": int64(1)},
+		"[true, 'x', 1.5]":                             []any{true, "x", 1.5},
+		"targets.all(t, t.generation == 3 && t.fresh)": true,
+		"targets[0].status":                            map[string]any{"n": int64(1), "f": 0.5, "items": []any{map[string]any{"id": "x"}, map[string]any{"id": "y"}, map[string]any{"id": "x", "v": true}}, "at": "2026-03-01T10:00:00Z"},
+		"'a,b'.split(',')":                             []any{"a", "b"},
 	} {
 		got, err := eval(t, expr, targets)
 		if err != nil || !reflect.DeepEqual(got, want) {
@@ -69,13 +78,18 @@ func TestExpressions(t *testing.T) {
 		"['a'].sum()":                    "not all numbers",
 		"[9223372036854775807, 1].sum()": "too large",
 		"[].min()":                       "empty list",
+		"['b', 'a'].max()":               "not all numbers",
 		"[1, 'a'].max()":                 "not all numbers",
-		"targets[0].status.missing":      "no such key",
-		"targets[5].name":                "index out of bounds",
-		"{1: 2}":                         "JSON has only strings as keys",
-		"{'a': type(1)}":                 "no JSON",
-		"[b'x']":                         "no JSON",
-		"uint(18446744073709551615u)":    "overflow",
+		"targets[0].status.none":         "no such key",
+		"quantity('lots')":               "no quantity",
+		"targets[0].status.f * targets[0].status.at": "no such overload",
+		"targets[0].status.items * 2":                "no such overload",
+		"targets[0].status.missing":                  "no such key",
+		"targets[5].name":                            "index out of bounds",
+		"{1: 2}":                                     "JSON has only strings as keys",
+		"{'a': type(1)}":                             "no JSON",
+		"[b'x']":                                     "no JSON",
+		"uint(18446744073709551615u)":                "overflow",
 		"targets.map(t, targets[0].status.items.map(i, b'x'))": "no JSON",
 		"0.0 / 0.0":            "gives NaN, which is no JSON",
 		"[1e308, 1e308].sum()": "too large",

@@ -111,8 +111,7 @@ func compile(doc *Document, env *Environment) (*Policy, error) {
 		return nil, err
 	}
 	p.compileLists(s.Keys)
-	p.StatusTimes = p.Strategy == Latest || p.Strategy == Union || p.Default == RuleUnion ||
-		slices.ContainsFunc(p.Fields, func(f Field) bool { return f.Rule == RuleUnion })
+	p.StatusTimes = p.Strategy == Latest
 	return p, nil
 }
 

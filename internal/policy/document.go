@@ -69,7 +69,9 @@ const (
 	Latest  Strategy = "Latest"  // the status that changed last
 	Quorum  Strategy = "Quorum"  // per field, the value of more than half of the placed SyncTargets
 	All     Strategy = "All"     // per field, the value of all placed SyncTargets
-	Primary Strategy = "Primary" // the status of one SyncTarget
+	Primary Strategy = "Primary" // the status of one SyncTarget, as long as it is fresh
+
+	Representative Strategy = "Representative" // the status of the worst SyncTarget, conditions of all
 )
 
 // Rule is the way in which one field is made of many.
@@ -98,6 +100,7 @@ type FieldRule struct {
 	Order      []string `json:"order,omitempty"`      // Rank: the value that comes first wins
 	Absent     string   `json:"absent,omitempty"`     // Rank: the value of a placed SyncTarget without one
 	Expr       string   `json:"expr,omitempty"`       // CEL
+	Default    *int64   `json:"default,omitempty"`    // Sum: the value if no SyncTarget has one
 	RequireAll bool     `json:"requireAll,omitempty"` // as published until every placed SyncTarget has a value
 	Immutable  bool     `json:"immutable,omitempty"`  // as published once it is
 	Monotonic  bool     `json:"monotonic,omitempty"`  // Sum, Max: never less than published
@@ -137,9 +140,12 @@ type ExtractSpec struct {
 
 // ConditionsSpec is the way in which the conditions of one type become one.
 type ConditionsSpec struct {
-	Mode              ConditionMode `json:"mode,omitempty"`
-	Negative          []string      `json:"negative,omitempty"`          // types whose True is bad
-	UnknownWhenAbsent []string      `json:"unknownWhenAbsent,omitempty"` // types that every healthy object has
+	Mode       ConditionMode         `json:"mode,omitempty"`
+	Positive   []string              `json:"positive,omitempty"`   // types whose True is good
+	Negative   []string              `json:"negative,omitempty"`   // types whose True is bad
+	InProgress []string              `json:"inProgress,omitempty"` // types whose True means that work is under way
+	Terminal   []string              `json:"terminal,omitempty"`   // types whose True ends the object
+	WhenAbsent map[string]AbsentMode `json:"whenAbsent,omitempty"` // by type, of a SyncTarget that reports but lacks a positive one
 }
 
 // ConditionMode decides which status value wins.
@@ -163,6 +169,15 @@ type FinishedSpec struct {
 	Needs     []string `json:"needs,omitempty"`     // fields without which nothing is finished
 	Idle      []string `json:"idle,omitempty"`      // counters that must have come to zero first
 }
+
+// AbsentMode is the meaning of an absent positive condition.
+type AbsentMode string
+
+// The absent modes.
+const (
+	AbsentUnknown AbsentMode = "Unknown"
+	AbsentIgnore  AbsentMode = "Ignore"
+)
 
 // SummaryMode decides whether the summary condition is published.
 type SummaryMode string

@@ -55,7 +55,6 @@ var forms = []interface {
 	form[time.Time]{parse: parseTime, compare: time.Time.Compare},
 	form[resource.Quantity]{parseQuantity, func(a, b resource.Quantity) int { return a.Cmp(b) }, addQuantities, func(q resource.Quantity) any { return q.String() }},
 	form[time.Duration]{parseDuration, cmp.Compare[time.Duration], addIntegers[time.Duration], func(d time.Duration) any { return d.String() }},
-	form[string]{parse: typed[string], compare: cmp.Compare[string]},
 }
 
 // apply is nil without an error if a value has not this form. The smallest and the largest value keep their spelling.

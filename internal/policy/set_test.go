@@ -127,7 +127,7 @@ func TestCompiled(t *testing.T) {
 	p := set.All()[0]
 	for what, pair := range map[string][2]any{
 		"grace":             {p.SpecSyncGrace, time.Minute},
-		"status times":      {p.StatusTimes, true},
+		"status times":      {p.StatusTimes, false},
 		"whole object":      {p.Whole, true},
 		"extracted fields":  {p.Extract.Fields, [][]string{{"a"}, {"b", "c"}}},
 		"extracted paths":   {p.Extract.Paths, map[string][]string{"size": {"spec", "size"}}},

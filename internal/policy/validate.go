@@ -13,7 +13,7 @@ import (
 )
 
 var (
-	strategies = []Strategy{Merge, Union, Latest, Quorum, All, Primary}
+	strategies = []Strategy{Merge, Union, Latest, Quorum, All, Primary, Representative}
 	defaults   = []Rule{RuleDrop, RuleUnanimous, RuleUnion, RulePrimary}
 	rules      = []Rule{RuleSum, RuleMin, RuleMax, RuleUnion, RuleUnanimous, RuleQuorum, RulePrimary, RuleRank, RuleConditions, RuleGeneration, RuleCEL, RuleDrop}
 	modes      = []ConditionMode{WorstWins, BestWins, AllTrue, QuorumWins, AllAgree}
@@ -63,7 +63,7 @@ func (v *validator) spec(p *field.Path, s *Spec) {
 	}
 	v.fields(p.Child("fields"), s.Fields)
 	if s.Conditions != nil {
-		enum(v, p.Child("conditions", "mode"), s.Conditions.Mode, false, modes...)
+		v.conditions(p.Child("conditions"), s.Conditions)
 	}
 	for _, path := range slices.Sorted(maps.Keys(s.Keys)) {
 		v.path(p.Child("keys").Key(path), path, true)
@@ -81,6 +81,22 @@ func (v *validator) spec(p *field.Path, s *Spec) {
 	v.extract(p.Child("extract"), s.Extract)
 	v.paths(p.Child("withhold"), s.Withhold, true)
 	v.paths(p.Child("ignore"), s.Ignore, true)
+}
+
+func (v *validator) conditions(p *field.Path, c *ConditionsSpec) {
+	enum(v, p.Child("mode"), c.Mode, false, modes...)
+	for kind, mode := range c.WhenAbsent {
+		enum(v, p.Child("whenAbsent").Key(kind), mode, true, AbsentUnknown, AbsentIgnore)
+	}
+	listed := map[string]bool{}
+	for _, types := range c.lists() {
+		for _, kind := range types {
+			if listed[kind] {
+				v.invalid(p, kind, "a condition type has one polarity: name it once in positive, negative, inProgress or terminal")
+			}
+			listed[kind] = true
+		}
+	}
 }
 
 func (v *validator) resources(p *field.Path, resources []Resource) {
@@ -103,7 +119,7 @@ func (v *validator) resources(p *field.Path, resources []Resource) {
 func (v *validator) fields(p *field.Path, fields map[string]FieldRule) {
 	for _, path := range slices.Sorted(maps.Keys(fields)) {
 		at, f := p.Key(path), fields[path]
-		v.path(at, path, false)
+		v.path(at, path, true)
 		for _, e := range joined(f.problem) {
 			v.add(&field.Error{Type: field.ErrorTypeInvalid, Field: at.String(), BadValue: field.OmitValueType{}, Detail: e.Error()})
 		}
@@ -115,6 +131,7 @@ func (v *validator) fields(p *field.Path, fields map[string]FieldRule) {
 		v.argument(at.Child("order"), f.Rule, len(f.Order) > 0, true, RuleRank)
 		v.argument(at.Child("absent"), f.Rule, f.Absent != "", false, RuleRank)
 		v.argument(at.Child("expr"), f.Rule, f.Expr != "", true, RuleCEL)
+		v.argument(at.Child("default"), f.Rule, f.Default != nil, false, RuleSum)
 		v.argument(at.Child("monotonic"), f.Rule, f.Monotonic, false, RuleSum, RuleMax)
 		v.argument(at.Child("requireAll"), f.Rule, f.RequireAll, false, without(RuleConditions, RuleCEL)...)
 		v.argument(at.Child("immutable"), f.Rule, f.Immutable, false, without(RuleConditions)...)

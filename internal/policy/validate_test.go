@@ -89,7 +89,6 @@ spec:
 			`spec.fields[h]: Invalid value: unknown field "sign"`,
 			`spec.fields[i]: Invalid value: json: cannot unmarshal number`,
 			`spec.fields[j..k]: Invalid value: "j..k": a field name is empty`,
-			`spec.fields[l.*.m]: Invalid value: "l.*.m": "*" is not allowed here`,
 			`spec.fields[m.o]: Invalid value: "m.o": m has a rule too`,
 			`spec.fields[r].requireAll: Forbidden: is for Sum and Min and Max and Union and Unanimous`,
 			`spec.fields[s].requireAll: Forbidden: is for Sum and Min and Max and Union and Unanimous`,

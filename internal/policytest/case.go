@@ -39,7 +39,9 @@ type Case struct {
 	WantReason string         // "Reason", or "Reason: the whole message"
 	WantErrors []string       // parts of the errors that are expected, in order
 	Typed      bool           // the API server leaves zeros out
-	Foreign    []string       // what of the published status is not ours, as in Given
+	Foreign    []string       // the parts of the published status that are not ours, as in Given
+
+	schema *schema // nil: not known
 }
 
 // Given is the file given.yaml: what is not seen from the objects.
@@ -47,6 +49,7 @@ type Given struct {
 	Targets   map[string]GivenTarget `json:"targets"`
 	Overdue   bool                   `json:"overdue"`   // the deadline for SyncTargets that have not listed is over
 	Withdrawn bool                   `json:"withdrawn"` // there were copies, there are none any more
+	Unplaced  bool                   `json:"unplaced"`  // no SyncTarget is placed any more
 	Ambiguous []ref.SyncTarget       `json:"ambiguous"` // two objects claim to be the copy here
 	Foreign   []string               `json:"foreign"`   // what of the published status is not ours: fields, and conditions as "conditions.TYPE"
 	Typed     bool                   `json:"typed"`     // the API server's own types hold the object: it leaves zeros out
@@ -58,6 +61,9 @@ type GivenTarget struct {
 	Stale         bool         `json:"stale"`
 	Since         *metav1.Time `json:"since"`
 	Unschedulable bool         `json:"unschedulable"` // takes no new workloads
+	NotReporting  string       `json:"notReporting"`  // why its contribution counts as stale: a refused status
+	Lagging       bool         `json:"lagging"`       // told to be behind the upstream generation
+	Bound         bool         `json:"bound"`         // placed by its binding, not by a label
 	CaughtUp      *bool        `json:"caughtUp"`      // default: what the copy's annotation says, else true
 }
 
@@ -75,14 +81,15 @@ func Load(name string, data []byte) (*Case, error) {
 		c.loadPolicy(files["policy.yaml"]),
 		c.loadUpstream(files["upstream.yaml"]),
 		c.loadWant(files),
+		c.loadSchema(files["schema.yaml"]),
 	)
 	for name, data := range files {
 		target, isTarget := strings.CutPrefix(name, "target/")
 		switch {
 		case isTarget && path.Ext(target) == ".yaml":
 			err = errors.Join(err, c.loadTarget(strings.TrimSuffix(target, ".yaml"), data))
-		case !slices.Contains([]string{"policy.yaml", "upstream.yaml", "given.yaml", "want.yaml", "want.reason", "want.errors"}, name):
-			err = errors.Join(err, fmt.Errorf("%s: a case has policy.yaml, upstream.yaml, target/NAME.yaml, given.yaml, want.yaml, want.reason, want.errors", name))
+		case !slices.Contains([]string{"policy.yaml", "schema.yaml", "upstream.yaml", "given.yaml", "want.yaml", "want.reason", "want.errors"}, name):
+			err = errors.Join(err, fmt.Errorf("%s: a case has policy.yaml, schema.yaml, upstream.yaml, target/NAME.yaml, given.yaml, want.yaml, want.reason, want.errors", name))
 		}
 	}
 	if err == nil {
@@ -263,8 +270,11 @@ func (o *object) time(extracted map[string]any) time.Time {
 
 // give adds what given.yaml says.
 func (c *Case) give(g Given) error {
-	c.Input.Overdue, c.Input.Withdrawn, c.Input.Ambiguous = g.Overdue, g.Withdrawn, g.Ambiguous
+	c.Input.Overdue, c.Input.Withdrawn, c.Input.Unplaced, c.Input.Ambiguous = g.Overdue, g.Withdrawn, g.Unplaced, g.Ambiguous
 	c.Typed, c.Foreign = g.Typed, g.Foreign
+	if c.schema != nil {
+		c.Input.Schema = c.schema
+	}
 	for name, target := range g.Targets {
 		i := slices.IndexFunc(c.Input.Sources, func(s aggregate.Source) bool { return string(s.Target) == name })
 		if i < 0 {
@@ -280,7 +290,7 @@ func (c *Case) give(g Given) error {
 		default:
 			return fmt.Errorf("given.yaml: targets.%s.state: %q: must be Absent, NoStatus or Unknown; one with a status needs none", name, target.State)
 		}
-		source.Stale, source.Unschedulable = target.Stale, target.Unschedulable
+		source.Stale, source.Unschedulable, source.NotReporting, source.Lagging, source.Bound = target.Stale, target.Unschedulable, target.NotReporting, target.Lagging, target.Bound
 		if target.Since != nil {
 			source.Since = target.Since.Time
 		}

@@ -20,6 +20,7 @@ metadata: {name: widgets}
 spec:
   resources: [{group: example.com, resource: widgets}]
   fields: {replicas: Sum, list: Union, conditions: Conditions}
+  conditions: {mode: BestWins}
 -- upstream.yaml --
 metadata: {name: w, namespace: shop, generation: 2, labels: {a: b}, annotations: {c: d}}
 status: {replicas: 1, note: theirs}
@@ -113,7 +114,7 @@ func TestFailures(t *testing.T) {
 		"a condition":       {edit("message: ok, lastTransitionTime: \"2026-03-01T10:00:00Z\"}\n- ", "message: fine, lastTransitionTime: \"2026-03-01T10:00:00Z\"}\n- "), []string{`status.conditions.Ready.message: want "fine", got "ok"`}},
 		"the reason":        {edit("-- want.reason --\nMerged", "-- want.reason --\nHeld"), []string{`reason: want "Held", got "Merged"`}},
 		"the whole reason":  {edit("-- want.reason --\nMerged", "-- want.reason --\nMerged: all well"), []string{`reason: want "Merged: all well", got "Merged: 2/3 SyncTargets reporting: c has no copy"`}},
-		"an error":          {edit("replicas: Sum, list: Union", strings.Replace(cel, "EXPR", "targets[9].name", 1)), []string{"status.replicas: want 5, got 1", "error: replicas: index out of bounds: 9"}},
+		"an error":          {edit("replicas: Sum, list: Union", strings.Replace(cel, "EXPR", "targets[9].name", 1)), []string{`status.conditions.upstreamd.dev/Aggregated.message: want "2/3 SyncTargets reporting: c has no copy", got "2/3 SyncTargets reporting: c has no copy; failed rules: replicas"`, "status.replicas: want 5, got 1", "error: replicas: index out of bounds: 9"}},
 		"no error":          {good + "-- want.errors --\nreplicas: broken\n", []string{`errors: want "replicas: broken", got []`}},
 		"not stable":        {edit("replicas: Sum, list: Union", strings.Replace(cel, "EXPR", "upstream.status.?replicas.orValue(0) + 4", 1)), []string{`not stable: with the result published, the next decision (Merged) would write {"replicas":9}`}},
 		"not stable, typed": {strings.Replace(edit("replicas: Sum, list: Union", strings.Replace(cel, "EXPR", "\"replicas\" in upstream.status ? upstream.status.replicas * 0 : 7", 1)), "foreign: [note]", "foreign: [note]\ntyped: true", 1), []string{"status.replicas: want 5, got 0", `not stable: with the result published, the next decision (Merged) would write {"replicas":7}`}},
@@ -131,7 +132,7 @@ func TestUnreadableCases(t *testing.T) {
 	edit := func(old, with string) string { return strings.Replace(good, old, with, 1) }
 	for name, tc := range map[string]struct{ text, want string }{
 		"no want":            {edit("-- want.yaml --", "-- wanted.yaml --"), "there is no want.yaml"},
-		"unknown file":       {edit("-- want.reason --", "-- reason --"), "reason: a case has policy.yaml, upstream.yaml"},
+		"unknown file":       {edit("-- want.reason --", "-- reason --"), "reason: a case has policy.yaml, schema.yaml, upstream.yaml"},
 		"wrong policy":       {edit("replicas: Sum", "replicas: Sun"), `spec.fields[replicas].rule: Unsupported value: "Sun"`},
 		"unreadable policy":  {edit("fields: {", "field: {"), `unknown field "spec.field"`},
 		"no built-in":        {"-- policy.yaml --\nbuiltin: gadgets\n-- want.yaml --\n", `there is no built-in policy of the name "gadgets"`},

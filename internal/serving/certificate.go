@@ -17,23 +17,23 @@ import (
 )
 
 const (
-	lookEvery = time.Second         // files of certificates are read at most as often, when somebody connects
+	readEvery = time.Second         // files of certificates are read at most this often, when a client connects
 	renewLast = 30 * 24 * time.Hour // a certificate of our own is replaced so long before its end; it is good for a year
 )
 
-// Certificate is what is shown to whoever connects. It is safe for concurrent use.
+// Certificate is the serving certificate. It is safe for concurrent use.
 type Certificate struct {
 	log  zerolog.Logger
-	next func() (*tls.Certificate, error) // the one to show from now on; nil: there is no other
+	next func() (*tls.Certificate, error) // the one to serve from now on; nil: no other
 
-	mu     sync.Mutex
-	shown  *tls.Certificate
-	looked time.Time
-	said   string // the last failure, which is said once
+	mu      sync.Mutex
+	current *tls.Certificate
+	read    time.Time
+	failure string // the last failure, which is logged once
 }
 
-// FromFiles reads a certificate and its key, both PEM, and reads them again when they change. What does not fit together (one file was
-// replaced, the other not yet) leaves the last pair in force.
+// FromFiles reads a certificate and its key, both PEM, and reads them again when they change. A pair that does not match (one file was
+// replaced, the other not yet) leaves the last one in force.
 func FromFiles(certFile, keyFile string, log zerolog.Logger) (*Certificate, error) {
 	var certificate, key []byte // nil: none is in force, and even empty files are new
 	return newCertificate(log, func() (*tls.Certificate, error) {
@@ -57,7 +57,7 @@ func FromFiles(certFile, keyFile string, log zerolog.Logger) (*Certificate, erro
 	})
 }
 
-// SelfSigned makes a certificate for a host's name or address, which nobody trusts unless told to. It makes another one before that ends.
+// SelfSigned makes a self-signed certificate for a host's name or address, and another one before it expires.
 func SelfSigned(host string, log zerolog.Logger) (*Certificate, error) {
 	var ends time.Time
 	return newCertificate(log, func() (*tls.Certificate, error) {
@@ -82,7 +82,7 @@ func newCertificate(log zerolog.Logger, next func() (*tls.Certificate, error)) (
 	if err != nil {
 		return nil, fmt.Errorf("serving certificate: %w", err)
 	}
-	return &Certificate{log: log, next: next, shown: first, looked: time.Now()}, nil
+	return &Certificate{log: log, next: next, current: first, read: time.Now()}, nil
 }
 
 // TLS is the configuration of a server that shows the certificate.
@@ -94,10 +94,10 @@ func (c *Certificate) TLS() *tls.Config {
 func (c *Certificate) Leaf() *x509.Certificate {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.shown.Leaf
+	return c.current.Leaf
 }
 
-// Fingerprint is the SHA-256 of a certificate, by which people can tell it.
+// Fingerprint is the SHA-256 of a certificate, by which people identify it.
 func Fingerprint(c *x509.Certificate) string {
 	sum := sha256.Sum256(c.Raw)
 	return hex.EncodeToString(sum[:])
@@ -106,21 +106,21 @@ func Fingerprint(c *x509.Certificate) string {
 func (c *Certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if time.Since(c.looked) >= lookEvery {
-		c.looked = time.Now()
-		c.look()
+	if time.Since(c.read) >= readEvery {
+		c.read = time.Now()
+		c.renew()
 	}
-	return c.shown, nil
+	return c.current, nil
 }
 
-func (c *Certificate) look() {
+func (c *Certificate) renew() {
 	replaced, err := c.next()
 	switch {
-	case err != nil && err.Error() != c.said:
-		c.said = err.Error()
+	case err != nil && err.Error() != c.failure:
+		c.failure = err.Error()
 		c.log.Warn().Err(err).Msg("the serving certificate cannot be replaced; the last one stays in force")
 	case err == nil && replaced != nil:
-		c.said, c.shown = "", replaced
+		c.failure, c.current = "", replaced
 		c.log.Info().Str("fingerprint", Fingerprint(replaced.Leaf)).Time("not_after", replaced.Leaf.NotAfter).Msg("the serving certificate was replaced")
 	}
 }

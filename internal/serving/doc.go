@@ -1,2 +1,2 @@
-// Package serving guards what the daemon serves: whom it answers (Local, Reviewer) and under which certificate (Certificate).
+// Package serving protects the daemon's endpoints: clients (Local, Reviewer), connections (Limit) and certificates (Certificate).
 package serving

@@ -128,7 +128,7 @@ func TestSilentConnectionsKeepNobodyOut(t *testing.T) {
 	}
 }
 
-// TestALongAnswerIsNotCut: a connection with a request under way stays, whatever comes after it.
+// TestALongAnswerIsNotCut: a connection with a request under way stays, however many come after it.
 func TestALongAnswerIsNotCut(t *testing.T) {
 	limit := NewLimit(8, 4)
 	proceed := make(chan struct{})

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// Local answers only requests that call this machine by a name of its loopback. A web page whose own name was pointed to 127.0.0.1 (DNS
-// rebinding) sends that name as Host, and reads nothing.
+// Local answers only requests that call this machine by a name of its loopback. A web page under a name that resolves to 127.0.0.1
+// (DNS rebinding) sends that name as Host, and reads nothing.
 func Local(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !isLocal(r.Host) {

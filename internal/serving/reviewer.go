@@ -23,25 +23,25 @@ import (
 )
 
 const (
-	keepVerdict   = 10 * time.Second // how long somebody who lost a right may still come in
+	keepVerdict   = 10 * time.Second // how long a client that lost a right is still admitted
 	keptVerdicts  = 1024
 	reviewTimeout = 5 * time.Second
-	reviewsPerSec = 20      // strangers must not have the API server asked without end
+	reviewsPerSec = 20      // unauthenticated clients must not overload the API server
 	maxToken      = 8 << 10 // bytes
 	maxReview     = 1 << 20 // bytes of an answer
 )
 
-// verdict is what came out of a review.
+// verdict is the result of a review.
 type verdict int
 
 const (
-	allowed   verdict = iota
-	stranger          // the token is nobody's
-	forbidden         // somebody's who may not
+	allowed         verdict = iota
+	unauthenticated         // the token is not valid
+	forbidden               // the user lacks the right
 )
 
-// Reviewer asks a Kubernetes API server who somebody is (TokenReview) and whether they may read a path (SubjectAccessReview on
-// nonResourceURLs). Whom it cannot ask about stays outside. It is safe for concurrent use.
+// Reviewer authenticates and authorizes clients with a Kubernetes API server: TokenReview, and SubjectAccessReview on nonResourceURLs. While
+// the API server does not answer, no client is admitted. It is safe for concurrent use.
 type Reviewer struct {
 	conn  *client.Conn
 	limit *rate.Limiter
@@ -60,10 +60,10 @@ func NewReviewer(conn *client.Conn, log zerolog.Logger) *Reviewer {
 // Renew has it ask with the credentials of cfg from the next review on, which leads to the same server.
 func (r *Reviewer) Renew(cfg *rest.Config) error { return r.conn.Renew(cfg) }
 
-// Close cuts its connections. Nobody comes in afterwards.
+// Close cuts its connections. No client is admitted afterwards.
 func (r *Reviewer) Close() { r.conn.Close() }
 
-// Guard answers only requests with a bearer token whose owner may do the request's method, as a verb, on its path.
+// Guard admits only requests with the bearer token of a user that has the verb of the request's method on its path.
 func (r *Reviewer) Guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		token := bearer(req)
@@ -72,16 +72,16 @@ func (r *Reviewer) Guard(next http.Handler) http.Handler {
 			return
 		}
 		v, err := r.review(req.Context(), token, strings.ToLower(req.Method), req.URL.Path)
-		if req.Context().Err() == nil { // else whoever asked is gone, which says nothing of the API server
+		if req.Context().Err() == nil { // else the client is gone, which does not concern the API server
 			r.note(err)
 		}
 		switch {
 		case err != nil:
-			refuse(w, http.StatusServiceUnavailable, "who you are cannot be found out now")
-		case v == stranger:
-			refuse(w, http.StatusUnauthorized, "this token is nobody's")
+			refuse(w, http.StatusServiceUnavailable, "authentication is not available now")
+		case v == unauthenticated:
+			refuse(w, http.StatusUnauthorized, "the token is not valid")
 		case v == forbidden:
-			refuse(w, http.StatusForbidden, "you may not read this")
+			refuse(w, http.StatusForbidden, "forbidden")
 		default:
 			next.ServeHTTP(w, req)
 		}
@@ -123,7 +123,7 @@ func (r *Reviewer) review(ctx context.Context, token, verb, path string) (verdic
 	ctx, cancel := context.WithTimeout(ctx, reviewTimeout)
 	defer cancel()
 	if err := r.limit.Wait(ctx); err != nil {
-		return stranger, fmt.Errorf("too many at once: %w", err)
+		return unauthenticated, fmt.Errorf("too many at once: %w", err)
 	}
 	v, err := r.ask(ctx, token, verb, path)
 	if err == nil {
@@ -133,18 +133,18 @@ func (r *Reviewer) review(ctx context.Context, token, verb, path string) (verdic
 }
 
 func (r *Reviewer) ask(ctx context.Context, token, verb, path string) (verdict, error) {
-	who := authenticationv1.TokenReview{
+	authentication := authenticationv1.TokenReview{
 		TypeMeta: metav1.TypeMeta{APIVersion: "authentication.k8s.io/v1", Kind: "TokenReview"},
 		Spec:     authenticationv1.TokenReviewSpec{Token: token},
 	}
-	if err := r.create(ctx, "/apis/authentication.k8s.io/v1/tokenreviews", &who); err != nil {
-		return stranger, fmt.Errorf("TokenReview: %w", err)
+	if err := r.create(ctx, "/apis/authentication.k8s.io/v1/tokenreviews", &authentication); err != nil {
+		return unauthenticated, fmt.Errorf("TokenReview: %w", err)
 	}
-	user := who.Status.User
-	if !who.Status.Authenticated || user.Username == "" {
-		return stranger, nil
+	user := authentication.Status.User
+	if !authentication.Status.Authenticated || user.Username == "" {
+		return unauthenticated, nil
 	}
-	may := authorizationv1.SubjectAccessReview{
+	authorization := authorizationv1.SubjectAccessReview{
 		TypeMeta: metav1.TypeMeta{APIVersion: "authorization.k8s.io/v1", Kind: "SubjectAccessReview"},
 		Spec: authorizationv1.SubjectAccessReviewSpec{
 			User: user.Username, UID: user.UID, Groups: user.Groups, Extra: map[string]authorizationv1.ExtraValue{},
@@ -152,12 +152,12 @@ func (r *Reviewer) ask(ctx context.Context, token, verb, path string) (verdict, 
 		},
 	}
 	for name, values := range user.Extra {
-		may.Spec.Extra[name] = authorizationv1.ExtraValue(values)
+		authorization.Spec.Extra[name] = authorizationv1.ExtraValue(values)
 	}
-	if err := r.create(ctx, "/apis/authorization.k8s.io/v1/subjectaccessreviews", &may); err != nil {
-		return stranger, fmt.Errorf("SubjectAccessReview: %w", err)
+	if err := r.create(ctx, "/apis/authorization.k8s.io/v1/subjectaccessreviews", &authorization); err != nil {
+		return unauthenticated, fmt.Errorf("SubjectAccessReview: %w", err)
 	}
-	if !may.Status.Allowed || may.Status.Denied {
+	if !authorization.Status.Allowed || authorization.Status.Denied {
 		return forbidden, nil
 	}
 	return allowed, nil

@@ -51,7 +51,7 @@ func TestOnlyLoopbackNamesAreAnswered(t *testing.T) {
 	}
 }
 
-// judge answers reviews as an API server does: alice may get /metrics, bob is known, everybody else is nobody's.
+// judge answers reviews as an API server does: alice may get /metrics, bob is known, other tokens are not valid.
 type judge struct {
 	reviews atomic.Int32
 	broken  atomic.Bool
@@ -297,7 +297,7 @@ func TestACertificateIsReplacedWhileServing(t *testing.T) {
 		want("one.example", 0)
 		write(two, oneKey) // half of it
 		want("one.example", 1)
-		want("one.example", 1) // said once
+		want("one.example", 1) // logged once
 		write(two, twoKey)
 		want("two.example", 2)
 		if err := os.Remove(certFile); err != nil {

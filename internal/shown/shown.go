@@ -1,5 +1,5 @@
-// Package shown makes texts fit for people's eyes: what SyncTargets and tenants say, in logs and on terminals, must neither move the
-// cursor nor turn the reading direction, pretend to be another line, or fill the screen.
+// Package shown escapes texts of SyncTargets and tenants for logs and terminals: they must not move the cursor, turn the reading direction,
+// imitate another line, or fill the screen.
 package shown
 
 import (
@@ -9,8 +9,8 @@ import (
 	"unicode/utf8"
 )
 
-// Line is s as one line of at most the given number of characters and a note of what was cut. What does not print (control characters,
-// line breaks, marks of direction, invisible ones, broken UTF-8) is written as an escape, as in Go.
+// Line is s as one line of at most the given number of characters with a note if it was cut. Characters that do not print (control characters,
+// line breaks, marks of direction, invisible ones, broken UTF-8) are written as escapes, as in Go.
 func Line(s string, most int) string { return text(s, most, false) }
 
 // Lines is Line for a text of several lines: line breaks and tabs stay.
@@ -36,7 +36,7 @@ func text(s string, most int, breaks bool) string {
 	return b.String()
 }
 
-// escape is what stands for a character that does not print, as Go writes it.
+// escape is the escape of a character that does not print, as Go writes it.
 func escape(r rune) string {
 	switch {
 	case r == '\n':

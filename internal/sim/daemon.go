@@ -28,6 +28,8 @@ type life struct {
 	end          context.CancelFunc
 	electing     sync.WaitGroup
 
+	restarts restarting
+
 	mu       sync.Mutex
 	observed []*observations // by target
 	disturbs []time.Time     // when its own code was made to fail
@@ -93,12 +95,17 @@ func (n *network) begin(w *world, daemon string, nth int, wildcard bool, l *leas
 	born.end = cancel
 	born.elector = &elector{lease: l, name: born.name, reach: func() (time.Duration, bool) { return n.toLease(born) }}
 	born.electing.Go(func() { born.elector.run(ctx) })
+	figures, err := born.restarts.metrics()
+	if err != nil {
+		return nil, err
+	}
 	born.system, err = supervisor.New(supervisor.Options{
 		Upstream: brittleUpstream{up, brittle{n, born, "upstream"}},
 		Locators: []string{"NamespaceLocator"},
 		Fence:    born.elector.fence,
 		Writer:   actors.WriterOptions{Concurrency: 64}, // enough for all: queued writes come from maps, in any order
 		Workers:  1,
+		Metrics:  figures,
 		Jitter:   func() float64 { return 0.5 },
 		Logger:   n.log,
 	})
@@ -210,10 +217,13 @@ func (b brittle) harm(c call, poisonable bool) harm {
 		return harm{}
 	default:
 	}
-	h, name := b.net.plan.harm(b.life.daemon, b.server, c, func(h harm) bool { return h.panics || h.poison && poisonable }, b.net.now())
+	h, name := b.net.plan.harm(b.life.daemon, b.server, c, func(h harm) bool { return h.panics || h.poison && poisonable || h.fails != noActor }, b.net.now())
 	if name != "" {
 		b.net.trace.note("%s: %s", kind, name)
 		b.life.disturb()
+	}
+	if h.fails != noActor {
+		b.life.restarts.fail(h.fails, resourceOf(b.net.seed.draw("aggregator/"+kind, b.net.now())), h.after)
 	}
 	return h
 }
@@ -253,7 +263,9 @@ type brittleUpstream struct {
 }
 
 func (b brittleUpstream) Watch(ctx context.Context, r ref.Resource, want ref.Want, emit ref.Emit) {
-	b.watch(ctx, r, emit, func(ctx context.Context, emit ref.Emit) { b.Upstream.Watch(ctx, r, want, emit) })
+	b.life.restarts.watching(ctx, r, func(ctx context.Context) {
+		b.watch(ctx, r, emit, func(ctx context.Context, emit ref.Emit) { b.Upstream.Watch(ctx, r, want, emit) })
+	})
 }
 
 func (b brittleUpstream) Patch(ctx context.Context, p ref.Patch, want ref.Want) (*ref.Object, error) {

@@ -125,6 +125,9 @@ func checkEmpty(k *kind, got []byte) error {
 func (w *world) wrong() []string {
 	var lines []string
 	for _, o := range w.objects {
+		if w.denies(o) {
+			continue
+		}
 		published, err := w.upstream.Cluster(o.workspace).Get(o.kind.resource, o.namespace, o.name)
 		if err != nil {
 			continue // it does not exist

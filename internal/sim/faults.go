@@ -2,6 +2,7 @@ package sim
 
 import (
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/upstreamd/upstreamd/internal/memapi"
@@ -33,6 +34,8 @@ type harm struct {
 	silent bool          // the request is not processed and never answered
 	panics bool          // the connection's code panics
 	poison bool          // the connection hands on an object that makes the actor behind it panic
+	fails  victim        // an actor that fails then
+	after  time.Duration // so much later
 }
 
 func lists(c call) bool   { return c.verb == "list" || c.streaming }
@@ -42,6 +45,9 @@ func patches(c call) bool { return c.verb == "patch" }
 func all(call) bool       { return true }
 func streams(c call) bool { return c.streaming }
 func reads(c call) bool   { return c.verb != "patch" }
+
+// discovers reports whether a call is about discovery. Probes are not.
+func discovers(c call) bool { return c.verb == "other" && strings.HasPrefix(c.name, "/api") }
 
 // status answers with an error; the request is not processed.
 func status(code int, after time.Duration) func(draw) harm {

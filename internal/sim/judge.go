@@ -28,6 +28,7 @@ type judge struct {
 	mu     sync.Mutex
 	wrong  []string
 	writes int // PATCH calls that were sent
+	denied int // those that were refused for good
 	others int // writes of other managers to any store
 }
 
@@ -63,9 +64,14 @@ func (j *judge) sent(l *life, c call, body []byte, called time.Time) *sent {
 	if !leased {
 		j.fail("%s: sent by %s without the lease", c, l.name)
 	}
+	isDenied := j.net.denies != nil && j.net.denies(c)
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.writes++
+	if isDenied {
+		j.denied++
+	} else {
+		j.writes++
+	}
 	return &sent{life: l, call: c, version: patch.Metadata["resourceVersion"], called: called, status: string(patch.Status)}
 }
 

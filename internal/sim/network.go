@@ -27,6 +27,8 @@ type network struct {
 	log   zerolog.Logger // of the daemons
 	// strike is asked before each write leaves: the daemon may be frozen right now, or the write so late on its way. Nil: nothing happens.
 	strike func(*life, call) (late time.Duration)
+	// denies is asked whether a write is forbidden for good. Nil: none is.
+	denies func(call) bool
 
 	arrival sync.Mutex // held while a write is at its server
 	writing *sent      // that write
@@ -93,7 +95,7 @@ func (w *way) RoundTrip(r *http.Request) (*http.Response, error) {
 		w.pause(r.Context(), d.also(6).between(leastLatency, mostLatency)) // no two calls fail in one instant
 		return nil, errRefused
 	}
-	h, name := w.plan.harm(w.life.daemon, w.server, c, func(h harm) bool { return !h.panics && !h.poison }, n)
+	h, name := w.plan.harm(w.life.daemon, w.server, c, func(h harm) bool { return !h.panics && !h.poison && h.fails == noActor }, n)
 	if name != "" {
 		w.trace.note("%s: %s", kind, name)
 	}
@@ -101,6 +103,10 @@ func (w *way) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, w.nothing(r.Context())
 	}
 	if c.verb == "patch" {
+		if w.denies != nil && w.denies(c) {
+			h = harm{server: memapi.Fault{Status: http.StatusForbidden}}
+			w.plan.count(denied)
+		}
 		h.late += late
 		return w.write(r, c, kind, body, called, h, d)
 	}
@@ -212,6 +218,9 @@ func (w *way) read(r *http.Request, c call, kind string, h harm, d draw) (*http.
 	w.trace.note("%s: %d", kind, resp.StatusCode)
 	if failed == nil && r.Context().Err() == nil && resp.StatusCode == http.StatusOK && c.verb == "list" && w.observed != nil {
 		w.observed.page(c, text)
+	}
+	if failed == nil && r.Context().Err() == nil && resp.StatusCode == http.StatusOK && discovers(c) && w.observed != nil {
+		w.observed.discovered(text)
 	}
 	resp.Body = io.NopCloser(io.MultiReader(bytes.NewReader(text), broken{failed}))
 	return resp, nil

@@ -16,6 +16,8 @@ type plan struct {
 	episodes []episode
 	outages  []outage
 
+	vanishings []vanishing
+
 	mu       sync.Mutex
 	freezes  []outage       // of daemons: server is empty
 	injected map[string]int // by name of the fault
@@ -87,6 +89,9 @@ func newPlan(seed Seed, begin time.Time, chaos time.Duration, daemons, targets [
 		w := span(59*time.Second, 61*time.Second)
 		p.freezes = append(p.freezes, outage{window: w, name: frozen, daemon: anyOf(daemons)})
 	}
+	// Each of these draws from a generator of its own, so that the rest of a seed's plan does not depend on it.
+	p.drawVanishings(targets)
+	p.drawRestarts(targets)
 	return p
 }
 
@@ -129,6 +134,9 @@ func (p *plan) String() string {
 	}
 	for _, o := range slices.Concat(p.outages, p.freezes) {
 		lines = append(lines, at(o.window)+": "+o.name+", "+between(o.daemon, o.server))
+	}
+	for _, v := range p.vanishings {
+		lines = append(lines, at(v.window)+": "+vanished+", "+v.kind.resource.Resource+" of "+v.server)
 	}
 	return strings.Join(lines, "\n")
 }

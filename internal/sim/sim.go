@@ -27,7 +27,10 @@ type Result struct {
 const (
 	// heals is the longest time until all statuses are true: writes refused as forbidden or invalid are retried after 10 minutes.
 	heals = 15 * time.Minute
-	quiet = 3 * time.Minute // in which nothing may be written then
+	// healsDenied is that where some objects are denied for good: they may be tried before others, at every other pause.
+	healsDenied = 45 * time.Minute
+	mostDenied  = 300             // PATCH calls that are refused for good
+	quiet       = 3 * time.Minute // in which nothing may be written then
 )
 
 // Run runs one seed in a bubble of virtual time. The daemons log to log.
@@ -80,8 +83,12 @@ func run(seed Seed, log zerolog.Logger) Result {
 			w.after(back, func() { s.addTarget(i) })
 		})
 	}
+	w.drawDenials(chaos)
+	n.denies = w.deniesCall
 	w.plan(chaos)
+	w.vanish(n.plan)
 	w.tenants(n.plan)
+	w.busy(n.plan)
 	w.live(chaos + 30*time.Second)
 	result := s.heal()
 	result.Seed, result.Plan = seed, n.plan.String()
@@ -92,6 +99,9 @@ func run(seed Seed, log zerolog.Logger) Result {
 	time.Sleep(time.Minute) // late requests arrive at closed servers
 	if limit := 3*j.others + 20*len(w.objects); result.Writes > limit {
 		j.fail("%d PATCH calls, though there were only %d other writes", result.Writes, j.others)
+	}
+	if j.denied > mostDenied {
+		j.fail("%d PATCH calls to objects that are denied", j.denied)
 	}
 	result.Wrong, result.Injected = j.verdict(), n.plan.counts()
 	result.Virtual, result.Trace = time.Since(began), t.String()
@@ -207,14 +217,20 @@ func (s *simulation) heal() Result {
 		s.addTarget(i)
 	}
 	s.world.steps = nil // planned steps are dropped
+	s.world.serveAll(s.plan)
+	s.world.healed.Store(true)
 	s.world.settle()
 	healed := time.Now()
 	var wrong []string
-	for wrong = s.world.wrong(); len(wrong) > 0 && time.Since(healed) < heals; wrong = s.world.wrong() {
+	limit := heals
+	if len(s.world.denials) > 0 {
+		limit = healsDenied
+	}
+	for wrong = s.world.wrong(); len(wrong) > 0 && time.Since(healed) < limit; wrong = s.world.wrong() {
 		time.Sleep(time.Second)
 	}
 	for _, line := range wrong {
-		s.judge.fail("%v after everything was healed: %s", heals, line)
+		s.judge.fail("%v after everything was healed: %s", limit, line)
 	}
 	if len(wrong) > 0 {
 		s.explain()

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -40,6 +41,8 @@ type world struct {
 	annotates  bool // the way down says from which generation a copy stems
 	typed      bool // upstream has types of its own, and normalises; a kcp has not
 	steps      steps
+	denials    map[*object]denial
+	healed     atomic.Bool // nothing goes wrong any more, but for denials that last
 
 	mu      sync.Mutex // guards the fields that the judge reads too
 	objects []*object

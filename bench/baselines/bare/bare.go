@@ -26,9 +26,9 @@ type loop struct {
 	ended  sync.WaitGroup
 }
 
-// Start publishes each object once, as any other subject does at its start, so that the loop writes over what others write over: a first
+// Start publishes each object once, as any other subject does at its start, so that the loop overwrites statuses as others do: a first
 // status is cheaper for an API server than a change of one. Then it goes on patching one object after the other, so many at a time,
-// whatever the SyncTargets say.
+// independent of the SyncTargets.
 func Start(_ context.Context, w world.World) (world.Subject, error) {
 	client, err := rest.HTTPClientFor(w.Upstream)
 	if err != nil {
@@ -72,7 +72,7 @@ func (l *loop) collections() []string {
 	return paths
 }
 
-// watch reads what upstream says, and throws it away.
+// watch reads the upstream events and discards them.
 func (l *loop) watch(ctx context.Context, path string) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, l.base+path+"?watch=true&allowWatchBookmarks=true", nil)
 	if err != nil {

@@ -30,7 +30,7 @@ var (
 	configMaps  = schema.GroupVersionResource{Version: "v1", Resource: "configmaps"}
 )
 
-// collected is a copy whose status is to be collected, by SyncTarget; of -1, an object whose aggregate is due.
+// collected is a copy to collect the status of, by SyncTarget; with -1, an object to aggregate.
 type work struct {
 	target int
 	key    string // of the copy
@@ -167,7 +167,7 @@ func (c *controller) write(ctx context.Context, obj *unstructured.Unstructured, 
 	return nil
 }
 
-// aggregate reads the upstream object and writes the sum of what was collected, with the conditions of one cluster.
+// aggregate reads the upstream object and writes the sum of the collected statuses, with the conditions of one cluster.
 func (c *controller) aggregate(ctx context.Context, w work) error {
 	namespace, name, err := cache.SplitMetaNamespaceKey(w.key)
 	if err != nil {

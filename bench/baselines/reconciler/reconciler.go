@@ -104,7 +104,7 @@ func Start(_ context.Context, w world.World) (world.Subject, error) {
 	return out, nil
 }
 
-// jsonOnly makes the client speak what all others of the bench speak.
+// jsonOnly makes the client use JSON, as all others of the bench do.
 func jsonOnly(config *rest.Config) *rest.Config {
 	config = rest.CopyConfig(config)
 	config.ContentType, config.AcceptContentTypes = "application/json", "application/json"

@@ -1,5 +1,5 @@
 // Package sketch is the status syncer that the first document on upstreamd sketches, and many write: for each SyncTarget a shared
-// informer, a workqueue, and a merge patch per change without a GET, unless a cache of what was sent says that nothing changed.
+// informer, a workqueue, and a merge patch per change without a GET, unless a cache of sent statuses shows no change.
 // Where several SyncTargets hold copies of one object, the last to speak wins.
 package sketch
 
@@ -72,7 +72,7 @@ func Start(_ context.Context, w world.World) (world.Subject, error) {
 	return s, nil
 }
 
-// StartInformers starts informers alone, for what they hold in memory.
+// StartInformers starts informers alone, to measure their memory.
 func StartInformers(_ context.Context, w world.World) (world.Subject, error) {
 	ctx, stop := context.WithCancel(context.Background())
 	s := &Syncers{stop: stop}

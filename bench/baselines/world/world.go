@@ -1,4 +1,4 @@
-// Package world says what every subject of a bench is started with.
+// Package world defines the inputs that every subject of a bench is started with.
 package world
 
 import (

@@ -61,7 +61,7 @@ func attemptCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&profiles, "profiles", "", "folder for CPU and heap profiles of this process under load")
-	cmd.Flags().StringVar(&servers, "servers", "", "where the servers are, instead of what the scenario says")
+	cmd.Flags().StringVar(&servers, "servers", "", "kind of servers, overrides the scenario")
 	cmd.Flags().StringVar(&kubeconfig, "kubeconfig", "", "upstream, if the scenario's servers are kubeconfig")
 	return cmd
 }

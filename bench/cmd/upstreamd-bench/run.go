@@ -23,7 +23,7 @@ import (
 	"github.com/upstreamd/upstreamd/bench/subject"
 )
 
-// runFlags are what a run is told.
+// runFlags are the flags of a run.
 type runFlags struct {
 	scenarios  []string
 	short      bool
@@ -44,10 +44,10 @@ func runCommand() *cobra.Command {
 	flags.StringSliceVar(&f.scenarios, "scenarios", []string{"scenarios"}, "files of scenarios, or folders of them")
 	flags.BoolVar(&f.short, "short", false, "only the short set")
 	flags.StringSliceVar(&f.only, "only", nil, "names of scenarios; default all")
-	flags.StringSliceVar(&f.subjects, "subjects", nil, "who is measured; default all of the scenario")
+	flags.StringSliceVar(&f.subjects, "subjects", nil, "subjects to measure; default all of the scenario")
 	flags.IntVar(&f.rounds, "rounds", 1, "how often everything is measured")
 	flags.StringVar(&f.results, "results", "results", "the folder for results")
-	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "an upstream for scenarios whose servers are kubeconfig: any API server, or a workspace of a kcp")
+	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "an upstream for scenarios with servers: kubeconfig: any API server, or a workspace of a kcp")
 	return cmd
 }
 
@@ -68,7 +68,7 @@ func (f *runFlags) run(ctx context.Context, out io.Writer) error {
 	for n, j := range jobs {
 		fmt.Fprintf(os.Stderr, "[%d/%d, %s] %s: %s\n", n+1, len(jobs), time.Since(begin).Round(time.Second), j.scenario.Title, subject.Titles[j.subject])
 		result, err := f.attempt(ctx, j)
-		if ctx.Err() != nil { // what was measured so far is worth keeping
+		if ctx.Err() != nil { // keep the measurements so far
 			failed = append(failed, fmt.Errorf("interrupted after %d of %d", n, len(jobs)))
 			break
 		}
@@ -84,7 +84,7 @@ func (f *runFlags) run(ctx context.Context, out io.Writer) error {
 	return errors.Join(append(failed, write(run, f.results, out))...)
 }
 
-// plan lists what is to be done. The subjects of a scenario take turns, so that a machine that changes its pace is fair to all.
+// plan lists the attempts to make. The subjects of a scenario take turns, so that a machine that changes its pace is fair to all.
 func (f *runFlags) plan() ([]job, *report.Run, error) {
 	all, err := scenario.Read(f.scenarios...)
 	if err != nil {
@@ -188,7 +188,7 @@ func revision() string {
 	return r
 }
 
-// machine says what the figures were taken on.
+// machine describes the machine of the measurements.
 func machine() string {
 	model := runtime.GOARCH
 	if info, err := os.ReadFile("/proc/cpuinfo"); err == nil {

@@ -1,5 +1,5 @@
-// Package client is the door to one API server: from a kubeconfig to a hardened connection. Lists, watches and patches build their
-// requests right on it; see [Conn.Do] for what it promises.
+// Package client connects to one API server: it turns a kubeconfig into a hardened connection. Lists, watches and patches build
+// their requests on it; [Conn.Do] states its promises.
 package client
 
 import (
@@ -20,21 +20,21 @@ import (
 
 // Conn is one server's connection: its base URL, and one HTTP client with one transport of its own. It is safe for concurrent use.
 type Conn struct {
-	base   *url.URL
-	server server
-	agent  string
-	heard  *heard
-	lines  *lines
+	base        *url.URL
+	server      server
+	agent       string
+	contact     *contact
+	connections *connections
 
 	mu      sync.Mutex
-	door    door
-	renewed chan struct{} // closed when door is replaced
+	session session
+	renewed chan struct{} // closed when session is replaced
 }
 
-// door is a client with its credentials, and the transport below it.
-type door struct {
+// session is an HTTP client with its credentials, and the transport below it.
+type session struct {
 	http      *http.Client
-	transport *hearing
+	transport *contactTransport
 }
 
 // Options of a Conn.
@@ -59,11 +59,11 @@ func New(cfg *rest.Config, opts Options) (*Conn, error) {
 	if opts.Now == nil {
 		opts.Now = time.Now
 	}
-	c := &Conn{base: base, agent: opts.UserAgent, heard: &heard{now: opts.Now}, lines: &lines{}, renewed: make(chan struct{})}
+	c := &Conn{base: base, agent: opts.UserAgent, contact: &contact{now: opts.Now}, connections: &connections{}, renewed: make(chan struct{})}
 	if c.server, err = serverOf(cfg); err != nil {
 		return nil, err
 	}
-	if c.door, err = newDoor(cfg, c.heard, c.lines); err != nil {
+	if c.session, err = newSession(cfg, c.contact, c.connections); err != nil {
 		return nil, fmt.Errorf("client for %s: %w", base.Host, err)
 	}
 	return c, nil
@@ -75,13 +75,13 @@ func (c *Conn) Renew(cfg *rest.Config) error {
 	if !c.Leads(cfg) {
 		return fmt.Errorf("client for %s: the configuration leads to another server", c.base.Host)
 	}
-	renewed, err := newDoor(cfg, c.heard, c.lines)
+	renewed, err := newSession(cfg, c.contact, c.connections)
 	if err != nil {
 		return fmt.Errorf("client for %s: %w", c.base.Host, err)
 	}
 	c.mu.Lock()
-	old := c.door
-	c.door = renewed
+	old := c.session
+	c.session = renewed
 	close(c.renewed)
 	c.renewed = make(chan struct{})
 	c.mu.Unlock()
@@ -89,7 +89,7 @@ func (c *Conn) Renew(cfg *rest.Config) error {
 	return nil
 }
 
-// Renewed is closed when the credentials are next replaced: what waits to try again need not wait any longer.
+// Renewed is closed when the credentials are next replaced: retries need not wait any longer.
 func (c *Conn) Renewed() <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -98,31 +98,30 @@ func (c *Conn) Renewed() <-chan struct{} {
 
 // Recovered is closed when the server next answers after calls failed to reach it, or when Wake is called: retries need not wait any
 // longer.
-func (c *Conn) Recovered() <-chan struct{} { return c.heard.recovered() }
+func (c *Conn) Recovered() <-chan struct{} { return c.contact.recovered() }
 
 // Wake closes the channel of Recovered.
-func (c *Conn) Wake() { c.heard.wake() }
+func (c *Conn) Wake() { c.contact.wake() }
 
-// Leads reports whether cfg leads to the server of this connection, known by its URL, the name in its certificate and whom to trust
-// for it.
+// Leads reports whether cfg leads to the server of this connection: the same URL, name in the certificate and trusted CAs.
 func (c *Conn) Leads(cfg *rest.Config) bool {
 	s, err := serverOf(cfg)
 	return err == nil && s == c.server
 }
 
-func (c *Conn) current() door {
+func (c *Conn) current() session {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.door
+	return c.session
 }
 
 // Base is the server's URL, with the path that every request's path is appended to. The caller must not change it.
 func (c *Conn) Base() *url.URL { return c.base }
 
-// LastHeard is when bytes came last on an answer that shows the API server at work; zero if never. Such are those of 2xx that are no web
-// pages, and refusals (4xx) in JSON, as it words them itself; not those that hold for all who ask (401, 407, 408, 429), redirects or 5xx.
+// LastHeard is when bytes last came on an answer that shows the API server at work; zero: never. Such answers are 2xx other than web
+// pages, and 4xx in JSON, which the API server writes itself; not those that every client gets (401, 407, 408, 429), redirects and 5xx.
 func (c *Conn) LastHeard() time.Time {
-	if t := c.heard.last.Load(); t != nil {
+	if t := c.contact.last.Load(); t != nil {
 		return *t
 	}
 	return time.Time{}
@@ -131,7 +130,7 @@ func (c *Conn) LastHeard() time.Time {
 // Close cuts all connections, and with them the calls under way. No other method is called afterwards.
 func (c *Conn) Close() {
 	c.current().transport.CloseIdleConnections()
-	c.lines.cut()
+	c.connections.cut()
 }
 
 // Request is one call.
@@ -188,11 +187,11 @@ func (c *Conn) request(ctx context.Context, r Request) *http.Request {
 	return req
 }
 
-// blank is what is the same in all requests; WithContext copies it.
+// blank holds the fields that all requests share; WithContext copies it.
 var blank = &http.Request{Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}
 
-// timely is a body that is not sent after its call's deadline. A process that was frozen in the middle of a call goes on where it was, and may
-// do so before the timer of the deadline fires.
+// timely is a body that is not sent after its call's deadline. A process that was frozen during a call resumes there, possibly before the
+// timer of the deadline fires.
 type timely struct {
 	ctx  context.Context //nolint:containedctx // it is the body of one call
 	body *bytes.Reader

@@ -111,7 +111,7 @@ func TestTokenFile(t *testing.T) {
 	}
 }
 
-// TestExecPlugin: a trusted kubeconfig may name a program, whose token is used and fetched anew after a 401.
+// TestExecPlugin: a trusted kubeconfig may name a program; its token is used, and requested again after a 401.
 func TestExecPlugin(t *testing.T) {
 	dir := t.TempDir()
 	token := filepath.Join(dir, "token")

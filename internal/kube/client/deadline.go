@@ -21,8 +21,8 @@ const (
 // ErrNoAnswer is the error of a call that was given up because the server did not answer in time.
 var ErrNoAnswer = errors.New("no answer from the server")
 
-// bounded is a transport that gives every call without a deadline one. The head of a watch's answer has a deadline of its own, whatever
-// the context says; its body has none, because it is meant to stay open.
+// bounded is a transport that gives every call without a deadline one. The head of a watch's answer always has a deadline of its own; its
+// body has none, because it stays open.
 type bounded struct {
 	next http.RoundTripper
 }

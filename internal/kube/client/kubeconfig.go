@@ -14,7 +14,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd/api"
 )
 
-// quoted is how the YAML parser shows what it cannot take.
+// quoted matches a value that the YAML parser quotes in an error.
 var quoted = regexp.MustCompile("!!\\w+ `[^`]*`|anchor '[^']*'")
 
 // FromKubeconfig reads a kubeconfig file that the operator of this process wrote: everything that client-go supports is allowed,
@@ -39,7 +39,7 @@ func FromKubeconfig(path, context string) (*rest.Config, error) {
 	return cfg, nil
 }
 
-// checkURLs finds URLs that nobody can use, before somebody says so who would print the password in them.
+// checkURLs refuses unusable URLs here, because other packages would print the password in them.
 func checkURLs(file *api.Config) error {
 	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(file.Clusters)) {

@@ -175,7 +175,7 @@ func TestFromUntrustedMalformed(t *testing.T) {
 	}
 }
 
-// FuzzFromUntrusted looks for panics, and for anything in the result that strangers may not set.
+// FuzzFromUntrusted finds panics, and fields of the result that an untrusted kubeconfig must not set.
 func FuzzFromUntrusted(f *testing.F) {
 	f.Add([]byte(untrusted("", "", "", "")))
 	f.Add([]byte(untrusted("", "proxy-url: x", "", "exec: {command: sh}")))

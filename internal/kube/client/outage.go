@@ -66,7 +66,7 @@ func (o *Outage) Over() {
 
 var numbers = regexp.MustCompile(`[0-9]+`)
 
-// causeOf stands for an error without what differs from call to call: ports, durations, versions. The code of an answer counts.
+// causeOf is an error's text without the parts that differ from call to call: ports, durations, versions. It holds the code of an answer.
 func causeOf(err error) string {
 	code := int32(0)
 	if answer := apierrors.APIStatus(nil); errors.As(err, &answer) {

@@ -44,7 +44,7 @@ func TestRenewTakesCredentialsOfTheSameServerOnly(t *testing.T) {
 	}
 }
 
-// Close ends what is under way on every transport that the connection had, and leaves no goroutine.
+// Close ends the calls under way on every transport that the connection had, and leaves no goroutine.
 func TestCloseCutsEverything(t *testing.T) {
 	s := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		_ = http.NewResponseController(w).Flush()

@@ -6,7 +6,7 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// server is what tells one API server from another: objects and resourceVersions of two have nothing to do with each other.
+// server identifies an API server: objects and resourceVersions of two servers are not related.
 type server struct {
 	url      string
 	name     string // that its certificate must have; empty: the URL's

@@ -19,7 +19,7 @@ import (
 // metadata service of its cloud, or a host that the operator does not allow.
 var ErrServerRefused = errors.New("server not allowed")
 
-// Servers are the rules for the servers of untrusted kubeconfigs. Whoever writes such a kubeconfig makes the daemon open connections
+// Servers are the rules for the servers of untrusted kubeconfigs. The author of such a kubeconfig makes the daemon open connections
 // from its own network. nil holds the default rules.
 type Servers struct {
 	names    []string // exact, in lower case
@@ -56,8 +56,8 @@ func NewServers(rules []string) (*Servers, error) {
 
 func isHostName(name string) bool { return len(validation.IsDNS1123Subdomain(name)) == 0 }
 
-// refusedNetworks are where no physical cluster is, and services that trust the network are: the machine itself, its links, and the
-// metadata services of clouds that lie elsewhere.
+// refusedNetworks hold no physical cluster, but services that trust their network: the machine itself, its links, and the metadata
+// services of clouds.
 var refusedNetworks = []netip.Prefix{
 	netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("169.254.0.0/16"),
 	netip.MustParsePrefix("224.0.0.0/4"), netip.MustParsePrefix("255.255.255.255/32"),

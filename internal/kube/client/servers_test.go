@@ -57,7 +57,7 @@ func TestServersOfUntrustedKubeconfigs(t *testing.T) {
 	}
 }
 
-// TestNamesAreCheckedWhenTheyAreDialed: a name that resolves to a refused address gets no connection, whatever it resolved to before.
+// TestNamesAreCheckedWhenTheyAreDialed: a name that resolves to a refused address gets no connection, even if it resolved to another one before.
 func TestNamesAreCheckedWhenTheyAreDialed(t *testing.T) {
 	called := 0
 	s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

@@ -13,12 +13,12 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// maxStatus bounds what is read of an error's body.
+// maxStatus is how many bytes of an error's body are read.
 const maxStatus = 64 << 10
 
 // statusError makes an error of an answer that is not 2xx: the metav1.Status that the server sent, or one made up from the code.
 func statusError(resp *http.Response, r Request) *apierrors.StatusError {
-	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxStatus)) // a broken body leaves the code, which is what counts
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxStatus)) // a broken body leaves the code, which decides
 	body = Withhold(resp, body)
 	wait := retryAfter(resp)
 	var sent metav1.Status

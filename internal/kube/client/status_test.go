@@ -81,8 +81,8 @@ func TestAnswersThatAreNone(t *testing.T) {
 	}
 }
 
-// TestWhatCountsAsHeard: an API server's own word does, also a refusal; not what holds for all who ask, or comes from something in front of it.
-func TestWhatCountsAsHeard(t *testing.T) {
+// TestLastHeard: an API server's own answers count, refusals included; answers that every client gets, or that a proxy gives, do not.
+func TestLastHeard(t *testing.T) {
 	const asJSON, asText, asHTML = "application/json", "text/plain; charset=utf-8", "text/html; charset=utf-8"
 	for _, tc := range []struct {
 		code  int
@@ -108,9 +108,9 @@ func TestWhatCountsAsHeard(t *testing.T) {
 			if !c.LastHeard().IsZero() {
 				t.Error("heard before anything was asked")
 			}
-			_, _ = get(t, c, "/") // whatever it is to the caller
+			_, _ = get(t, c, "/") // the caller's error is not tested here
 			if got := !c.LastHeard().IsZero(); got != tc.heard {
-				t.Errorf("heard: %t", got)
+				t.Errorf("contact: %t", got)
 			}
 		})
 	}

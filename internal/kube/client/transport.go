@@ -20,16 +20,16 @@ import (
 	"github.com/upstreamd/upstreamd/internal/ref"
 )
 
-// ErrRedirected says that a server answered with a redirect. They are never followed: the answer would come from a host that nobody
+// ErrRedirected is the error of a call that was answered with a redirect. Redirects are never followed: they lead to hosts that are not
 // configured, and credentials might go there.
 var ErrRedirected = errors.New("redirect refused")
 
-// ErrCompressed says that a server compressed its answer although nobody asked for it. A small compressed body may hold gigabytes.
+// ErrCompressed is the error of a call with a compressed answer, which is never requested. A small compressed body may hold gigabytes.
 var ErrCompressed = errors.New("compressed answer refused")
 
 const (
-	// A connection on which nothing came for pingAfter is asked for a sign of life, and closed if none comes within pingTimeout.
-	// Without this a silent HTTP/2 watch is noticed after 45 s.
+	// An HTTP/2 connection that is silent for pingAfter gets a ping, and is closed if no answer comes within pingTimeout. Without this, a
+	// silent watch is noticed after 45 s.
 	pingAfter   = 8 * time.Second
 	pingTimeout = 4 * time.Second
 
@@ -37,40 +37,40 @@ const (
 	idlePerHost = 256
 )
 
-// newDoor makes the client of one host: TLS and credentials as client-go understands cfg (exec plugins are asked again after
+// newSession makes the client of one host: TLS and credentials as client-go understands cfg (exec plugins are asked again after
 // a 401, and so are token files), but no redirects, no compression and no request layer that repeats calls unseen.
-func newDoor(cfg *rest.Config, heard *heard, lines *lines) (door, error) {
+func newSession(cfg *rest.Config, contact *contact, connections *connections) (session, error) {
 	tc, err := cfg.TransportConfig()
 	if err != nil {
-		return door{}, fmt.Errorf("credentials: %w", err)
+		return session{}, fmt.Errorf("credentials: %w", err)
 	}
 	base := cfg.Transport
 	if base == nil {
-		if base, err = newTransport(tc, lines); err != nil {
-			return door{}, err
+		if base, err = newTransport(tc, connections); err != nil {
+			return session{}, err
 		}
 	}
 	if tc.BearerTokenFile != "" {
-		// client-go alone would read the file again after a minute, whatever the server says.
+		// client-go alone would read the file again after a minute, even if the server answers 401 before.
 		tokens := transport.NewCachedFileTokenSource(tc.BearerTokenFile)
 		if _, err := tokens.Token(); err != nil {
-			return door{}, fmt.Errorf("credentials: %w", err)
+			return session{}, fmt.Errorf("credentials: %w", err)
 		}
 		tc.Wrap(transport.ResettableTokenSourceWrapTransport(tokens))
 		tc.BearerToken, tc.BearerTokenFile = "", ""
 	}
 	tc.UserAgent = "" // set on every request, which saves a copy of each
-	below := &hearing{next: base, heard: heard}
+	below := &contactTransport{next: base, contact: contact}
 	rt, err := transport.HTTPWrappersForConfig(tc, below)
 	if err != nil {
-		return door{}, fmt.Errorf("credentials: %w", err)
+		return session{}, fmt.Errorf("credentials: %w", err)
 	}
-	return door{http: &http.Client{Transport: bounded{rt}, CheckRedirect: refuseRedirect}, transport: below}, nil
+	return session{http: &http.Client{Transport: bounded{rt}, CheckRedirect: refuseRedirect}, transport: below}, nil
 }
 
-// newTransport does what client-go's transport cache does, with its own limits and without sharing: closing one connection's
-// transport must not touch another's.
-func newTransport(tc *transport.Config, lines *lines) (*http.Transport, error) {
+// newTransport replaces client-go's transport cache, with limits of its own and without sharing: closing the transport of one connection
+// must not close another's.
+func newTransport(tc *transport.Config, connections *connections) (*http.Transport, error) {
 	tlsConfig, err := transport.TLSConfigFor(tc)
 	if err != nil {
 		return nil, fmt.Errorf("TLS: %w", err)
@@ -85,7 +85,7 @@ func newTransport(tc *transport.Config, lines *lines) (*http.Transport, error) {
 	}
 	return &http.Transport{
 		Proxy:               quietProxy(proxy),
-		DialContext:         lines.dialer(dial),
+		DialContext:         connections.dialer(dial),
 		TLSClientConfig:     tlsConfig,
 		TLSHandshakeTimeout: 10 * time.Second,
 		ForceAttemptHTTP2:   allowsHTTP2(tlsConfig),
@@ -106,9 +106,9 @@ func refuseRedirect(req *http.Request, via []*http.Request) error {
 	return fmt.Errorf("%w: %s wanted to send us to %q", ErrRedirected, via[len(via)-1].URL.Host, req.URL.Host)
 }
 
-// heard notes when bytes came from the server: the head of an answer that counts, or any part of its body. It also notes that calls
-// did not reach the server, and reports when it answers again.
-type heard struct {
+// contact records when bytes last came from the server: the head of an answer that counts, or any part of its body. It also records that
+// calls did not reach the server, and reports when it answers again.
+type contact struct {
 	now  func() time.Time
 	last atomic.Pointer[time.Time]
 	lost atomic.Bool // a call failed without an answer, and none that counts came since
@@ -121,7 +121,7 @@ type heard struct {
 // wakeEvery is the least time between two wakes by answers: a server that answers every other call must not be called without a pause.
 const wakeEvery = time.Second
 
-func (h *heard) note() {
+func (h *contact) note() {
 	now := h.now()
 	h.last.Store(&now)
 	if h.lost.Load() {
@@ -129,7 +129,7 @@ func (h *heard) note() {
 	}
 }
 
-func (h *heard) answered(now time.Time) {
+func (h *contact) answered(now time.Time) {
 	h.mu.Lock()
 	due := h.woken.IsZero() || now.Sub(h.woken) >= wakeEvery
 	if due {
@@ -142,7 +142,7 @@ func (h *heard) answered(now time.Time) {
 	}
 }
 
-func (h *heard) recovered() <-chan struct{} {
+func (h *contact) recovered() <-chan struct{} {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.again == nil {
@@ -151,7 +151,7 @@ func (h *heard) recovered() <-chan struct{} {
 	return h.again
 }
 
-func (h *heard) wake() {
+func (h *contact) wake() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.again != nil {
@@ -160,31 +160,31 @@ func (h *heard) wake() {
 	}
 }
 
-// hearing is a transport that is listened to.
-type hearing struct {
-	next  http.RoundTripper
-	heard *heard
+// contactTransport is a RoundTripper that records when the server last answered.
+type contactTransport struct {
+	next    http.RoundTripper
+	contact *contact
 }
 
-func (h *hearing) RoundTrip(req *http.Request) (*http.Response, error) {
+func (h *contactTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, err := h.next.RoundTrip(req)
 	if err != nil {
 		if given := Cause(req.Context(), err); !errors.Is(given, context.Canceled) { // else the caller gave up
-			h.heard.lost.Store(true)
+			h.contact.lost.Store(true)
 		}
 		return nil, err
 	}
-	resp.Request = req // with its credentials, which not every transport says
-	if counts(resp) {
-		h.heard.note()
-		resp.Body = &heardBody{ReadCloser: resp.Body, heard: h.heard}
+	resp.Request = req // with its credentials, which not every transport sets
+	if showsServer(resp) {
+		h.contact.note()
+		resp.Body = &contactBody{ReadCloser: resp.Body, contact: h.contact}
 	}
 	return resp, nil
 }
 
-// counts tells an API server at work, which may well refuse or lack what it is asked for, from one that lets nobody in or cannot work, and
-// from whatever answers in its place.
-func counts(resp *http.Response) bool {
+// showsServer reports whether an answer shows an API server at work, which may refuse the request or lack the object; not one that admits
+// no client or cannot work, nor a proxy in its place.
+func showsServer(resp *http.Response) bool {
 	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")) // empty if it is none
 	switch resp.StatusCode {
 	case http.StatusUnauthorized, http.StatusProxyAuthRequired, http.StatusRequestTimeout, http.StatusTooManyRequests:
@@ -201,21 +201,21 @@ func counts(resp *http.Response) bool {
 }
 
 // CloseIdleConnections does so in the transport below, if that can.
-func (h *hearing) CloseIdleConnections() {
+func (h *contactTransport) CloseIdleConnections() {
 	if t, ok := h.next.(interface{ CloseIdleConnections() }); ok {
 		t.CloseIdleConnections()
 	}
 }
 
-type heardBody struct {
+type contactBody struct {
 	io.ReadCloser
-	heard *heard
+	contact *contact
 }
 
-func (b *heardBody) Read(p []byte) (int, error) {
+func (b *contactBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if n > 0 {
-		b.heard.note()
+		b.contact.note()
 	}
 	return n, err
 }
@@ -234,7 +234,7 @@ func Cause(ctx context.Context, err error) error {
 	return err
 }
 
-// unreachable marks the errors after which it is certain that nothing was sent: nobody could be called, or nobody whom we trust.
+// unreachable marks errors after which it is certain that nothing was sent: no connection was made, or its peer was not trusted.
 func unreachable(err error) error {
 	call, untrusted := (*net.OpError)(nil), (*tls.CertificateVerificationError)(nil)
 	if errors.As(err, &call) && call.Op == "dial" || errors.As(err, &untrusted) {

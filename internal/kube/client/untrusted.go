@@ -17,12 +17,11 @@ import (
 // maxKubeconfig bounds an untrusted kubeconfig, in bytes; a Secret holds at most as much.
 const maxKubeconfig = 1 << 20
 
-// ErrRefused says that an untrusted kubeconfig asks for more than is given to strangers.
+// ErrRefused is the error of an untrusted kubeconfig with a field that is not allowed there.
 var ErrRefused = errors.New("not allowed in an untrusted kubeconfig")
 
-// allowed are the fields that an untrusted kubeconfig may hold, by the path of what they stand in. Whatever is not here is refused by
-// its name: programs to run (exec, auth-provider), files to read, proxies, TLS without verification, impersonation, and what later
-// versions may invent.
+// allowed are the fields that an untrusted kubeconfig may hold, by the path of their parent. All others are refused by name: programs to
+// run (exec, auth-provider), files to read, proxies, TLS without verification, impersonation, and fields of later versions.
 var allowed = map[string][]string{
 	"":                   {"apiVersion", "kind", "preferences", "current-context", "clusters", "contexts", "users"},
 	"preferences":        {},
@@ -43,7 +42,7 @@ func FromUntrusted(data []byte, servers *Servers) (*rest.Config, error) {
 	}
 	var tree map[string]any
 	if yaml.UnmarshalStrict(data, &tree) != nil {
-		// The parser's own message may quote what stands in the file.
+		// The parser's own message may quote the file.
 		return nil, errors.New("kubeconfig: neither YAML nor JSON, or a field twice")
 	}
 	if err := errors.Join(refused("", "", tree)...); err != nil {
@@ -90,7 +89,7 @@ func join(path, key string) string {
 	return path + "." + key
 }
 
-// kubeconfig is what is left of one.
+// kubeconfig holds the allowed fields.
 type kubeconfig struct {
 	CurrentContext string         `json:"current-context"`
 	Clusters       []namedCluster `json:"clusters"`

@@ -15,14 +15,14 @@ import (
 
 const (
 	withheld    = "(withheld)"
-	leastSecret = 4 // bytes; what is shorter is no secret, and taking it out would leave no text
+	leastSecret = 4 // bytes; shorter texts are no secrets, and removing them would garble the message
 )
 
 // errProxy stands for errors of net/http that quote a proxy's address with its password.
 var errProxy = errors.New("the proxy's address, in the kubeconfig or the environment, is not one that can be used")
 
-// Withhold takes the credentials that a request went out with out of a text that came back for it: some servers and gateways quote what
-// they were sent in their errors, which end up in logs.
+// Withhold removes the credentials of a request from the text of its answer: some servers and gateways quote them in errors, which end up
+// in logs.
 func Withhold(resp *http.Response, text []byte) []byte {
 	if resp.Request == nil {
 		return text
@@ -60,7 +60,7 @@ func secrets(authorization string) []string {
 	return long
 }
 
-// Guarded is a copy of cfg for clients other than [Conn], whose errors hold no credentials either.
+// Guarded is a copy of cfg for clients other than [Conn]: their errors hold no credentials either.
 func Guarded(cfg *rest.Config) *rest.Config {
 	cfg = rest.CopyConfig(cfg)
 	cfg.Wrap(func(next http.RoundTripper) http.RoundTripper { return withholding{next} })
@@ -89,7 +89,7 @@ func (t withholding) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil || resp.StatusCode < http.StatusMultipleChoices {
 		return resp, err
 	}
-	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxStatus)) // a broken body leaves the code, which is what counts
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxStatus)) // a broken body leaves the code, which decides
 	_ = resp.Body.Close()
 	resp.Request = req
 	body = Withhold(resp, body)

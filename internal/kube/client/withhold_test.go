@@ -74,7 +74,7 @@ func TestWhatAServerQuotesIsWithheld(t *testing.T) {
 	}
 }
 
-// TestKubeconfigsThatAreWrongKeepTheirSecrets looks for values in what is said of files that cannot be used.
+// TestKubeconfigsThatAreWrongKeepTheirSecrets finds values of a file in the errors about it.
 func TestKubeconfigsThatAreWrongKeepTheirSecrets(t *testing.T) {
 	const whole = `{"apiVersion": "v1", "kind": "Config", "current-context": "c", "contexts": [{"name": "c", "context": {"cluster": "c", "user": "c"}}],
 		"clusters": [{"name": "c", "cluster": {"server": "SERVER"}}], "users": [{"name": "c", "user": {USER}}]}`
@@ -146,7 +146,7 @@ func TestAProxyThatIsNoURLIsNotQuoted(t *testing.T) {
 	}
 }
 
-// said is all that an error holds.
+// said is the whole text of an error.
 func said(err error) string {
 	var status *apierrors.StatusError
 	if !errors.As(err, &status) {

@@ -90,8 +90,8 @@ func (c *collection) list(objects []*ref.Object) error {
 	return fmt.Errorf("a list lacks %d of %d %s: they stay until a second list confirms it", len(missing), known, c.kind)
 }
 
-// confirm applies a consistent list that was read after doubts arose. It decides only on the objects in doubt: of the others, the
-// watch may have reported newer states.
+// confirm applies a consistent list that was read after doubts arose. It decides only on the objects in doubt: the watch may
+// have reported newer states of the others.
 func (c *collection) confirm(objects []*ref.Object) {
 	present := make(map[string]*ref.Object, len(objects))
 	for _, o := range objects {

@@ -73,8 +73,8 @@ func (b *backend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func TestRemovalOfMostSyncTargetsIsConfirmed(t *testing.T) {
 	all := []string{"a", "b", "c", "d"}
 	for name, tc := range map[string]struct {
-		first  func(*backend) // what the server holds at the relist
-		second func(*backend) // what it holds when the second list is due
+		first  func(*backend) // sets the server's content at the relist
+		second func(*backend) // sets it when the second list is due
 		soon   string         // known after the relist
 		late   string         // known at last
 	}{
@@ -125,7 +125,7 @@ func TestRemovalOfMostSyncTargetsIsConfirmed(t *testing.T) {
 	}
 }
 
-// TestDoubtIsOver: an event, or a list that is late enough, decides on what is in doubt.
+// TestDoubtIsOver: an event, or a list that is late enough, decides on objects in doubt.
 func TestDoubtIsOver(t *testing.T) {
 	now := time.Unix(0, 0)
 	c := newCollection("SyncTarget objects")

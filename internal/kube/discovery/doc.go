@@ -1,2 +1,2 @@
-// Package discovery finds out what there is to watch: which kinds an API server serves, and which SyncTargets a workspace names.
+// Package discovery reads which kinds an API server serves, and which SyncTargets a workspace holds.
 package discovery

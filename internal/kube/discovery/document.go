@@ -11,7 +11,7 @@ import (
 	"github.com/upstreamd/upstreamd/internal/kube/client"
 )
 
-// A discovery document comes from whoever runs the server, and `{},` in it would become much more in memory.
+// A discovery document is untrusted input: `{},` in it takes a hundred times its size in memory.
 const (
 	maxDocument = 8 << 20 // bytes of one
 	maxElements = 20_000  // groups, versions, kinds and subresources in one
@@ -20,11 +20,11 @@ const (
 var (
 	errTooMany = fmt.Errorf("more than %d kinds, their groups, versions and subresources counted", maxElements)
 	errTooLong = fmt.Errorf("a discovery document of more than %d bytes", maxDocument)
-	// errStrange says that an answer is none of an API server.
-	errStrange = errors.New("not a discovery document")
+	// errNoDocument is the error of an answer that no API server gives.
+	errNoDocument = errors.New("not a discovery document")
 )
 
-// What is read of the documents. Those that name kinds version by version:
+// The fields that are read of documents. Those of documents that list kinds version by version:
 type (
 	group struct {
 		Name             string
@@ -77,7 +77,7 @@ func (b *bounded[T]) UnmarshalJSON(raw []byte) error {
 		*b = nil
 		return nil
 	case first != json.Delim('['):
-		return errStrange
+		return errNoDocument
 	}
 	var all bounded[T]
 	for total := 0; d.More(); {
@@ -110,7 +110,7 @@ func elements(of any) int {
 	return 0
 }
 
-// verbs are those that matter of what can be done with a kind, however many the server names.
+// verbs are the verbs of a kind that matter here.
 type verbs struct{ list, watch, patch bool }
 
 // UnmarshalJSON implements json.Unmarshaler.

@@ -13,7 +13,7 @@ import (
 	"github.com/upstreamd/upstreamd/internal/ref"
 )
 
-// aggregated asks for all kinds in one document. Servers that do not have it answer with what they have.
+// aggregated requests all kinds in one document. Servers without it answer with a list of versions.
 const aggregated = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json"
 
 // Server is an API server, or one workspace of it.
@@ -29,8 +29,8 @@ type Kind struct {
 	Status  bool // its status can be patched, as a subresource
 }
 
-// Serves reports whether the server serves r. It is false only if the server itself says so: an answer of something in front of
-// it is an error.
+// Serves reports whether the server serves r. It is false only if the server itself answers so: a proxy's answer is an
+// error.
 func (s Server) Serves(ctx context.Context, r ref.Resource) (bool, error) {
 	list, err := s.resources(ctx, r.GroupVersion())
 	if err == nil {
@@ -62,7 +62,7 @@ func (s Server) Kinds(ctx context.Context) ([]Kind, error) {
 	return kinds, nil
 }
 
-// root is where the versions of the core group are told, or those of all others.
+// root is the path that lists the versions of the core group, or of all others.
 func root(core bool) string {
 	if core {
 		return "/api"
@@ -150,7 +150,7 @@ func (s Server) versions(ctx context.Context, core bool) ([]schema.GroupVersion,
 		return nil, fmt.Errorf("discover %s: %w", root(core), err)
 	}
 	if list.Kind != "APIVersions" && list.Kind != "APIGroupList" {
-		return nil, fmt.Errorf("discover %s: %w", root(core), errStrange)
+		return nil, fmt.Errorf("discover %s: %w", root(core), errNoDocument)
 	}
 	var versions []schema.GroupVersion
 	for _, v := range list.Versions {
@@ -178,7 +178,7 @@ func (s Server) resources(ctx context.Context, gv schema.GroupVersion) ([]resour
 		return nil, fmt.Errorf("discover %s: %w", gv, err)
 	}
 	if list.Kind != "APIResourceList" {
-		return nil, fmt.Errorf("discover %s: %w", gv, errStrange)
+		return nil, fmt.Errorf("discover %s: %w", gv, errNoDocument)
 	}
 	return list.Resources, nil
 }

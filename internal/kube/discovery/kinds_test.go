@@ -17,7 +17,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// documents answers paths with bodies; what is not there is 404 in plain text, as a kube-apiserver says it.
+// documents answers paths with bodies; other paths are 404 in plain text, as from a kube-apiserver.
 type documents map[string]string
 
 func (d documents) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -120,7 +120,7 @@ func TestKindsAreAllOrNothing(t *testing.T) {
 	}
 }
 
-// A server may name as much as it likes, in whichever document and however nested: what is made of it is bounded, and why is said.
+// A server may list any number of kinds, in any document and nested in any way: memory is bounded, and the error names the bound.
 func TestDocumentsAreBounded(t *testing.T) {
 	many := func(n int, element string) string { return strings.TrimSuffix(strings.Repeat(element+",", n), ",") }
 	const most = maxElements

@@ -33,7 +33,7 @@ const (
 // secretKey is the key of the kubeconfig in its Secret.
 const secretKey = "kubeconfig"
 
-// clusterAnnotation is where kcp says in which logical cluster an object is.
+// clusterAnnotation is kcp's annotation with the logical cluster of an object.
 const clusterAnnotation = "kcp.io/cluster"
 
 var (
@@ -41,11 +41,11 @@ var (
 	secrets     = ref.Resource{Version: "v1", Resource: "secrets"}
 )
 
-// SyncTarget is a SyncTarget object with what its Secret says. It is immutable.
+// SyncTarget is a SyncTarget object with the content of its Secret. It is immutable.
 type SyncTarget struct {
 	Name       string
 	UID        types.UID
-	Cluster    string   // the logical cluster of the object, as the server says; empty: it does not
+	Cluster    string   // the logical cluster of the object, by the server's annotation; empty: there is none
 	Workspaces []string // those that its annotation names
 
 	Unschedulable bool
@@ -53,8 +53,8 @@ type SyncTarget struct {
 	Ready         metav1.ConditionStatus // of its condition Ready; empty: there is none
 
 	Secret  string       // name of the Secret
-	Config  *rest.Config // where its API server is, and as whom; nil: nobody knows
-	Content []byte       // the kubeconfig that Config was made of, to tell a new one
+	Config  *rest.Config // its API server and the user there; nil: unknown
+	Content []byte       // the kubeconfig that Config was made of, to detect a change
 	Err     error        // why Config is nil, or some of the rest could not be read
 }
 
@@ -116,7 +116,7 @@ type view struct {
 	objects *collection
 	secrets *collection
 	known   map[string]reading
-	told    map[string]SyncTarget // nil: nothing yet
+	emitted map[string]SyncTarget // nil: not yet
 }
 
 func newView(namespace string, emit func(map[string]SyncTarget), failed func(error)) *view {
@@ -198,13 +198,13 @@ func (v *view) update() {
 		all[name] = known[name].SyncTarget
 	}
 	v.known = known
-	if v.told == nil || !maps.EqualFunc(all, v.told, same) {
-		v.told = all
+	if v.emitted == nil || !maps.EqualFunc(all, v.emitted, same) {
+		v.emitted = all
 		v.emit(all)
 	}
 }
 
-// reading is what is known of a SyncTarget, read again if the object or its Secret has changed.
+// reading returns a SyncTarget, parsed again only if the object or its Secret has changed.
 func (v *view) reading(name string) reading {
 	r, known := v.known[name]
 	secret, has := v.secrets.objects[r.Secret]
@@ -225,7 +225,7 @@ func same(a, b SyncTarget) bool {
 	return reflect.DeepEqual(a, b) //nolint:govet // the errors were compared
 }
 
-// object is what is read of a SyncTarget object.
+// object holds the fields that are read of a SyncTarget object.
 type object struct {
 	Metadata metav1.ObjectMeta `json:"metadata"`
 	Spec     struct {
@@ -263,8 +263,8 @@ func (v *view) read(name string) SyncTarget {
 	return t
 }
 
-// kubeconfig reads the Secret that an annotation names. Whoever may write SyncTargets must not thereby have any Secret read: it has to
-// lie in the one namespace.
+// kubeconfig reads the Secret that an annotation names. It must lie in the configured namespace: write access to SyncTargets must not give
+// read access to other Secrets.
 func (v *view) kubeconfig(named string) (name string, content []byte, cfg *rest.Config, err error) {
 	if named == "" {
 		return "", nil, nil, errors.New("the SyncTarget has no annotation " + SecretAnnotation)
@@ -280,7 +280,7 @@ func (v *view) kubeconfig(named string) (name string, content []byte, cfg *rest.
 	var secret struct {
 		Data map[string][]byte `json:"data"`
 	}
-	if json.Unmarshal(raw, &secret) != nil { // its message may quote what is secret
+	if json.Unmarshal(raw, &secret) != nil { // its message may quote the Secret
 		return name, nil, nil, fmt.Errorf("the Secret %s/%s cannot be read", namespace, name)
 	}
 	content = secret.Data[secretKey]

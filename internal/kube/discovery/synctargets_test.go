@@ -49,7 +49,7 @@ func encode(t *testing.T, v any) []byte {
 
 func named(secret string) map[string]any { return map[string]any{SecretAnnotation: secret} }
 
-// What is read of an object and its Secret, and what is said where that cannot be; never what is in the Secret.
+// TestRead: an object and its Secret are read; errors name the mistake, and never the content of the Secret.
 func TestRead(t *testing.T) {
 	v := newView("keys", nil, nil)
 	v.secrets.objects = map[string][]byte{
@@ -107,7 +107,7 @@ func TestRead(t *testing.T) {
 	}
 }
 
-// Of all that happens, only what a SyncTarget is made of is read again, and only what makes one another is told.
+// Only events that concern a SyncTarget parse it again, and only changes are emitted.
 func TestOnlyWhatChangedIsReadAndTold(t *testing.T) {
 	var told []map[string]SyncTarget
 	v := newView("keys", func(all map[string]SyncTarget) { told = append(told, all) }, nil)
@@ -131,7 +131,7 @@ func TestOnlyWhatChangedIsReadAndTold(t *testing.T) {
 		{"the same Secrets", ref.Listed, v.secrets, []*ref.Object{config("east", good), config("west", good)}, false, ""},
 		{"a heartbeat", ref.Changed, v.objects, []*ref.Object{target("east", nil, map[string]any{"lastSyncerHeartbeatTime": "now"})}, false, "east"},
 		{"another Secret", ref.Changed, v.secrets, []*ref.Object{config("other", good)}, false, ""},
-		{"nobody knows what", ref.Changed, v.objects, []*ref.Object{{Err: errStrange}}, false, ""},
+		{"nobody knows what", ref.Changed, v.objects, []*ref.Object{{Err: errNoDocument}}, false, ""},
 		{"unschedulable", ref.Changed, v.objects, []*ref.Object{target("west", map[string]any{"unschedulable": true}, nil)}, true, "west"},
 		{"a kubeconfig", ref.Changed, v.secrets, []*ref.Object{config("east", good+" ")}, true, "east"},
 		{"a Secret that goes", ref.Deleted, v.secrets, []*ref.Object{config("west", "")}, true, "west"},
@@ -165,7 +165,7 @@ func TestOnlyWhatChangedIsReadAndTold(t *testing.T) {
 	}
 }
 
-// Nothing is said before both kinds are listed; then every change of either is.
+// Nothing is emitted before both kinds are listed; then every change of either is.
 func TestWatchOfObjectsAndSecrets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		api := memapi.New(memapi.Options{Name: "hub", Resources: memapi.KCP()})

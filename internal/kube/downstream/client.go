@@ -41,17 +41,17 @@ const listsAtATime = 4
 
 // Client is one SyncTarget's connection. It is safe for concurrent use.
 //
-// Where the connection leads may change: watches go on with other credentials, begin anew at another server, and wait while there is
-// none. What they have told stays true for the receiver until the next list.
+// The connection may change: watches go on with other credentials, begin anew at another server, and wait while there is none. Their
+// last events stay valid for the receiver until the next list.
 type Client struct {
 	options  client.Options
 	settings lean.Settings
 	timeout  time.Duration
-	known    atomic.Pointer[ref.Resource] // one that is watched or listed: what a probe falls back to
+	known    atomic.Pointer[ref.Resource] // one that is watched or listed, for the second request of a probe
 
 	mu    sync.Mutex
 	via   *connection
-	heard time.Time // on connections that were left
+	heard time.Time // on former connections
 }
 
 // connection is one that a Client has, or had.
@@ -72,7 +72,7 @@ func New(cfg *rest.Config, opts Options) (*Client, error) {
 	return c, nil
 }
 
-// Unconnected makes a client that leads nowhere until it is told where by Reconfigure. Whatever is asked of it fails with the reason.
+// Unconnected makes a client without a connection until the next Reconfigure. All calls fail with the reason.
 func Unconnected(reason error, opts Options) *Client {
 	c := newClient(opts)
 	c.via = &connection{err: reason, left: make(chan struct{})}
@@ -105,7 +105,7 @@ func newClient(opts Options) *Client {
 	}
 }
 
-// Reconfigure leads the connection where cfg says. On the same server only the credentials are replaced: open watches stay open and
+// Reconfigure connects as in cfg. On the same server, only the credentials are replaced: open watches stay open and
 // nothing is listed again. At another one, all watches begin anew. After an error everything is as before.
 func (c *Client) Reconfigure(cfg *rest.Config) error {
 	c.mu.Lock()
@@ -124,7 +124,7 @@ func (c *Client) Reconfigure(cfg *rest.Config) error {
 	return nil
 }
 
-// Disconnect gives the connection up until the next Reconfigure: watches wait, whatever is asked fails with the reason.
+// Disconnect gives the connection up until the next Reconfigure: watches wait, all calls fail with the reason.
 func (c *Client) Disconnect(reason error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -149,7 +149,7 @@ func (c *Client) current() *connection {
 	return c.via
 }
 
-// Watch lists and watches r in all namespaces until ctx ends, and tells emit what it sees, from one goroutine at a time: a complete
+// Watch lists and watches r in all namespaces until ctx ends, and calls emit from one goroutine at a time: a complete
 // list as one Listed, each relist as another; then Changed and Deleted. Failed carries an error that will be tried again.
 func (c *Client) Watch(ctx context.Context, r ref.Resource, want ref.Want, emit ref.Emit) {
 	for ctx.Err() == nil {
@@ -214,8 +214,7 @@ func (c *Client) source(via *connection, r ref.Resource, namespace string, want 
 	return lean.NewSource(via.conn, path, want, settings, nil), nil
 }
 
-// absent reports whether the SyncTarget says in its own words that it does not serve r. A 404 alone may come from whatever stands in
-// front of it.
+// absent reports whether the SyncTarget's own discovery lacks r. A 404 alone may come from a proxy.
 func (c *Client) absent(ctx context.Context, via *connection, r ref.Resource) bool {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
@@ -223,7 +222,7 @@ func (c *Client) absent(ctx context.Context, via *connection, r ref.Resource) bo
 	return err == nil && !serves
 }
 
-// Kinds lists what the SyncTarget serves.
+// Kinds lists the kinds that the SyncTarget serves.
 func (c *Client) Kinds(ctx context.Context) ([]discovery.Kind, error) {
 	via := c.current()
 	if via.conn == nil {
@@ -232,10 +231,9 @@ func (c *Client) Kinds(ctx context.Context) ([]discovery.Kind, error) {
 	return discovery.Server{Conn: via.conn}.Kinds(ctx)
 }
 
-// Probe asks the API server whether it is ready. If it does not say that it is, which may be for a reason that is none of ours, or
-// because that is not allowed or not offered, it lists one object of a resource that is watched, or one namespace. nil means that the
-// server is there and works. What it answers counts for LastHeard if it counts for client.Conn.LastHeard: a server that lets nobody in
-// is as good as away.
+// Probe requests /readyz. If that answers with an error, which may have a cause that does not concern watches, or is not allowed or not
+// offered, it lists one object of a watched resource, or one namespace. nil means that the server works. Its answers count for LastHeard as
+// in client.Conn.LastHeard: a server that admits no client is as good as unreachable.
 func (c *Client) Probe(ctx context.Context) error {
 	via := c.current()
 	if via.conn == nil {
@@ -267,7 +265,7 @@ func get(ctx context.Context, conn *client.Conn, path string, query url.Values) 
 	return nil
 }
 
-// LastHeard is when anything came last that counts for client.Conn.LastHeard, on this connection or those before; zero if never.
+// LastHeard is client.Conn.LastHeard over this connection and those before; zero: never.
 func (c *Client) LastHeard() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -249,7 +249,7 @@ func TestLastHeard(t *testing.T) {
 	})
 }
 
-// TestSilentHTTP2 has a peer that holds the connection open and says nothing more: pings notice within 12 s.
+// TestSilentHTTP2 has a peer that holds the connection open and sends nothing more: pings notice within 12 s.
 func TestSilentHTTP2(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes 12 s")
@@ -338,7 +338,7 @@ func TestRedirectedCredentials(t *testing.T) {
 	}
 }
 
-// BenchmarkWatch is one watch over loopback: what an event costs both sides, from the server's write to emit.
+// BenchmarkWatch is one watch over loopback: the cost of an event on both sides, from the server's write to emit.
 func BenchmarkWatch(b *testing.B) {
 	for name, tls := range map[string]bool{"http": false, "TLS and HTTP2": true} {
 		b.Run(name, func(b *testing.B) {

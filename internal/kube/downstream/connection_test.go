@@ -118,7 +118,7 @@ func TestRotatedCredentialsListNothing(t *testing.T) {
 	})
 }
 
-// Who waits because the old credentials were refused does not wait any longer once there are new ones.
+// A watch that waits because its credentials were refused is retried at once with new ones.
 func TestNewCredentialsAreTriedAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := newGuarded("two", "a")
@@ -197,7 +197,7 @@ func TestDisconnected(t *testing.T) {
 	})
 }
 
-// A kind that the SyncTarget says it does not serve has no objects; it is listed when it comes. A 404 of anything else is a failure.
+// A kind that the SyncTarget's discovery lacks has no objects; it is listed when it comes. A 404 by a proxy is a failure.
 func TestAKindThatIsNotServed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
@@ -247,5 +247,23 @@ func TestAKindThatIsNotServed(t *testing.T) {
 		if now := r.All(); len(now) != len(told)+1 || now[len(told)] != "Listed ns/a@1" {
 			t.Errorf("told %q when it came", now[len(told):])
 		}
+	})
+}
+
+// TestWake: broken watches are retried at once when the SyncTarget is known to answer again; without a connection, nothing happens.
+func TestWake(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		script := kt.NewScript(kt.Status(500, "InternalError"), kt.Watch(kt.InitialEnd(3)))
+		c := connect(t, kt.Memory(t, script), Options{Backoff: lean.Backoff{Initial: 4 * time.Second, Max: time.Minute}})
+		r := kt.NewRecorder()
+		begun := time.Now()
+		kt.Run(t, func(ctx context.Context) { c.Watch(ctx, kt.Deployments, ref.Want{}, r.Emit) })
+		r.Expect(t, "Failed")
+		c.Wake()
+		r.Expect(t, "Listed")
+		if took := time.Since(begun); took > time.Second {
+			t.Errorf("listed after %v", took)
+		}
+		Unconnected(errors.New("no Secret"), Options{}).Wake()
 	})
 }

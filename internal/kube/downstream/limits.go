@@ -7,10 +7,10 @@ import (
 	"github.com/upstreamd/upstreamd/internal/kube/lean"
 )
 
-// DefaultLimits are what one SyncTarget may send of one kind. The largest clusters that Kubernetes is made for hold 150,000 Pods.
+// DefaultLimits bound the input of one kind from one SyncTarget. The largest clusters that Kubernetes supports hold 150,000 Pods.
 func DefaultLimits() lean.Limits {
 	return lean.Limits{
-		Object:   4 << 20, // what etcd takes is 1.5 MiB
+		Object:   4 << 20, // etcd takes 1.5 MiB
 		List:     4 << 30,
 		Objects:  200_000,
 		Kept:     512 << 20,

@@ -24,7 +24,7 @@ func (e *endless) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// BenchmarkEvent reads watch events of one real-looking Deployment, with what the product asks for by default.
+// BenchmarkEvent reads watch events of one real-looking Deployment, with the fields that the product keeps by default.
 func BenchmarkEvent(b *testing.B) {
 	line := fmt.Appendf(nil, `{"type":"MODIFIED","object":%s}`+"\n", deployment(b))
 	for name, want := range map[string]ref.Want{
@@ -50,7 +50,7 @@ func BenchmarkEvent(b *testing.B) {
 	}
 }
 
-// BenchmarkEventStandard is what the same event costs as the dynamic client reads it.
+// BenchmarkEventStandard reads the same event as the dynamic client does.
 func BenchmarkEventStandard(b *testing.B) {
 	line := fmt.Appendf(nil, `{"type":"MODIFIED","object":%s}`+"\n", deployment(b))
 	b.SetBytes(int64(len(line)))
@@ -84,7 +84,7 @@ func BenchmarkList(b *testing.B) {
 	}
 }
 
-// BenchmarkAnswer reads what a PATCH is answered with, with a decoder of its own, as the product does.
+// BenchmarkAnswer reads the answer of a PATCH with a decoder of its own, as the product does.
 func BenchmarkAnswer(b *testing.B) {
 	body := deployment(b)
 	b.SetBytes(int64(len(body)))

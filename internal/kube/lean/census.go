@@ -7,9 +7,9 @@ import (
 	"github.com/upstreamd/upstreamd/internal/ref"
 )
 
-// census knows which objects a server says that there are, from a list on, and how many bytes have to be kept of each: what comes
-// over a connection must not take any amount of memory downstream of it. An object costs about 20 bytes here, for names are kept as
-// hashes; whoever makes the objects cannot know the seed, so cannot make two fall together. nil counts nothing.
+// census records which objects exist, by a list and the watch after it, and how many bytes are kept of each: the input of one connection
+// must not take unbounded memory. An object costs about 20 bytes here, for names are kept as
+// hashes with a secret seed, so that collisions cannot be constructed. nil counts nothing.
 type census struct {
 	objects, kept int64 // at most; 0: any number
 	seed          maphash.Seed
@@ -26,7 +26,7 @@ func newCensus(l Limits) *census {
 	return &census{objects: l.Objects, kept: l.Kept, seed: maphash.MakeSeed(), sizes: map[uint64]uint32{}}
 }
 
-// add takes an object that is there, new or changed. An error says that it is one too many; then it is not taken.
+// add takes an object that was added or modified. The error is a limit that it exceeds; then it is not taken.
 func (c *census) add(o *ref.Object) error {
 	if c == nil {
 		return nil
@@ -61,7 +61,7 @@ func (c *census) enlist(o *ref.Object) error {
 
 func (c *census) room() bool { return c.objects <= 0 || int64(len(c.sizes))+c.repeated < c.objects }
 
-// remove takes an object out, and reports whether it was there: deletions of what never was would be kept, too, until they are read.
+// remove takes an object out, and reports whether it was known: deletions of unknown objects would take memory, too, until they are read.
 func (c *census) remove(o *ref.Object) bool {
 	if c == nil {
 		return true
@@ -83,7 +83,7 @@ func (c *census) key(o *ref.Object) uint64 {
 	return h.Sum64()
 }
 
-// size is what an object keeps of what the server sent.
+// size is how many bytes an object keeps of the server's input.
 func size(o *ref.Object) uint32 {
 	n := len(o.Name) + len(o.Namespace) + len(o.UID) + len(o.ResourceVersion) + len(o.Status) + len(o.Raw)
 	for _, m := range []map[string]string{o.Labels, o.Annotations} {

@@ -23,7 +23,7 @@ type Decoder struct {
 	census *census
 }
 
-// NewDecoder reads from body what want asks for.
+// NewDecoder reads the wanted fields from body.
 func NewDecoder(body io.Reader, want ref.Want, limits Limits) *Decoder {
 	limits = limits.withDefaults()
 	m := &meter{in: body, total: math.MaxInt64, object: limits.Object, most: limits.List}
@@ -34,8 +34,8 @@ func NewDecoder(body io.Reader, want ref.Want, limits Limits) *Decoder {
 	}
 }
 
-// Object reads a body that holds one object. What can't be read of it is said in the object's Err; the error returned is one of
-// transport: then nothing is known about the object.
+// Object reads a body that holds one object. The object's Err names fields that cannot be read; the error returned is one
+// of transport: then nothing is known about the object.
 func (d *Decoder) Object() (*ref.Object, error) {
 	d.scan.borrow()
 	defer d.scan.giveBack()
@@ -60,10 +60,10 @@ type Page struct {
 	size int64 // bytes that were read of it
 }
 
-// List reads a body that holds a list. A page that can't be read to its end is an error: half a list would look like deletions.
+// List reads a body that holds a list. A page that can't be read to its end is an error: half a list would count as deletions.
 func (d *Decoder) List() (Page, error) { return d.list(d.limits.List) }
 
-// list is List for what may be read of a list after the pages before.
+// list is List with the number of bytes that are left after earlier pages.
 func (d *Decoder) list(left int64) (Page, error) {
 	var page Page
 	var isList bool
@@ -120,13 +120,13 @@ type Event struct {
 	Err             *apierrors.StatusError // ERROR
 }
 
-// errNoEvent says that a JSON value stands where an event should.
+// errNoEvent is the error of a JSON value in the place of an event.
 var errNoEvent = fmt.Errorf("%w: not a watch event", errMalformed)
 
 // maxBroken is how many broken lines in a row are taken for broken events. More mean that this is no watch.
 const maxBroken = 8
 
-// Event reads the next event of a watch. An event that can't be read is handed on as MODIFIED, or as what it says it is, with the
+// Event reads the next event of a watch. An event that can't be read is handed on as MODIFIED, or by its own type, with the
 // object's Err set; reading goes on with the next line. The error is io.EOF where the stream ended between two events; after any error the stream is at its end.
 func (d *Decoder) Event() (Event, error) {
 	var e Event
@@ -177,7 +177,7 @@ func (d *Decoder) resume(broken error, start int64) error {
 
 func unnamed(o *ref.Object) bool { return o == nil || o.Name == "" }
 
-// event reads {"type": …, "object": …}. The type comes first in what API servers send; where it does not, the object is read again.
+// event reads {"type": …, "object": …}. API servers send the type first; otherwise the object is read again.
 func (d *Decoder) event(e *Event) error {
 	*e = Event{}
 	if _, err := d.scan.peek(); err != nil {
@@ -275,7 +275,7 @@ func (d *Decoder) guard(read func() error) (err error) {
 	return read()
 }
 
-// transportError tells an error of reading from one of syntax; it is nil for the latter.
+// transportError is err if it is one of reading, and nil if it is one of syntax.
 func (d *Decoder) transportError(err error) error {
 	switch {
 	case d.meter.err != nil:

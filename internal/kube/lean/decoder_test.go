@@ -180,7 +180,7 @@ func TestObjectOddForms(t *testing.T) {
 
 func long(n int) string { return strings.Repeat("x", n) }
 
-// TestObjectsKeepNothingOfAWindow: windows are used again, for other answers, while what was read in them is in use.
+// TestObjectsKeepNothingOfAWindow: windows are used again, for other answers, while values that were read in them are in use.
 func TestObjectsKeepNothingOfAWindow(t *testing.T) {
 	want := ref.Want{Labels: []string{ref.All}, Annotations: []string{ref.All}, Managers: true, Whole: true}
 	read := func(fill byte) *ref.Object {

@@ -16,7 +16,7 @@ import (
 	"github.com/upstreamd/upstreamd/internal/ref"
 )
 
-// torn hands on what it holds in pieces of random length, most of them short; a seed gives the same pieces again.
+// torn hands on its content in pieces of random length, most of them short; a seed gives the same pieces again.
 type torn struct {
 	rest []byte
 	rnd  *rand.Rand
@@ -43,7 +43,7 @@ func readers(raw []byte) map[string]func() io.Reader {
 	}
 }
 
-// whatIsBelieved leaves out the error of an object, which may be told in other words.
+// whatIsBelieved leaves out the text of an object's error, which may differ.
 var whatIsBelieved = cmp.Options{cmpopts.IgnoreFields(ref.Object{}, "Err"), cmpopts.IgnoreFields(Event{}, "Err"), cmpopts.IgnoreUnexported(Page{})}
 
 var differentialWants = []ref.Want{
@@ -58,7 +58,7 @@ func compareReadings(t *testing.T, raw []byte) {
 	for i, want := range differentialWants {
 		object, objectErr := oracleObject(bytes.NewReader(raw), want)
 		list, listErr := oracleList(bytes.NewReader(raw), want)
-		lines := append(bytes.Clone(raw), '\n') // whoever goes on after a bad event does so in the next line
+		lines := append(bytes.Clone(raw), '\n') // reading goes on in the line after a bad event
 		events, eventsErr := oracleEvents(bytes.NewReader(lines), want)
 		for name, reader := range readers(lines) {
 			compareEvents(t, fmt.Sprintf("want %d, %s", i, name), NewDecoder(reader(), want, Limits{}), events, eventsErr)
@@ -109,7 +109,7 @@ func compareEvents(t *testing.T, name string, d *Decoder, events []Event, end er
 	}
 }
 
-// FuzzAgainstJSONText looks for a body, of one object, a list or a watch, that the product reads otherwise than over jsontext.
+// FuzzAgainstJSONText finds bodies, of one object, a list or a watch, that the product reads otherwise than over jsontext.
 func FuzzAgainstJSONText(f *testing.F) {
 	for _, seed := range differentialSeeds {
 		f.Add([]byte(seed))
@@ -118,7 +118,7 @@ func FuzzAgainstJSONText(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		if len(raw) < 1000 { // what is longer has nothing new to say, and takes its time
+		if len(raw) < 1000 { // longer inputs find nothing new, and take long
 			compareReadings(t, raw)
 		}
 	})
@@ -143,7 +143,7 @@ var differentialPlaces = []string{
 	`{"type":"MODIFIED","object":{"metadata":{"name":"x"},"spec":[?]}}`,
 }
 
-// TestAgainstJSONText does without the fuzzer what it does: it mutates what servers send, a byte or a cut at a time.
+// TestAgainstJSONText mutates answers of servers, a byte or a cut at a time, without the fuzzer.
 func TestAgainstJSONText(t *testing.T) {
 	whole := deployment(t)
 	small := []byte(`{"type":"MODIFIED","object":{"spec":{"n":[1.5,true,{"k":"v\u0041\"w"},[]],"e":{}},"metadata":{"name":"x","generation":3,"labels":{"a":"1"},` +

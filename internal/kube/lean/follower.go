@@ -18,9 +18,9 @@ import (
 	"github.com/upstreamd/upstreamd/internal/ref"
 )
 
-// follower is what the reflector works with: its ListerWatcher and its store. The reflector decides when to list and when to watch
-// from where; follower waits between attempts, tries again what only needs patience, and hands on at once what comes. The reflector
-// calls it from one goroutine at a time.
+// follower is the reflector's ListerWatcher and its store. The reflector decides when to list, and from where to watch; follower waits
+// between attempts, retries failures that do not change the reflector's course, and hands on every event at once. The reflector calls
+// it from one goroutine at a time.
 //
 // Errors that the reflector sees are only those that change its course (an expired resourceVersion, a server without streaming
 // lists). Any other would make it list everything again, sleep without listening to the context, or log through a process-wide
@@ -37,7 +37,7 @@ type follower struct {
 	gone   int            // times in a row that the server refused a resourceVersion, since the last list
 	work   sync.WaitGroup // goroutines that read streams
 
-	mu      sync.Mutex // guards what follows: a list may be under way when the reflector stops
+	mu      sync.Mutex // guards the fields below: a list may be under way when the reflector stops
 	stopped bool
 	emit    ref.Emit
 }
@@ -49,31 +49,31 @@ var (
 )
 
 var (
-	// errStopped tells the reflector that ctx has ended, in the one form that it does not put through its global error handler.
+	// errStopped tells the reflector that ctx has ended, in the one form that it does not pass to its global error handler.
 	errStopped = apierrors.NewResourceExpired("stopped")
 	// errPaged makes the reflector list before it watches.
 	errPaged = apierrors.NewBadRequest("the server has no streaming lists")
-	// errOverLimit makes the reflector list: from where a watch went over a limit, it would do so again, whatever went since.
+	// errOverLimit makes the reflector list: resuming a watch where it exceeded a limit would exceed it again.
 	errOverLimit = apierrors.NewResourceExpired("a limit was exceeded")
 	// errAbsent makes the reflector list at the server's present resourceVersion: its last one belongs to objects that were reported as
 	// gone, and resuming from it would never report them again.
 	errAbsent = apierrors.NewResourceExpired("the resource was not served")
-	// errShort says that a server ended a watch at once and without a word.
+	// errShort is the error of a watch that the server closed at once, without an event or error.
 	errShort = errors.New("watch closed at once, without an event")
 )
 
-// movedOn says that the server can't go on from the resourceVersion it was given: the reflector lists again.
+// movedOn reports whether the server cannot go on from a resourceVersion: the reflector lists again.
 func movedOn(err error) bool {
 	return apierrors.IsResourceExpired(err) || apierrors.IsGone(err) ||
 		apierrors.HasStatusCause(err, metav1.CauseTypeResourceVersionTooLarge)
 }
 
-// refusesStreaming says that a server may have answered so because it does not know streaming lists.
+// refusesStreaming reports whether an error may come from a server that does not know streaming lists.
 func refusesStreaming(err error) bool {
 	return apierrors.IsBadRequest(err) || apierrors.IsInvalid(err) || apierrors.IsMethodNotSupported(err) || apierrors.IsNotAcceptable(err)
 }
 
-func (f *follower) tell(e ref.Event) {
+func (f *follower) report(e ref.Event) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if !f.stopped {
@@ -92,7 +92,7 @@ func (f *follower) stop() {
 func (f *follower) failed(err error) {
 	f.pace.failed(err)
 	f.broken = true
-	f.tell(ref.Event{Type: ref.Failed, Err: err})
+	f.report(ref.Event{Type: ref.Failed, Err: err})
 }
 
 // expired notes that the server refused a resourceVersion. Up to two refusals are the normal course of a relist: of the watch, and of
@@ -106,7 +106,7 @@ func (f *follower) expired(err error) {
 }
 
 // attempt calls try until it succeeds, ctx ends, or the error is one that the reflector has to know.
-func (f *follower) attempt(ctx context.Context, try func() error, tellsReflector func(error) bool) error {
+func (f *follower) attempt(ctx context.Context, try func() error, forReflector func(error) bool) error {
 	f.settle(ctx)
 	conn := f.source.conn
 	for renewed, recovered := conn.Renewed(), conn.Recovered(); ; {
@@ -129,22 +129,22 @@ func (f *follower) attempt(ctx context.Context, try func() error, tellsReflector
 		case movedOn(err):
 			f.expired(err)
 			return apierrors.NewResourceExpired(err.Error()) // the one form that the reflector takes in silence everywhere
-		case tellsReflector(err):
+		case forReflector(err):
 			return err
 		}
 		f.failed(err)
 	}
 }
 
-// notServed says so to the receiver, as an empty list, where it is certain that the resource is not served: there are no objects of
-// a kind that is not there. It is tried on as after a failure, for the kind may come.
+// notServed reports whether the resource is certainly not served. Its first report is an empty list: a kind that is not served has no
+// objects. The attempt is repeated as after a failure, because the kind may come.
 func (f *follower) notServed(ctx context.Context) bool {
 	if f.source.settings.Absent == nil || !f.source.settings.Absent(ctx) {
 		return false
 	}
 	if !f.absent {
 		f.absent, f.broken = true, false
-		f.tell(ref.Event{Type: ref.Listed})
+		f.report(ref.Event{Type: ref.Listed})
 	}
 	return true
 }
@@ -223,7 +223,7 @@ func (f *follower) WatchWithContext(ctx context.Context, options metav1.ListOpti
 	f.last = opened
 	if f.broken && !streaming {
 		f.broken = false
-		f.tell(ref.Event{Type: ref.Resumed})
+		f.report(ref.Event{Type: ref.Resumed})
 	}
 	return opened, nil
 }
@@ -251,7 +251,7 @@ func (f *follower) Delete(obj any) error { return f.change(ref.Deleted, obj) }
 func (f *follower) Resync() error        { return nil }
 
 func (f *follower) change(t ref.EventType, obj any) error {
-	f.tell(ref.Event{Type: t, Objects: []*ref.Object{obj.(*item).object}})
+	f.report(ref.Event{Type: t, Objects: []*ref.Object{obj.(*item).object}})
 	return nil
 }
 
@@ -265,7 +265,7 @@ func (f *follower) Replace(list []any, version string) error {
 		return cmp.Or(cmp.Compare(a.Workspace, b.Workspace), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 	})
 	f.broken, f.gone = false, 0
-	f.tell(ref.Event{Type: ref.Listed, Objects: objects, Version: version})
+	f.report(ref.Event{Type: ref.Listed, Objects: objects, Version: version})
 	return nil
 }
 

@@ -16,7 +16,7 @@ import (
 	"github.com/upstreamd/upstreamd/internal/ref"
 )
 
-// FuzzDecodeObject compares the scanner with encoding/json on what that can read, and looks for panics on the rest.
+// FuzzDecodeObject compares the scanner with encoding/json on valid input, and finds panics on the rest.
 func FuzzDecodeObject(f *testing.F) {
 	f.Add(deployment(f))
 	for _, seed := range []string{
@@ -86,7 +86,7 @@ func parse(raw []byte) (tree any, err error) {
 	return tree, err
 }
 
-// standard makes an Object of what encoding/json read; ok is false if a field that matters has the wrong type.
+// standard makes an Object of the result of encoding/json; ok is false if a field that matters has the wrong type.
 func standard(tree any, want ref.Want) (o *ref.Object, ok bool) {
 	o = &ref.Object{}
 	ok = true
@@ -148,7 +148,7 @@ func picked(value any, wanted []string, ok *bool) map[string]string {
 	return out
 }
 
-// FuzzDecodeEvents looks for panics and endless loops, and checks that good events behind bad ones are found again.
+// FuzzDecodeEvents finds panics and endless loops, and checks that good events behind bad ones are found again.
 func FuzzDecodeEvents(f *testing.F) {
 	f.Add([]byte(`{"type":"ADDED","object":{"metadata":{"name":"a"}}}`))
 	f.Add([]byte(`{"type":"BOOKMARK","object":{"metadata":{"resourceVersion":"8"}}}`))
@@ -178,7 +178,7 @@ func FuzzDecodeEvents(f *testing.F) {
 	})
 }
 
-// FuzzDecodeList looks for panics and half lists.
+// FuzzDecodeList finds panics and half lists.
 func FuzzDecodeList(f *testing.F) {
 	f.Add([]byte(`{"kind":"PodList","metadata":{"resourceVersion":"1","continue":"c"},"items":[{"metadata":{"name":"a"}}]}`))
 	f.Add([]byte(`{"items":[null,7,{}]}`))

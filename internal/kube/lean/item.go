@@ -8,7 +8,7 @@ import (
 	"github.com/upstreamd/upstreamd/internal/ref"
 )
 
-// item dresses an object in what the reflector asks of one: a key, a resourceVersion and a bookmark's annotation.
+// item gives an object the methods that the reflector calls: for a key, a resourceVersion and a bookmark's annotation.
 type item struct {
 	metav1.Object // answers for all other metadata, with nothing
 	object        *ref.Object
@@ -24,7 +24,7 @@ func newItem(o *ref.Object, version string) *item {
 var noMetadata metav1.Object = &metav1.ObjectMeta{}
 
 // GetNamespace holds the workspace too. The reflector keys the objects of a streaming list by namespace and name; without it those
-// of the same name in several workspaces would fall together, and the others would look deleted.
+// of the same name in several workspaces would be one key, and the others would count as deleted.
 func (i *item) GetNamespace() string {
 	if i.object.Workspace == "" {
 		return i.object.Namespace

@@ -6,7 +6,7 @@ import (
 	"github.com/upstreamd/upstreamd/internal/ref"
 )
 
-// keep is a ref.Want made ready for the decoder: which keys of labels and annotations to copy, and what else.
+// keep is a ref.Want made ready for the decoder: which keys of labels and annotations, and which other fields, to copy.
 type keep struct {
 	labels, annotations    keys
 	times, managers, whole bool
@@ -66,7 +66,7 @@ func (k keys) has(key []byte) bool {
 }
 
 // strs shares the memory of strings that come again and again in one watch: namespaces, keys of labels, names of managers.
-// It is bounded: when full it starts anew, which costs a copy or two and nothing else. What is long is not shared. nil shares nothing.
+// It is bounded: when full it starts anew, which costs a copy or two and nothing else. Long strings are not shared. nil shares nothing.
 type strs map[string]string
 
 const (

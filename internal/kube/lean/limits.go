@@ -31,8 +31,7 @@ func (l Limits) withDefaults() Limits {
 	return l
 }
 
-// ErrTooLarge says that an event, an object or a list is larger than is allowed. Errors of it hold a *ref.OverLimit that says which
-// limit it was.
+// ErrTooLarge is the error of an event, an object or a list that is larger than allowed. It holds a *ref.OverLimit with the limit.
 var ErrTooLarge = errors.New("too large")
 
 func tooLarge(limit ref.Limit, most int64) error {
@@ -46,7 +45,7 @@ func (l Limits) tooLong() error {
 
 var errTooLong = errors.New("too long")
 
-// overLimit tells whether an error is about a limit.
+// overLimit reports whether an error is about a limit.
 func overLimit(err error) bool {
 	over := (*ref.OverLimit)(nil)
 	return errors.As(err, &over)

@@ -80,8 +80,8 @@ func TestSize(t *testing.T) {
 	}
 }
 
-// TestLimits takes a server up to each limit, which is in order, and beyond it: then what was known stays, and it is tried again,
-// with a whole list, after the quarantine.
+// TestLimits takes a server up to each limit, which is allowed, and beyond it: then the known objects stay, and the server is
+// listed again, as a whole, after the quarantine.
 func TestLimits(t *testing.T) {
 	const small = 10
 	size := len(fmt.Sprintf(`{"kind":"List","apiVersion":"v1","metadata":{"resourceVersion":"100","continue":""},"items":[%s]}`, bulk(0, 1, small)[0]))
@@ -178,7 +178,7 @@ func checkSaid(t *testing.T, said []ref.Event, over ref.Limit, listed, later int
 	}
 }
 
-// TestQuarantine: the pauses grow, nothing is asked during one, what was known stays, and a list, not a watch from where it went wrong,
+// TestQuarantine: the pauses grow, no request is sent during one, known objects stay, and a list, not a watch from where the limit was exceeded,
 // follows.
 func TestQuarantine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -215,7 +215,7 @@ func TestQuarantine(t *testing.T) {
 	})
 }
 
-// TestQuarantineIsForgotten: whoever was in order for longer than the last pause begins with the first one again.
+// TestQuarantineIsForgotten: a server that kept its limits for longer than the last pause begins with the first one again.
 func TestQuarantineIsForgotten(t *testing.T) {
 	p := pace{quarantine: Backoff{Initial: time.Minute, Max: 10 * time.Minute}}
 	over := tooLarge(ref.LimitObjects, 1)
@@ -230,7 +230,7 @@ func TestQuarantineIsForgotten(t *testing.T) {
 	}
 }
 
-// TestAListAsideIsLimitedToo: what is read of one namespace.
+// TestAListAsideIsLimitedToo: a list of one namespace.
 func TestAListAsideIsLimitedToo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, conn := source(t, kt.NewScript(kt.List("9", "", bulk(0, 4, 10)...)), ref.Want{}, Settings{})

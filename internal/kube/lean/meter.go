@@ -6,7 +6,7 @@ import (
 	"github.com/upstreamd/upstreamd/internal/ref"
 )
 
-// meter hands bytes on to the decoder up to a limit, and remembers why reading ended. The limit is an offset in what was handed on
+// meter hands bytes on to the decoder up to a limit, and remembers why reading ended. The limit is an offset in the bytes that were handed on,
 // so that it can be moved from one event to the next although the decoder reads ahead.
 type meter struct {
 	in    io.Reader
@@ -14,7 +14,7 @@ type meter struct {
 	limit int64
 	total int64 // still allowed over the whole body; counts down
 
-	object, most int64 // what the limits were, for errors
+	object, most int64 // the limits, for errors
 	err          error // why reading ended, other than io.EOF
 }
 

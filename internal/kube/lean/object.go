@@ -11,7 +11,7 @@ import (
 // errMalformed begins every Object.Err of this package.
 var errMalformed = errors.New("malformed object")
 
-// Bounds of what is kept of every object, in bytes: those of the API servers, and what is generous where they have none.
+// Bounds of the identity of every object, in bytes: those of the API servers, and generous ones where they have none.
 const (
 	maxName    = 253
 	maxVersion = 128 // of uids, too
@@ -31,7 +31,7 @@ type scanner struct {
 	obj  *ref.Object
 }
 
-// object reads the value that comes next into o, which keeps what could be read when an error is returned.
+// object reads the next value into o, which keeps the fields that were read before an error.
 func (s *scanner) object(o *ref.Object) error {
 	s.obj = o
 	if s.keep.whole {
@@ -152,7 +152,7 @@ func (s *scanner) managedFieldsMember(name []byte, e *managedFieldsEntry) error 
 	case "time":
 		return s.timestamp("metadata.managedFields[].time", &e.time)
 	case "fieldsV1":
-		// The manager's name comes first in what API servers send. Where it does not, the fields are taken to be on the safe side.
+		// API servers send the manager's name first. Otherwise the fields are kept to be on the safe side.
 		if s.keep.managers && (e.manager == "" || e.manager == ownManager) {
 			return s.raw(&e.fields)
 		}

@@ -15,7 +15,7 @@ import (
 	"github.com/upstreamd/upstreamd/internal/ref"
 )
 
-// What follows reads the same as the product does, but over the tokens of jsontext, which validates all that it reads. The differential
+// This file reads the same as the product does, but over the tokens of jsontext, which validates all that it reads. The differential
 // tests hold the product's own tokens to it.
 
 // oracle reads one object after the other from a token stream. Its methods return an error only if the stream itself can't be read
@@ -34,7 +34,7 @@ func jsontextTokens(r io.Reader) *jsontext.Decoder {
 	return jsontext.NewDecoder(r, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 }
 
-// object reads the value that comes next into o, which keeps what could be read when an error is returned.
+// object reads the next value into o, which keeps the fields that were read before an error.
 func (s *oracle) object(o *ref.Object) error {
 	s.obj = o
 	if s.keep.whole {
@@ -145,7 +145,7 @@ func (s *oracle) managedFieldsMember(name []byte, e *managedFieldsEntry) error {
 	case "time":
 		return s.timestamp("metadata.managedFields[].time", &e.time)
 	case "fieldsV1":
-		// The manager's name comes first in what API servers send. Where it does not, the fields are taken to be on the safe side.
+		// API servers send the manager's name first. Otherwise the fields are kept to be on the safe side.
 		if s.keep.managers && (e.manager == "" || e.manager == ownManager) {
 			return s.raw(&e.fields)
 		}
@@ -231,7 +231,7 @@ func (s *oracle) sharedText(path string, to *string) error {
 	return err
 }
 
-// bounded reads, as text does, what is not kept if it is too long.
+// bounded reads as text does; values that are too long are not kept.
 func (s *oracle) bounded(path string, most int, to *string, text func(string, *string) error) error {
 	err := text(path, to)
 	if len(*to) > most {
@@ -329,7 +329,7 @@ func jsontextUnquote(quoted []byte) []byte {
 	if plain := quoted[1 : len(quoted)-1]; bytes.IndexByte(plain, '\\') < 0 && ascii(plain) {
 		return plain
 	}
-	// The error only says that broken UTF-8 was replaced.
+	// The error only means that broken UTF-8 was replaced.
 	text, _ := jsontext.AppendUnquote(nil, quoted)
 	return text
 }
@@ -343,7 +343,7 @@ func ascii(b []byte) bool {
 	return true
 }
 
-// oracleObject reads one object, as Decoder.Object does; the error says that it is not to be believed.
+// oracleObject reads one object, as Decoder.Object does; an error means that it is not valid.
 func oracleObject(body io.Reader, want ref.Want) (*ref.Object, error) {
 	o := &ref.Object{}
 	s := oracle{Decoder: jsontextTokens(body), keep: newKeep(want), strs: strs{}}

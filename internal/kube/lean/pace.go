@@ -37,7 +37,7 @@ const (
 	maxRetryAfter = time.Minute
 	// answeredMost is the longest wait after an error that the server answered: it is there, and recovery is due within 10 s.
 	answeredMost = 5 * time.Second
-	// A refusal (403) ends when somebody grants the right: it is retried every forbiddenFirst, forbiddenTimes times, then more rarely.
+	// A refusal (403) ends when the right is granted: it is retried every forbiddenFirst, forbiddenTimes times, then more rarely.
 	forbiddenFirst = 10 * time.Second
 	forbiddenMost  = time.Minute
 	forbiddenTimes = 30
@@ -106,7 +106,7 @@ func (p *pace) lived(d time.Duration) {
 	}
 }
 
-// wait waits for what is due. New credentials end the wait; so does a server that answers again, unless the wait is firm.
+// wait waits until the next attempt is due. New credentials end the wait; so does a server that answers again, unless the wait is firm.
 func (p *pace) wait(ctx context.Context, renewed, recovered <-chan struct{}) error {
 	due := p.due
 	p.due = 0

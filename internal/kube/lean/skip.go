@@ -1,6 +1,6 @@
 package lean
 
-// place is where in a value skip stands: what may come next.
+// place is skip's position in a value: the tokens that may come next.
 type place int
 
 const (
@@ -8,11 +8,11 @@ const (
 	atFirst           // a value, or the end of an array that was just opened
 	atName            // a member's name
 	atFirstName       // a name, or the end of an object that was just opened
-	atNext            // a comma, or the end of what is open
+	atNext            // a comma, or the end of an open object or array
 )
 
-// skip steps over the value that comes next. Most of what a server sends ends here. run goes over what is written as API servers
-// write it, as far as it is in the window; step, which knows all of the grammar, takes one token where run gave up.
+// skip steps over the next value. Most input ends here. run handles the forms that API servers write, as far as they are in the window;
+// step, which knows all of the grammar, takes one token where run stopped.
 func (t *tokens) skip() error {
 	t.open = t.open[:0]
 	for at := atValue; ; {
@@ -27,7 +27,7 @@ func (t *tokens) skip() error {
 	}
 }
 
-// step takes one token (a name with its colon is one), whatever white space is around it and wherever the window ends.
+// step takes one token (a name with its colon is one), with any white space around it and across the end of the window.
 func (t *tokens) step(at place) (place, error) {
 	c, err := t.peek()
 	if err != nil {
@@ -77,7 +77,7 @@ func (t *tokens) closed() (place, error) {
 	return atNext, nil
 }
 
-// stepValue takes the value that begins with c, or what opens it.
+// stepValue takes the value that begins with c, or its opening bracket.
 func (t *tokens) stepValue(c byte) (place, error) {
 	switch c {
 	case '{', '[':
@@ -104,8 +104,8 @@ func (t *tokens) stepValue(c byte) (place, error) {
 	}
 }
 
-// run goes on from a place as far as it can do so fast, and returns where it gave up. It gives up at the beginning of a token; whether
-// that is valid is for step to say.
+// run goes on from a place as far as it can do so fast, and returns where it stopped: at the beginning of a token, which step then
+// checks.
 //
 //nolint:gocyclo,funlen // taken apart it is a fifth slower
 func (t *tokens) run(at place) place {
@@ -207,7 +207,7 @@ func (t *tokens) skipString() error {
 
 func (t *tokens) literal(want string) error {
 	for t.pos+len(want) > len(t.buf) {
-		// What is there has to be its beginning, or nothing more is waited for.
+		// The bytes in the window must be its beginning, else no more are read.
 		if have := t.buf[t.pos:]; string(have) != want[:len(have)] {
 			return t.invalid("in a literal")
 		}

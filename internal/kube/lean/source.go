@@ -22,7 +22,7 @@ import (
 	"github.com/upstreamd/upstreamd/internal/ref"
 )
 
-// ErrSilent says that nothing came for so long that the call was given up: a watch without an event or bookmark for Settings.WatchIdle,
+// ErrSilent is the error of a call that was given up because it was silent: a watch without an event or bookmark for Settings.WatchIdle,
 // a list without a byte for Settings.ListIdle.
 var ErrSilent = errors.New("no sign of life")
 
@@ -41,7 +41,7 @@ type Settings struct {
 	// StreamIdle is how long a streaming list may pause before its end is marked. Servers before 1.27 do not know streaming lists and
 	// never mark it; they are asked for pages then. Default 15 s.
 	StreamIdle time.Duration
-	// Absent, if not nil, is asked after a 404 whether the server certainly does not serve the resource. Then its list is empty until the
+	// Absent, if not nil, reports after a 404 whether the server certainly does not serve the resource. Then its list is empty until the
 	// resource comes; any other 404 is a failure.
 	Absent func(context.Context) bool
 	// ServerLists and ProcessLists bound the lists that are under way at a time at one server, and in the process.
@@ -73,7 +73,7 @@ type Source struct {
 	place    func(*ref.Object)
 }
 
-// NewSource makes a source of what is found at path, below the connection's base. place, if not nil, completes each object before it
+// NewSource makes a source of the resource at path, below the connection's base. place, if not nil, completes each object before it
 // is handed on.
 func NewSource(conn *client.Conn, path string, want ref.Want, settings Settings, place func(*ref.Object)) *Source {
 	if place == nil {
@@ -82,14 +82,14 @@ func NewSource(conn *client.Conn, path string, want ref.Want, settings Settings,
 	return &Source{conn: conn, path: path, want: want, settings: settings.withDefaults(), place: place}
 }
 
-// List reads everything, page by page. version is the resourceVersion to list at: "" is a consistent read, "0" whatever the server
-// has in its cache, any other at least that.
+// List reads everything, page by page. version is the resourceVersion to list at: "" is a consistent read, "0" the server's
+// cache, any other at least that version.
 func (s *Source) List(ctx context.Context, version string) (Page, error) {
 	all, _, err := s.list(ctx, version)
 	return all, err
 }
 
-// list is List, and the census of what is there.
+// list is List with the census of its objects.
 func (s *Source) list(ctx context.Context, version string) (Page, *census, error) {
 	end, err := s.beginList(ctx)
 	if err != nil {
@@ -169,12 +169,12 @@ func (s *Source) open(ctx context.Context, query url.Values) (*http.Response, er
 	return resp, err
 }
 
-// Watch lists and watches until ctx ends. Everything is told to emit, by one goroutine at a time; nothing is told after Watch has
+// Watch lists and watches until ctx ends. It calls emit from one goroutine at a time, and not after it has
 // returned. Failures are tried again for ever, at the pace of Settings.Backoff.
 func (s *Source) Watch(ctx context.Context, emit ref.Emit) {
 	f := &follower{source: s, emit: emit, pace: pace{backoff: s.settings.Backoff, quarantine: s.settings.Quarantine}}
 	defer f.stop()
-	// What the reflector has to say is said by Failed events.
+	// Failed events report the reflector's errors.
 	quiet := logr.Discard()
 	reflector := cache.NewReflectorWithOptions(f, nil, f, cache.ReflectorOptions{
 		Logger:          &quiet,

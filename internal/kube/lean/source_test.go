@@ -65,7 +65,7 @@ var (
 	b1, b5     = kt.Object("ns", "b", 1), kt.Object("ns", "b", 5)
 )
 
-// TestWatchSays are the ways a list and watch may go: what the server does, request by request, and what is said of it.
+// TestWatchSays: for the server's behaviour, request by request, the events that a watch reports.
 func TestWatchSays(t *testing.T) {
 	for name, tc := range map[string]struct {
 		script   []http.HandlerFunc
@@ -373,7 +373,7 @@ func TestWatchSays(t *testing.T) {
 	}
 }
 
-// queries compares parts of queries with what was asked; a part that begins with "!" must not be there.
+// queries compares the queries of requests with parts that they must hold; a part that begins with "!" must not be there.
 func queries(t *testing.T, want, asked []string) {
 	t.Helper()
 	if want == nil {
@@ -499,7 +499,7 @@ func seconds(at ...int) []time.Duration {
 	return all
 }
 
-// TestStop: whatever a watch is doing, it ends within a second of its context, and says nothing afterwards.
+// TestStop: in any state, a watch ends within a second of its context, and emits nothing afterwards.
 func TestStop(t *testing.T) {
 	for name, step := range map[string]http.HandlerFunc{
 		"while it waits for the next attempt": kt.Status(500, "InternalError"),

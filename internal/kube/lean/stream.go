@@ -16,10 +16,10 @@ import (
 	"github.com/upstreamd/upstreamd/internal/ref"
 )
 
-// errNotStreaming says that a server answered a streaming list like an ordinary watch: its end was never marked.
+// errNotStreaming is the error of a streaming list that the server answered like an ordinary watch: its end was not marked.
 var errNotStreaming = errors.New("the end of the streaming list was not marked")
 
-// stream is one open watch. A goroutine of its own reads it; what that found out may be read once done is closed.
+// stream is one open watch. A goroutine of its own reads it and sets the fields, which may be read once done is closed.
 type stream struct {
 	events  int
 	listing bool // the end of a streaming list was not reached
@@ -69,8 +69,8 @@ func (f *follower) open(parent context.Context, options metav1.ListOptions, stre
 		defer func() { _ = resp.Body.Close() }()
 		decoder := NewDecoder(resp.Body, f.source.want, f.source.settings.Limits)
 		s.err = s.read(ctx, f.source, decoder, idle, options.ResourceVersion, listed)
-		if told, ok := errors.AsType[*apierrors.StatusError](s.err); ok { // in an ERROR event
-			told.ErrStatus.Message = string(client.Withhold(resp, []byte(told.ErrStatus.Message)))
+		if sent, ok := errors.AsType[*apierrors.StatusError](s.err); ok { // in an ERROR event
+			sent.ErrStatus.Message = string(client.Withhold(resp, []byte(sent.ErrStatus.Message)))
 		}
 		s.lived = time.Since(opened)
 	})
@@ -96,11 +96,7 @@ func (s *stream) read(ctx context.Context, source *Source, decoder *Decoder, idl
 		switch e.Type {
 		case watch.Added, watch.Modified, watch.Deleted, watch.Bookmark:
 		case watch.Error:
-			if movedOn(e.Err) {
-				told := e.Err.ErrStatus // a copy: what the server says in it is still gone over, and the reflector needs only the reason
-				told.Message = ""
-				s.send(ctx, watch.Event{Type: watch.Error, Object: &told})
-			}
+			s.refused(ctx, e.Err)
 			return e.Err
 		default:
 			continue // a kind of event that is not known yet
@@ -108,15 +104,7 @@ func (s *stream) read(ctx context.Context, source *Source, decoder *Decoder, idl
 		if e.ResourceVersion != "" {
 			version = e.ResourceVersion
 		}
-		o := e.Object
-		if o == nil {
-			o = &ref.Object{}
-		} else {
-			source.place(o)
-		}
-		if o.Err != nil {
-			source.settings.Logger.Debug().Err(o.Err).Str("path", source.path).Str("object", identity(o)).Msg("object can't be read")
-		}
+		o := source.placed(e.Object)
 		if unknown, err := s.count(e.Type, o); err != nil {
 			return fmt.Errorf("watch given up: %w", err)
 		} else if unknown {
@@ -128,9 +116,10 @@ func (s *stream) read(ctx context.Context, source *Source, decoder *Decoder, idl
 			i.initialEnd, s.listing = true, false
 			unbound()
 			listed()
-		case e.Type == watch.Bookmark && s.listing:
-			return errNotStreaming // those of a streaming list come after its end
 		case e.Type == watch.Bookmark:
+			if s.listing {
+				return errNotStreaming // the bookmarks of a streaming list come after its end
+			}
 			s.beats = true
 		case e.Type == watch.Added:
 			budget.added++
@@ -139,6 +128,27 @@ func (s *stream) read(ctx context.Context, source *Source, decoder *Decoder, idl
 			return s.reason(ctx, ctx.Err())
 		}
 	}
+}
+
+// refused hands an ERROR event on if the reflector has to list again after it.
+func (s *stream) refused(ctx context.Context, err *apierrors.StatusError) {
+	if movedOn(err) {
+		sent := err.ErrStatus // without the message, which may hold credentials: the reflector needs only the reason
+		sent.Message = ""
+		s.send(ctx, watch.Event{Type: watch.Error, Object: &sent})
+	}
+}
+
+// placed completes the object of an event; that of a bookmark is empty.
+func (s *Source) placed(o *ref.Object) *ref.Object {
+	if o == nil {
+		return &ref.Object{}
+	}
+	s.place(o)
+	if o.Err != nil {
+		s.settings.Logger.Debug().Err(o.Err).Str("path", s.path).Str("object", identity(o)).Msg("object cannot be read")
+	}
+	return o
 }
 
 // budget is the time in which a streaming list has to come to its end. Servers before 1.27 ignore sendInitialEvents and answer with an
@@ -203,7 +213,7 @@ func (s *stream) reason(ctx context.Context, read error) error {
 	case silent && s.beats:
 		return fmt.Errorf("watch given up: %w", cause)
 	case stopped, closed:
-		// A server that sends no bookmarks may have nothing to say for hours: a watch of it is opened anew, but it is not broken.
+		// A server without bookmarks may send nothing for hours: a watch of it is opened anew, but it is not broken.
 		return nil //nolint:nilerr // being stopped is no failure
 	}
 	return fmt.Errorf("watch broken: %w", read)
@@ -226,7 +236,7 @@ func newWatchdog(period time.Duration, cancel context.CancelCauseFunc) *watchdog
 	return w
 }
 
-// reset is a sign of life, and the dog waits for period from now on.
+// reset restarts the watchdog, with another period.
 func (w *watchdog) reset(period time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -234,7 +244,7 @@ func (w *watchdog) reset(period time.Duration) {
 	w.timer.Reset(period)
 }
 
-// alive is a sign of life.
+// alive restarts the watchdog.
 func (w *watchdog) alive() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -243,7 +253,7 @@ func (w *watchdog) alive() {
 
 func (w *watchdog) stop() { w.timer.Stop() }
 
-// reader resets the dog with every byte that is read.
+// reader restarts the watchdog with every byte that is read.
 func (w *watchdog) reader(r io.Reader) io.Reader { return &idleReader{Reader: r, dog: w} }
 
 type idleReader struct {

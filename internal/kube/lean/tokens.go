@@ -11,19 +11,19 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// tokens reads JSON from a stream, token by token, or steps over whole values. What it steps over is held to the same grammar as what
-// is kept: whoever is not exact there can be led out of step. It is lenient where encoding/json is: names may stand twice, and text need not be UTF-8.
+// tokens reads JSON from a stream, token by token, or steps over whole values. Skipped values are held to the same grammar as kept ones:
+// otherwise crafted input could shift the boundaries of values. It is lenient where encoding/json is: names may stand twice, and text need not be UTF-8.
 //
-// It reads no further than it has to, so that an event that is complete never waits for the one after it. Of what was read it keeps
-// the window from which the caller still needs bytes.
+// It reads no further than it has to, so that an event that is complete never waits for the one after it. It keeps the window
+// from which the caller still needs bytes.
 type tokens struct {
 	in    io.Reader // nil: the window is all there is
 	buf   []byte    // the window
-	pos   int       // in the window: what comes next
+	pos   int       // in the window: the next byte
 	base  int64     // offset of the window in the stream
 	mark  int       // in the window: it is kept from here on; -1: from pos on
 	depth int       // of objects and arrays that were entered
-	open  []byte    // closing brackets of what skip is in, the innermost last
+	open  []byte    // closing brackets that skip expects, the innermost last
 	full  bool      // the last read filled the window
 	lent  *[]byte   // the window, if it goes back to windows
 }
@@ -38,7 +38,7 @@ var errSyntax = errors.New("malformed JSON")
 
 func newTokens(r io.Reader) *tokens { return &tokens{in: r, mark: -1} }
 
-// tokensOf reads what is in memory already, and does not write to it.
+// tokensOf reads bytes in memory, and does not write to them.
 func tokensOf(b []byte) *tokens { return &tokens{buf: b, mark: -1} }
 
 // windows are those that answers of one object were read in: short, and many of them.
@@ -50,7 +50,7 @@ func (t *tokens) borrow() {
 	t.buf = (*t.lent)[:0]
 }
 
-// giveBack ends the reading. What was read and not copied holds no longer.
+// giveBack ends the reading. Values that were not copied are not valid any longer.
 func (t *tokens) giveBack() {
 	if cap(t.buf) <= maxWindow {
 		*t.lent = t.buf
@@ -96,8 +96,8 @@ func (t *tokens) more() error {
 	return io.ErrNoProgress
 }
 
-// beforeSpace is pos, or where the white space before it begins. It looks back only so far, or a stream of nothing else would fill the
-// window and be gone over again with each read; a line break further back is not missed by anybody who writes a line for an event.
+// beforeSpace is pos, or where the white space before it begins. It goes back a few bytes only: a stream of white space would fill the
+// window and be scanned again with each read. A line break further back does not matter to streams with one event a line.
 func (t *tokens) beforeSpace() int {
 	at := t.pos
 	for at > 0 && t.pos-at < 64 && space(t.buf[at-1]) {
@@ -146,8 +146,8 @@ func cut(err error) error {
 	return err
 }
 
-// invalid is the error that what stands at pos can't stand there. pos then is behind the last thing that could: a line break
-// between the two belongs to what is broken.
+// invalid is the error of a byte at pos that is not allowed there. pos is then behind the last valid token: a line break between the two
+// belongs to the broken part.
 func (t *tokens) invalid(where string) error {
 	if t.pos == len(t.buf) {
 		if err := t.more(); err != nil {
@@ -227,7 +227,7 @@ func (t *tokens) colon() error {
 	return nil
 }
 
-// text reads the string that begins at pos. What it returns holds until the next read.
+// text reads the string that begins at pos. The result is valid until the next read.
 func (t *tokens) text() ([]byte, error) {
 	b := t.buf[t.pos+1:]
 	if n := plain(b); n < len(b) && b[n] == '"' {
@@ -241,7 +241,7 @@ func (t *tokens) text() ([]byte, error) {
 	return unquote(quoted), nil
 }
 
-// value reads the value that comes next as it is. What it returns holds until the next read.
+// value reads the next value as it is. The result is valid until the next read.
 func (t *tokens) value() ([]byte, error) {
 	if _, err := t.peek(); err != nil {
 		return nil, err
@@ -249,7 +249,7 @@ func (t *tokens) value() ([]byte, error) {
 	return t.kept((*tokens).skip)
 }
 
-// kept is what read takes.
+// kept returns the bytes that read consumes.
 func (t *tokens) kept(read func(*tokens) error) ([]byte, error) {
 	t.mark = t.pos
 	err := read(t)
@@ -261,7 +261,7 @@ func (t *tokens) kept(read func(*tokens) error) ([]byte, error) {
 	return t.buf[from:t.pos], nil
 }
 
-// skipLine goes behind the end of the line in which what began at start went wrong, and out of whatever was entered.
+// skipLine moves behind the line in which the value that began at start is broken, and leaves all open objects and arrays.
 func (t *tokens) skipLine(start int64) error {
 	t.depth, t.open, t.mark = 0, t.open[:0], -1
 	if t.offset() <= start { // nothing of that line was taken yet: a line break here is the end of the one before
@@ -283,7 +283,7 @@ func (t *tokens) skipLine(start int64) error {
 
 // unquote gives the string that a JSON string stands for.
 func unquote(quoted []byte) []byte {
-	// The error only says that broken UTF-8 was replaced.
+	// The error only means that broken UTF-8 was replaced.
 	text, _ := jsontext.AppendUnquote(nil, quoted)
 	return text
 }

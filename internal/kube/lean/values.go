@@ -83,7 +83,7 @@ func (s *scanner) sharedText(path string, to *string) error {
 	return err
 }
 
-// bounded reads, as text does, what is not kept if it is too long.
+// bounded reads as text does; values that are too long are not kept.
 func (s *scanner) bounded(path string, most int, to *string, text func(string, *string) error) error {
 	err := text(path, to)
 	if len(*to) > most {

@@ -5,7 +5,8 @@ import (
 	"math/bits"
 )
 
-// What follows finds ends in a window, eight bytes at a time where it can. It reads nothing, and so can be cut short by the window's end.
+// These functions find the ends of tokens in a window, eight bytes at a time where possible. They read no input, so the window's end may
+// cut a token.
 
 // scalarEnd finds the end of a literal or a plain number that begins at b[i]; ok is false where there is more to it.
 func scalarEnd(b []byte, i int) (end int, ok bool) {

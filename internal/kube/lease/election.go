@@ -95,7 +95,7 @@ func (e *Election) elector() (*leaderelection.LeaderElector, error) {
 	return leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
 		Lock: e.lock, Name: e.Name, LeaseDuration: e.Duration, RenewDeadline: e.Renew, RetryPeriod: e.Retry,
 		Callbacks: leaderelection.LeaderCallbacks{
-			OnStartedLeading: func(context.Context) {}, // the lock tells, before the first write that may rely on it
+			OnStartedLeading: func(context.Context) {}, // the lock calls Elected, before the first write that may rely on it
 			OnStoppedLeading: func() {},
 			OnNewLeader: func(identity string) {
 				if identity != e.Identity {
@@ -106,9 +106,9 @@ func (e *Election) elector() (*leaderelection.LeaderElector, error) {
 	})
 }
 
-// Run takes part until ctx ends, term after term: who loses the Lease stands by again. At the end the Lease stays as it is, see Release.
+// Run takes part until ctx ends, term after term: after losing the Lease it stands by again. At the end the Lease stays as it is, see Release.
 func (e *Election) Run(ctx context.Context) {
-	ctx = klog.NewContext(ctx, logr.Discard()) // what matters is said here; client-go would say some of it every Retry
+	ctx = klog.NewContext(ctx, logr.Discard()) // this package logs; client-go would log at every Retry
 	for ctx.Err() == nil {
 		elector, err := e.elector()
 		if err != nil { // New made one of the same
@@ -158,14 +158,14 @@ var _ ref.Fence = (*Election)(nil).Fence
 // Leading reports whether this process has the right to write now.
 func (e *Election) Leading() bool { return !passed(e.lock.holds()) }
 
-// Leader is who held the Lease when it was last looked at; empty: nobody.
+// Leader is the holder of the Lease when it was last read; empty: there was none.
 func (e *Election) Leader() string {
 	e.lock.mu.Lock()
 	defer e.lock.mu.Unlock()
 	return e.lock.holder
 }
 
-// Err says why the Lease could not be reached when that was last tried; nil if it could.
+// Err is why the last attempt did not reach the Lease; nil: it did.
 func (e *Election) Err() error {
 	e.lock.mu.Lock()
 	defer e.lock.mu.Unlock()
@@ -175,8 +175,8 @@ func (e *Election) Err() error {
 	return e.lock.err
 }
 
-// passed looks at both clocks: the monotonic one, which nobody sets, and the wall clock, which goes on while the machine sleeps or is being
-// moved. Either may end a term too early; that costs a pause until the next renewal.
+// passed reads both clocks: the monotonic one, which is never set, and the wall clock, which goes on while the machine sleeps or migrates.
+// Either may end a term too early; that costs a pause until the next renewal.
 func passed(until time.Time) bool {
 	now := time.Now()
 	return !now.Before(until) || !now.Round(0).Before(until.Round(0))

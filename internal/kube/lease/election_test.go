@@ -29,7 +29,7 @@ const (
 	duration = 15 * time.Second
 	renew    = 10 * time.Second
 	pause    = 2 * time.Second
-	between  = 11 * pause / 5 // at most, of two attempts of one who stands by: client-go's jitter
+	between  = 11 * pause / 5 // at most, of two attempts of a standby: client-go's jitter
 	step     = 10 * time.Millisecond
 )
 
@@ -147,7 +147,7 @@ func TestAnotherTakesOverWhenTheLeaderIsNoMore(t *testing.T) {
 		}
 		a.stop() // without giving the Lease back
 		took := until(t, both, b.Leading)
-		if took < duration-pause || took > between+duration+between+step { // it sees the last renewal late, and then looks again late
+		if took < duration-pause || took > between+duration+between+step { // it reads the last renewal late, and then reads again late
 			t.Errorf("took over after %v", took)
 		}
 		if a.Leading() || b.elected.Load() != 1 {
@@ -279,7 +279,7 @@ func TestAWriteIsBoundedByTheTerm(t *testing.T) {
 	})
 }
 
-// Somebody deletes the Lease, or writes another holder into it.
+// The Lease is deleted, or gets another holder.
 func TestWhatOthersDoToTheLease(t *testing.T) {
 	inElection(t, func(t *testing.T, join func(string) *voter, server *memapi.Server) {
 		a := join("a")

@@ -17,9 +17,9 @@ import (
 
 var errNotAsked = errors.New("the Lease has not been asked for yet")
 
-// lock is client-go's lock on a Lease that notes how long what it grants lasts. That is counted from when a renewal was sent off: others count
-// from when they saw it, which is later, and wait longer. So when they may take the Lease, the right has ended here for some time already,
-// for as much as the lease's duration is longer than its term.
+// lock is client-go's lock on a Lease, with the end of the right to write. The right is counted from when a renewal was sent; other
+// candidates count from when they observed it, which is later, and wait longer. So the right ends here before they may take the Lease, by
+// the difference of the lease's duration and its term.
 type lock struct {
 	*resourcelock.LeaseLock
 	term    time.Duration
@@ -49,7 +49,7 @@ func (l *lock) renew(c coordinationv1.LeasesGetter) {
 	l.client = c
 }
 
-// Get sees who holds the Lease.
+// Get reads the holder of the Lease.
 func (l *lock) Get(ctx context.Context) (*resourcelock.LeaderElectionRecord, []byte, error) {
 	record, raw, err := l.LeaseLock.Get(ctx)
 	if !apierrors.IsNotFound(err) { // it will be made
@@ -116,8 +116,8 @@ func (l *lock) holds() time.Time {
 	return l.until
 }
 
-// reached notes whether a call reached the Lease, and says so when that changes. An answer that another call follows says nothing of that, nor
-// does the end of a call that nobody waits for any more.
+// reached records whether a call reached the Lease, and logs changes. Conflicts do not count, because another call follows; nor do calls
+// that were cancelled.
 func (l *lock) reached(ctx context.Context, err error) {
 	if apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) || errors.Is(context.Cause(ctx), context.Canceled) {
 		return

@@ -24,7 +24,7 @@ import (
 // All is the scope of a watch over all workspaces that one may see.
 const All ref.Workspace = "*"
 
-// ErrForeign says that a workspace is none of those configured: nothing is read there, let alone written.
+// ErrForeign is the error for a workspace that is not configured: nothing is read or written there.
 var ErrForeign = errors.New("workspace is not configured")
 
 // Options of a Client; zero values are the defaults. At most one of Workspaces and Export is given.
@@ -50,19 +50,19 @@ const (
 	listTurn     = 30 * time.Second
 )
 
-// Client is the connection to the upstream servers: one transport for each host, whatever the number of workspaces. It is safe for
-// concurrent use.
+// Client is the connection to the upstream servers: one transport for each host, for any number of workspaces. It is safe for concurrent
+// use.
 type Client struct {
 	hosts    *hosts
-	front    door     // the configured server
-	served   []string // what is watched, as configured; empty: a plain hub, or an export
+	front    endpoint // the configured server
+	served   []string // the watched workspaces, as configured; empty: a plain hub, or an export
 	bound    []string
 	export   *export // nil: none
 	settings lean.Settings
 	timeout  time.Duration
 
 	mu    sync.RWMutex
-	names map[string]ref.Workspace // by what was configured; what Resolve found out
+	names map[string]ref.Workspace // by configured name or path; set by Resolve
 }
 
 // New makes a client; nothing is sent yet. cfg.Host may end in /clusters/<workspace>; it may also be the URL of a virtual workspace.
@@ -82,7 +82,7 @@ func New(cfg *rest.Config, opts Options) (*Client, error) {
 		names[w] = ref.Workspace(w)
 	}
 	hosts := newHosts(cfg, client.Options{UserAgent: opts.UserAgent})
-	front, err := hosts.door(base)
+	front, err := hosts.endpoint(base)
 	if err != nil {
 		return nil, fmt.Errorf("upstream: %w", err)
 	}
@@ -119,7 +119,7 @@ func New(cfg *rest.Config, opts Options) (*Client, error) {
 	return c, nil
 }
 
-// splitHost parts a server's URL into what comes before /clusters/ and the workspace behind it.
+// splitHost splits a server's URL at /clusters/, behind which the workspace stands.
 func splitHost(cfg *rest.Config) (base *url.URL, workspace string, err error) {
 	server, _, err := rest.DefaultServerUrlFor(cfg)
 	if err != nil {
@@ -166,7 +166,7 @@ func (c *Client) Name(configured string) ref.Workspace {
 	return ref.Workspace(configured)
 }
 
-// Host is the host that an object's status is written to: what to leave alone for a while after a 429 or 503.
+// Host is the host that an object's status is written to, and that pauses after a 429 or 503.
 func (c *Client) Host(u ref.Upstream) string {
 	if c.export != nil {
 		return c.export.writes(u.Workspace).host()
@@ -174,11 +174,11 @@ func (c *Client) Host(u ref.Upstream) string {
 	return c.front.host()
 }
 
-// LastHeard is when the configured server last said anything but that it does not know us, or cannot answer; zero if never.
+// LastHeard is client.Conn.LastHeard of the configured server; zero: never.
 func (c *Client) LastHeard() time.Time { return c.front.conn.LastHeard() }
 
 // Renew takes the credentials of cfg from the next call on, at every host. Calls under way, open watches among them, stay as they are.
-// What leads to another server or workspace than the configured one is refused.
+// A configuration of another server or workspace is refused.
 func (c *Client) Renew(cfg *rest.Config) error {
 	if err := c.hosts.renew(cfg); err != nil {
 		return fmt.Errorf("upstream: %w", err)
@@ -189,10 +189,10 @@ func (c *Client) Renew(cfg *rest.Config) error {
 // Close ends all connections. Watches end with their contexts.
 func (c *Client) Close() { c.hosts.close() }
 
-// door is where the objects of a workspace are read. Workspaces that nobody configured have none.
-func (c *Client) door(w ref.Workspace) (door, error) {
+// endpoint is where the objects of a workspace are read. Workspaces that are not configured have none.
+func (c *Client) endpoint(w ref.Workspace) (endpoint, error) {
 	if c.export != nil {
-		return c.export.door(w)
+		return c.export.endpoint(w)
 	}
 	if w == "" && len(c.served) == 0 {
 		return c.front, nil
@@ -204,27 +204,27 @@ func (c *Client) door(w ref.Workspace) (door, error) {
 			return c.front.in(w), nil
 		}
 	}
-	return door{}, fmt.Errorf("%w: %q", ErrForeign, w)
+	return endpoint{}, fmt.Errorf("%w: %q", ErrForeign, w)
 }
 
 // inScope is where the objects of a scope are read as a whole.
-func (c *Client) inScope(scope ref.Workspace) (door, error) {
+func (c *Client) inScope(scope ref.Workspace) (endpoint, error) {
 	switch {
 	case c.export != nil:
 		return c.export.inScope(scope)
 	case scope == All && slices.Contains(c.served, string(All)):
 		return c.front.in(All), nil
 	}
-	return c.door(scope)
+	return c.endpoint(scope)
 }
 
-// isWorkspace tells the names and paths of logical clusters from what would lead astray.
+// isWorkspace reports whether w is the name or path of a logical cluster, and safe in a URL.
 func isWorkspace(w ref.Workspace) bool {
 	return w != All && logicalcluster.NewPath(string(w)).IsValid()
 }
 
-// object is the path of an object, or its subresource, behind a door.
-func (d door) object(r ref.Resource, u ref.Upstream, subresource string) (string, error) {
+// object is the path of an object, or its subresource, behind a endpoint.
+func (d endpoint) object(r ref.Resource, u ref.Upstream, subresource string) (string, error) {
 	if u.Name == "" {
 		return "", errors.New("object without a name")
 	}
@@ -233,8 +233,8 @@ func (d door) object(r ref.Resource, u ref.Upstream, subresource string) (string
 }
 
 // Watch lists and watches r in all workspaces until ctx ends: one stream for each where they are configured one by one, else one for
-// each shard. Scopes names all scopes, before any other event; every other event carries its scope. emit is called by one goroutine at a time. What can't be watched says so with Failed and
-// is tried again, out of the way of the others.
+// each shard. Scopes names all scopes, before any other event; every other event carries its scope. emit is called by one goroutine
+// at a time. Failed reports a stream that is retried; it does not hold up the others.
 func (c *Client) Watch(ctx context.Context, r ref.Resource, want ref.Want, emit ref.Emit) {
 	if c.export != nil {
 		c.export.watch(ctx, r, want, emit)
@@ -270,13 +270,13 @@ func (c *Client) watch(ctx context.Context, r ref.Resource, w ref.Workspace, wan
 	d.watch(ctx, r, want, c.settings, place, emit)
 }
 
-// watchAll is one stream of all workspaces behind a door.
-func (c *Client) watchAll(ctx context.Context, d door, r ref.Resource, want ref.Want, emit ref.Emit) {
+// watchAll is one stream of all workspaces behind a endpoint.
+func (c *Client) watchAll(ctx context.Context, d endpoint, r ref.Resource, want ref.Want, emit ref.Emit) {
 	want.Annotations = append(slices.Clone(want.Annotations), logicalcluster.AnnotationKey)
 	d.watch(ctx, r, want, c.settings, placeByAnnotation, emit)
 }
 
-func (d door) watch(ctx context.Context, r ref.Resource, want ref.Want, settings lean.Settings, place func(*ref.Object), emit ref.Emit) {
+func (d endpoint) watch(ctx context.Context, r ref.Resource, want ref.Want, settings lean.Settings, place func(*ref.Object), emit ref.Emit) {
 	path, err := client.ResourcePath(r, "", "", "")
 	if err != nil {
 		emit(ref.Event{Type: ref.Failed, Err: err})
@@ -286,7 +286,7 @@ func (d door) watch(ctx context.Context, r ref.Resource, want ref.Want, settings
 	lean.NewSource(d.conn, d.path+path, want, settings, place).Watch(ctx, emit)
 }
 
-// placeByAnnotation is for watches over all workspaces, where the server says on each object where it is.
+// placeByAnnotation is for watches over all workspaces, where an annotation of the server names the workspace of each object.
 func placeByAnnotation(o *ref.Object) {
 	o.Workspace = ref.Workspace(o.Annotations[logicalcluster.AnnotationKey])
 	if !isWorkspace(o.Workspace) && o.Err == nil {

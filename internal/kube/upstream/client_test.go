@@ -109,23 +109,23 @@ func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { retur
 
 func TestResolve(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const door = "/apis/core.kcp.io/v1alpha1/logicalclusters/cluster"
+		const endpoint = "/apis/core.kcp.io/v1alpha1/logicalclusters/cluster"
 		named := func(name string) http.HandlerFunc {
 			return kt.JSON(200, fmt.Sprintf(`{"metadata":{"name":"cluster","annotations":{"kcp.io/cluster":%q}}}`, name))
 		}
 		ill := true
 		c := connect(t, kt.Memory(t, routes{
-			"/clusters/root:a" + door: func(w http.ResponseWriter, r *http.Request) {
+			"/clusters/root:a" + endpoint: func(w http.ResponseWriter, r *http.Request) {
 				if ill {
 					named("10r1v0sg7mfe0frx")(w, r)
 				} else {
 					kt.Status(404, "NotFound")(w, r) // it was deleted
 				}
 			},
-			"/clusters/root:b" + door: kt.Status(403, "Forbidden"),
-			"/clusters/root:d" + door: named("../evil"),
-			"/clusters/root:e" + door: kt.JSON(200, `{}`),
-			"/clusters/root:f" + door: func(w http.ResponseWriter, r *http.Request) {
+			"/clusters/root:b" + endpoint: kt.Status(403, "Forbidden"),
+			"/clusters/root:d" + endpoint: named("../evil"),
+			"/clusters/root:e" + endpoint: kt.JSON(200, `{}`),
+			"/clusters/root:f" + endpoint: func(w http.ResponseWriter, r *http.Request) {
 				if ill {
 					kt.Status(500, "InternalError")(w, r)
 				} else {
@@ -182,7 +182,7 @@ func TestSameNameInThreeWorkspaces(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			c := connect(t, kt.Memory(t, routes{
 				"/clusters/a" + deployments: kt.Watch(kt.Event("ADDED", in("a", 1)), kt.InitialEnd(9), kt.Event("DELETED", in("a", 10))),
-				// What an object says of itself does not count where the connection says where it is.
+				// An object's own annotation does not count where the connection names the workspace.
 				"/clusters/b" + deployments: kt.Watch(kt.Event("ADDED", in("a", 2)), kt.InitialEnd(9)),
 				"/clusters/c" + deployments: kt.Watch(kt.Event("ADDED", in("c", 3)), kt.InitialEnd(9)),
 			}), Options{Workspaces: []string{"a", "b", "c"}})
@@ -201,7 +201,7 @@ func TestSameNameInThreeWorkspaces(t *testing.T) {
 	})
 }
 
-// TestOneEventAtATime has three workspaces that speak at once, and a listener who is slow.
+// TestOneEventAtATime has three workspaces that send at once, and a slow receiver.
 func TestOneEventAtATime(t *testing.T) {
 	c := connect(t, kt.Memory(t, kt.Watch(kt.InitialEnd(1))), Options{Workspaces: []string{"a", "b", "c"}})
 	var listening atomic.Bool
@@ -223,7 +223,7 @@ func TestOneEventAtATime(t *testing.T) {
 	}
 }
 
-// TestMissingWorkspace: a workspace that is not there, and one that is forbidden, are said and tried again; the third is served.
+// TestMissingWorkspace: a workspace that is not there, and one that is forbidden, are reported and retried; the third is served.
 func TestMissingWorkspace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		served := routes{
@@ -292,7 +292,7 @@ func TestPatch(t *testing.T) {
 	})
 }
 
-// TestPatchAnswers: one call each, whatever the server says; errors as they are defined.
+// TestPatchAnswers: one call for each answer of the server; errors as they are defined.
 func TestPatchAnswers(t *testing.T) {
 	status := func(check func(error) bool) func(error) bool {
 		return func(err error) bool {
@@ -383,7 +383,7 @@ func TestPatchAnswersThatCannotBeRead(t *testing.T) {
 	}
 }
 
-// TestForeign: nothing is sent to a workspace that nobody configured, nor along a name that leads astray.
+// TestForeign: nothing is sent to a workspace that is not configured, nor for a name that would change the path.
 func TestForeign(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		script := kt.NewScript(kt.JSON(200, kt.Object("ns", "web", 8)))

@@ -19,14 +19,14 @@ import (
 	"github.com/upstreamd/upstreamd/internal/ref"
 )
 
-// ErrUnknownResource says that a workspace does not serve a resource (yet).
+// ErrUnknownResource is the error for a resource that a workspace does not serve (yet).
 var ErrUnknownResource = errors.New("resource is not served")
 
 // maxDocument bounds a discovery document, in bytes.
 const maxDocument = 16 << 20
 
-// Resolve asks the server for the logical cluster's name of each configured workspace. Where it does not tell (it is no kcp, does not
-// let us ask, or the workspace is gone), the name stays as it was, at first as configured. The error joins those of workspaces that
+// Resolve asks the server for the logical cluster's name of each configured workspace. Without an answer (not a kcp, no
+// permission, or the workspace is gone) the name stays as it was, at first as configured. The error joins those of workspaces that
 // could not be asked; Resolve may be called again.
 func (c *Client) Resolve(ctx context.Context) error {
 	var failed []error
@@ -69,8 +69,8 @@ func (c *Client) resolve(ctx context.Context, configured string) (ref.Workspace,
 	return ref.Workspace(name), nil
 }
 
-// HasStatus says whether a scope serves r with a status subresource that can be patched. ErrUnknownResource: it does not serve r. Over
-// all workspaces of a server this may differ from one to the other, and nobody can be asked: the answer is yes then.
+// HasStatus reports whether a scope serves r with a status subresource that can be patched. ErrUnknownResource: it does not serve r. Over
+// all workspaces of a server this may differ from one to the other, and discovery cannot answer: it is true then.
 func (c *Client) HasStatus(ctx context.Context, r ref.Resource, scope ref.Workspace) (bool, error) {
 	if scope == All && c.export == nil {
 		_, err := c.inScope(scope)
@@ -84,7 +84,7 @@ func (c *Client) HasStatus(ctx context.Context, r ref.Resource, scope ref.Worksp
 	return status >= 0 && slices.Contains(served[status].Verbs, "patch"), nil
 }
 
-// Typed says whether r is one of a kube-apiserver's own types in a scope, whose zero and absent fields are the same. The resources of
+// Typed reports whether r is one of a kube-apiserver's own types in a scope, whose zero and absent fields are the same. The resources of
 // the same names in kcp are not: there they come from an APIExport's schema, and values are stored as they are sent. Only kcp has
 // scopes of many workspaces.
 func (c *Client) Typed(ctx context.Context, r ref.Resource, scope ref.Workspace) (bool, error) {
@@ -109,9 +109,9 @@ func (c *Client) Typed(ctx context.Context, r ref.Resource, scope ref.Workspace)
 	return c.notCustom(ctx, d, r)
 }
 
-// notCustom says that no CustomResourceDefinition serves r. Who may not see them is told so too: on a kube-apiserver that serves a
-// built-in group it is not a custom one.
-func (c *Client) notCustom(ctx context.Context, d door, r ref.Resource) (bool, error) {
+// notCustom reports whether no CustomResourceDefinition serves r. Without permission to read them it is true: on a kube-apiserver that
+// serves a built-in group it is not a custom one.
+func (c *Client) notCustom(ctx context.Context, d endpoint, r ref.Resource) (bool, error) {
 	if r.Group == "" {
 		return true, nil
 	}
@@ -131,8 +131,8 @@ func (c *Client) notCustom(ctx context.Context, d door, r ref.Resource) (bool, e
 	return false, fmt.Errorf("look for a CustomResourceDefinition: %w", err)
 }
 
-// resources lists what the group and version of r serves in a scope, which includes r.
-func (c *Client) resources(ctx context.Context, r ref.Resource, scope ref.Workspace) (door, []metav1.APIResource, error) {
+// resources lists the resources of the group and version of r in a scope; r is among them.
+func (c *Client) resources(ctx context.Context, r ref.Resource, scope ref.Workspace) (endpoint, []metav1.APIResource, error) {
 	d, err := c.inScope(scope)
 	if err != nil {
 		return d, nil, err
@@ -154,8 +154,8 @@ func (c *Client) resources(ctx context.Context, r ref.Resource, scope ref.Worksp
 	return d, list.APIResources, nil
 }
 
-// document reads one JSON document behind a door.
-func (c *Client) document(ctx context.Context, d door, path string, into any) error {
+// document reads one JSON document behind a endpoint.
+func (c *Client) document(ctx context.Context, d endpoint, path string, into any) error {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	resp, err := d.conn.Do(ctx, client.Request{Path: d.path + path})

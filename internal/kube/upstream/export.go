@@ -42,36 +42,11 @@ type export struct {
 	life sync.Mutex // keeps the first to come and the last to go apart
 	end  func()
 
-	mu        sync.RWMutex             // guards what follows, and what the shards know of workspaces
+	mu        sync.RWMutex             // guards the fields below, and those of the shards about workspaces
 	shards    map[string]*shard        // by URL without its scheme
 	changed   chan struct{}            // closed when shards change
 	homes     map[ref.Workspace]*shard // of all workspaces that are bound, or were seen
 	listeners map[*listener]struct{}
-}
-
-// listener is who started a watch. It hears one event at a time, and nothing once the watch has ended.
-type listener struct {
-	mu   sync.Mutex
-	over bool
-	emit ref.Emit
-}
-
-// tell says an event that is made when its turn has come; nil: there is nothing to say.
-func (l *listener) tell(event func() *ref.Event) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.over {
-		return
-	}
-	if e := event(); e != nil {
-		l.emit(*e)
-	}
-}
-
-func (l *listener) end() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.over = true
 }
 
 func newExport(e Export, c *Client) (*export, error) {
@@ -93,35 +68,35 @@ func newExport(e Export, c *Client) (*export, error) {
 	}, nil
 }
 
-// door is where the objects of a workspace that is bound are read.
-func (x *export) door(w ref.Workspace) (door, error) {
+// endpoint is where the objects of a workspace that is bound are read.
+func (x *export) endpoint(w ref.Workspace) (endpoint, error) {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	if s := x.homes[w]; s != nil {
-		return s.door.in(w), nil
+		return s.endpoint.in(w), nil
 	}
-	return door{}, fmt.Errorf("%w: %q is not bound to the APIExport", ErrForeign, w)
+	return endpoint{}, fmt.Errorf("%w: %q is not bound to the APIExport", ErrForeign, w)
 }
 
 // inScope is where all workspaces of a shard are read.
-func (x *export) inScope(scope ref.Workspace) (door, error) {
+func (x *export) inScope(scope ref.Workspace) (endpoint, error) {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	for _, s := range x.shards {
 		if s.scope == scope {
-			return s.door.in(All), nil
+			return s.endpoint.in(All), nil
 		}
 	}
-	return door{}, fmt.Errorf("%w: %q is no endpoint of the APIExport (any more)", ErrForeign, scope)
+	return endpoint{}, fmt.Errorf("%w: %q is no endpoint of the APIExport (any more)", ErrForeign, scope)
 }
 
 // writes is where the statuses of a workspace are written.
-func (x *export) writes(w ref.Workspace) door {
+func (x *export) writes(w ref.Workspace) endpoint {
 	if !x.Direct {
 		x.mu.RLock()
 		defer x.mu.RUnlock()
 		if s := x.homes[w]; s != nil {
-			return s.door.in(w)
+			return s.endpoint.in(w)
 		}
 	}
 	return x.client.front.in(w)
@@ -140,17 +115,17 @@ func (x *export) watch(ctx context.Context, r ref.Resource, want ref.Want, emit 
 			if !slices.Contains(shards, s) {
 				end()
 				delete(open, s)
-				l.tell(func() *ref.Event { return &ref.Event{Type: ref.Left, Scope: s.scope} })
+				l.notify(func() *ref.Event { return &ref.Event{Type: ref.Left, Scope: s.scope} })
 			}
 		}
 		if now := scopesOf(shards); !slices.Equal(now, scopes) {
 			scopes = now
-			l.tell(func() *ref.Event { return &ref.Event{Type: ref.Scopes, Scopes: now} })
+			l.notify(func() *ref.Event { return &ref.Event{Type: ref.Scopes, Scopes: now} })
 		}
 		for _, s := range shards {
 			if open[s] == nil {
 				open[s] = inBackground(ctx, func(ctx context.Context) {
-					x.client.watchAll(ctx, s.door.in(All), r, want, func(e ref.Event) { l.tell(func() *ref.Event { return s.said(e) }) })
+					x.client.watchAll(ctx, s.endpoint.in(All), r, want, func(e ref.Event) { l.notify(func() *ref.Event { return s.filter(e) }) })
 				})
 			}
 		}
@@ -188,43 +163,16 @@ func inBackground(ctx context.Context, fn func(context.Context)) (end func()) {
 	}
 }
 
-// current are the shards, and what is closed when they change.
+// current returns the shards, and a channel that is closed when they change.
 func (x *export) current() ([]*shard, <-chan struct{}) {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	return slices.Collect(maps.Values(x.shards)), x.changed
 }
 
-// join adds a listener. The first one begins to follow the shards.
-func (x *export) join(l *listener) {
-	x.life.Lock()
-	defer x.life.Unlock()
-	x.mu.Lock()
-	x.listeners[l] = struct{}{}
-	first := len(x.listeners) == 1
-	x.mu.Unlock()
-	if first {
-		x.end = inBackground(context.Background(), x.follow)
-	}
-}
-
-// leave ends that with the last one.
-func (x *export) leave(l *listener) {
-	l.end()
-	x.life.Lock()
-	defer x.life.Unlock()
-	x.mu.Lock()
-	delete(x.listeners, l)
-	last := len(x.listeners) == 0
-	x.mu.Unlock()
-	if last {
-		x.end()
-	}
-}
-
 // follow watches the endpoint slice until ctx ends, and the APIBindings of each shard that it names.
 func (x *export) follow(ctx context.Context) {
-	defer x.become(ctx, nil)
+	defer x.setShards(ctx, nil)
 	outage := client.NewOutage(x.log, "the APIExportEndpointSlice cannot be watched; it is retried", "the APIExportEndpointSlice is watched again")
 	provider := x.client.front.in(ref.Workspace(x.Workspace))
 	provider.watch(ctx, endpointSlices, ref.Want{}, x.settings, nil, func(e ref.Event) {
@@ -243,7 +191,7 @@ func (x *export) follow(ctx context.Context) {
 		case i < 0:
 		case e.Type == ref.Deleted:
 			x.log.Warn().Msg("the APIExportEndpointSlice was deleted")
-			x.become(ctx, nil)
+			x.setShards(ctx, nil)
 		default:
 			x.published(ctx, e.Objects[i])
 		}
@@ -255,7 +203,7 @@ const confirmAfter = 5 * time.Second
 
 // missing handles a list that lacks the slice. Endpoints in use are given up only when a second read confirms it: with them, every
 // workspace would leave at once.
-func (x *export) missing(ctx context.Context, provider door) {
+func (x *export) missing(ctx context.Context, provider endpoint) {
 	x.log.Warn().Msg("there is no APIExportEndpointSlice of this name")
 	for shards, _ := x.current(); len(shards) > 0; {
 		select {
@@ -271,7 +219,7 @@ func (x *export) missing(ctx context.Context, provider door) {
 		case ctx.Err() != nil:
 			return
 		case apierrors.IsNotFound(err):
-			x.become(ctx, nil)
+			x.setShards(ctx, nil)
 			return
 		}
 		x.log.Warn().Err(err).Msg("the APIExportEndpointSlice cannot be read; its endpoints stay until it can")
@@ -291,31 +239,31 @@ func (x *export) published(ctx context.Context, o *ref.Object) {
 		x.log.Warn().Err(err).Msg("the APIExportEndpointSlice cannot be read")
 		return
 	}
-	doors := map[string]door{}
+	endpoints := map[string]endpoint{}
 	for _, e := range status.Endpoints {
 		d, err := x.client.hosts.published(e.URL, x.client.front.conn.Base())
 		if err != nil {
 			x.log.Warn().Err(err).Str("url", e.URL).Msg("an endpoint of the APIExport is left out")
 			continue
 		}
-		doors[d.host()+d.path] = d
+		endpoints[d.host()+d.path] = d
 	}
-	x.become(ctx, doors)
+	x.setShards(ctx, endpoints)
 }
 
-// become follows these shards from now on, and no others.
-func (x *export) become(ctx context.Context, doors map[string]door) {
+// setShards follows these shards from now on, and no others.
+func (x *export) setShards(ctx context.Context, endpoints map[string]endpoint) {
 	var ended []*shard
 	x.mu.Lock()
 	before := len(x.shards)
 	for url, s := range x.shards {
-		if _, stays := doors[url]; !stays {
+		if _, stays := endpoints[url]; !stays {
 			ended = append(ended, s)
 			delete(x.shards, url)
 		}
 	}
 	maps.DeleteFunc(x.homes, func(_ ref.Workspace, s *shard) bool { return slices.Contains(ended, s) })
-	for url, d := range doors {
+	for url, d := range endpoints {
 		if x.shards[url] == nil {
 			s := newShard(x, url, d)
 			s.end = inBackground(ctx, s.follow)
@@ -333,5 +281,5 @@ func (x *export) become(ctx context.Context, doors map[string]door) {
 	}
 }
 
-// leftFor is how long what a stream may still say of a workspace after it left is held against the version at which it left.
+// leftFor is how long events of a workspace that left are compared with the version at which it left.
 const leftFor = 10 * time.Minute

@@ -108,7 +108,7 @@ func (k *kcp) publish(t *testing.T, urls ...string) {
 	}
 }
 
-// view is what a watch's events say is there, as whoever receives them has to take it: by scope.
+// view holds the objects that a watch reports, by scope, as its receiver has to keep them.
 type view struct {
 	*kt.Recorder
 
@@ -145,7 +145,7 @@ func (v *view) take(e ref.Event) {
 	}
 }
 
-// expect lets everything come to rest, and compares what is there: "scope: objects", in the order of names.
+// expect lets everything come to rest, and compares the objects: "scope: objects", in the order of names.
 func (v *view) expect(t *testing.T, want ...string) {
 	t.Helper()
 	synctest.Wait()
@@ -195,7 +195,7 @@ func TestExportSameNameInThreeWorkspaces(t *testing.T) {
 				v.expect(t, all)
 				lists := v.count(ref.Listed)
 
-				close(expire) // the watch says that it is too old to go on
+				close(expire) // the watch is refused as too old
 				time.Sleep(time.Minute)
 				v.expect(t, all)
 				if v.count(ref.Listed) == lists {
@@ -332,7 +332,7 @@ func TestExportThatComesLater(t *testing.T) {
 // TestExportThatAListLacks: endpoints stay when one list lacks the slice, and go when a second read confirms it.
 func TestExportThatAListLacks(t *testing.T) {
 	for name, tc := range map[string]struct {
-		second memapi.Fault // what the second read is answered with
+		second memapi.Fault // the answer of the second read
 		want   []string
 	}{
 		"a wrong backend for a moment": {want: []string{"*@" + firstURL + ": aaa/same"}},
@@ -523,15 +523,15 @@ func TestRenewTakesCredentialsAtEveryHost(t *testing.T) {
 
 func TestOneTransportForEachHost(t *testing.T) {
 	h := newHosts(&rest.Config{Host: "https://kcp:6443"}, client.Options{})
-	doors := map[string]door{}
+	endpoints := map[string]endpoint{}
 	for _, text := range []string{"https://kcp:6443", "https://kcp:6443/services/apiexport/a/b", "https://shard-1:6443/a", "https://shard-1:6443/b"} {
 		d, err := h.published(text, &url.URL{Scheme: "https"})
 		if err != nil {
 			t.Fatal(err)
 		}
-		doors[text] = d
+		endpoints[text] = d
 	}
-	if doors["https://kcp:6443"].conn != doors["https://kcp:6443/services/apiexport/a/b"].conn || doors["https://shard-1:6443/a"].conn != doors["https://shard-1:6443/b"].conn {
+	if endpoints["https://kcp:6443"].conn != endpoints["https://kcp:6443/services/apiexport/a/b"].conn || endpoints["https://shard-1:6443/a"].conn != endpoints["https://shard-1:6443/b"].conn {
 		t.Error("one host has several connections")
 	}
 	if len(h.conns) != 2 {
@@ -547,7 +547,7 @@ func TestExportThatCannotBe(t *testing.T) {
 	}
 }
 
-// lone is a shard that nobody follows, and what a listener hears of it.
+// lone is a shard that is not followed, and a recorder of its events.
 func lone(t *testing.T) (*shard, *kt.Recorder) {
 	t.Helper()
 	c, err := New(&rest.Config{Host: "http://kcp"}, Options{Export: &compute})
@@ -569,7 +569,7 @@ func object(w ref.Workspace, name, version string) *ref.Object {
 func TestWhatComesLateOfAWorkspaceThatLeft(t *testing.T) {
 	s, heard := lone(t)
 	say := func(o ...*ref.Object) int {
-		e := s.said(ref.Event{Type: ref.Changed, Objects: o})
+		e := s.filter(ref.Event{Type: ref.Changed, Objects: o})
 		if e == nil {
 			return 0
 		}
@@ -593,7 +593,7 @@ func TestWhatComesLateOfAWorkspaceThatLeft(t *testing.T) {
 			t.Errorf("version %s: %d objects are heard, want %d", version, got, want)
 		}
 	}
-	e := s.said(ref.Event{Type: ref.Listed, Objects: []*ref.Object{object("bbb", "y", "3"), object("aaa", "x", "4")}})
+	e := s.filter(ref.Event{Type: ref.Listed, Objects: []*ref.Object{object("bbb", "y", "3"), object("aaa", "x", "4")}})
 	if len(e.Objects) != 1 || e.Objects[0].Workspace != "bbb" {
 		t.Errorf("listed %v", e.Objects)
 	}
@@ -624,10 +624,10 @@ func TestWorkspacesThatLackTheirBindingInAList(t *testing.T) {
 	if len(heard.All()) != 2 {
 		t.Errorf("said %q", heard.All())
 	}
-	if _, err := s.export.door("w40"); err != nil {
+	if _, err := s.export.endpoint("w40"); err != nil {
 		t.Error(err)
 	}
-	if _, err := s.export.door("w49"); !errors.Is(err, ErrForeign) {
+	if _, err := s.export.endpoint("w49"); !errors.Is(err, ErrForeign) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -15,15 +15,15 @@ import (
 
 // Get reads one object as it is now. An error of the server is an *apierrors.StatusError.
 func (c *Client) Get(ctx context.Context, r ref.Resource, u ref.Upstream, want ref.Want) (*ref.Object, error) {
-	d, err := c.door(u.Workspace)
+	d, err := c.endpoint(u.Workspace)
 	if err != nil {
 		return nil, fmt.Errorf("get %s: %w", u, err)
 	}
 	return c.read(ctx, d, r, u, want)
 }
 
-// read is Get at a known door.
-func (c *Client) read(ctx context.Context, d door, r ref.Resource, u ref.Upstream, want ref.Want) (*ref.Object, error) {
+// read is Get at a known endpoint.
+func (c *Client) read(ctx context.Context, d endpoint, r ref.Resource, u ref.Upstream, want ref.Want) (*ref.Object, error) {
 	path, err := d.object(r, u, "")
 	if err != nil {
 		return nil, fmt.Errorf("get %s: %w", u, err)
@@ -35,10 +35,10 @@ var asManager = url.Values{"fieldManager": {ref.FieldManager}}
 
 // Patch sends one merge patch to the status subresource, once, and returns the object that the server answered with.
 //
-// An answer other than 2xx is an *apierrors.StatusError; apierrors.SuggestsClientDelay tells its Retry-After. Any other error is one
+// An answer other than 2xx is an *apierrors.StatusError; apierrors.SuggestsClientDelay gives its Retry-After. Any other error is one
 // of transport (time-out, reset, redirect): whether the patch took effect is unknown.
 func (c *Client) Patch(ctx context.Context, p ref.Patch, want ref.Want) (*ref.Object, error) {
-	d, err := c.door(p.Upstream.Workspace)
+	d, err := c.endpoint(p.Upstream.Workspace)
 	if err != nil {
 		return nil, fmt.Errorf("patch %s: %w", p.Upstream, err)
 	}
@@ -58,7 +58,7 @@ func (c *Client) Patch(ctx context.Context, p ref.Patch, want ref.Want) (*ref.Ob
 	}, p.Upstream, want)
 }
 
-func (c *Client) object(ctx context.Context, d door, r client.Request, u ref.Upstream, want ref.Want) (*ref.Object, error) {
+func (c *Client) object(ctx context.Context, d endpoint, r client.Request, u ref.Upstream, want ref.Want) (*ref.Object, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	resp, err := d.conn.Do(ctx, r)

@@ -29,7 +29,7 @@ func (c *Client) Attend() (leave func()) {
 	return func() { c.export.leave(l) }
 }
 
-// Bind has Name know further workspaces (names or paths), from the next Resolve on. It says whether any of them is new.
+// Bind adds workspaces (names or paths) for Name to know, from the next Resolve on. It reports whether any of them is new.
 func (c *Client) Bind(workspaces []string) (news bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -51,14 +51,14 @@ func (c *Client) alsoBound() []string {
 }
 
 // Kinds lists the kinds of each place that is served on its own: a workspace, or a shard with all of its workspaces. The error joins
-// those of places that do not say.
+// those of places that do not answer.
 func (c *Client) Kinds(ctx context.Context) (map[string][]discovery.Kind, error) {
-	doors := map[string]door{}
+	endpoints := map[string]endpoint{}
 	var failed []error
 	if c.export != nil {
 		shards, _ := c.export.current()
 		for _, s := range shards {
-			doors[string(s.scope)] = s.door.in(All)
+			endpoints[string(s.scope)] = s.endpoint.in(All)
 		}
 		if len(shards) == 0 {
 			failed = append(failed, errors.New("the APIExport has no endpoint (yet)"))
@@ -68,12 +68,12 @@ func (c *Client) Kinds(ctx context.Context) (map[string][]discovery.Kind, error)
 			d, err := c.inScope(w)
 			failed = append(failed, err)
 			if err == nil {
-				doors[string(w)] = d
+				endpoints[string(w)] = d
 			}
 		}
 	}
-	kinds := make(map[string][]discovery.Kind, len(doors))
-	for name, d := range doors {
+	kinds := make(map[string][]discovery.Kind, len(endpoints))
+	for name, d := range endpoints {
 		some, err := c.kinds(ctx, d)
 		failed = append(failed, err)
 		if err == nil {
@@ -83,7 +83,7 @@ func (c *Client) Kinds(ctx context.Context) (map[string][]discovery.Kind, error)
 	return kinds, errors.Join(failed...)
 }
 
-func (c *Client) kinds(ctx context.Context, d door) ([]discovery.Kind, error) {
+func (c *Client) kinds(ctx context.Context, d endpoint) ([]discovery.Kind, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	return discovery.Server{Conn: d.conn, Prefix: d.path}.Kinds(ctx)

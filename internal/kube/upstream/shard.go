@@ -14,30 +14,30 @@ import (
 	"github.com/upstreamd/upstreamd/internal/ref"
 )
 
-// shard is one endpoint of an APIExport: a virtual workspace that has all bound workspaces of one shard. Its fields below door are
+// shard is one endpoint of an APIExport: a virtual workspace that has all bound workspaces of one shard. Its fields below endpoint are
 // guarded by the export's lock.
 type shard struct {
-	export *export
-	url    string // without its scheme
-	scope  ref.Workspace
-	door   door
-	end    func()
+	export   *export
+	url      string // without its scheme
+	scope    ref.Workspace
+	endpoint endpoint
+	end      func()
 
 	bindings map[ref.Upstream]struct{} // APIBindings, without namespace
 	bound    map[ref.Workspace]int     // how many of them each workspace has
 	left     map[ref.Workspace]departure
-	cleaned  time.Time // when left was last cleaned of what is too old to matter
+	cleaned  time.Time // when expired entries were last removed from left
 }
 
-// departure is when a workspace left, as a resourceVersion of the shard: what its objects were before may still be on its way.
+// departure is when a workspace left, as a resourceVersion of the shard: older events of its objects may still arrive.
 type departure struct {
 	version string
 	at      time.Time
 }
 
-func newShard(x *export, url string, d door) *shard {
+func newShard(x *export, url string, d endpoint) *shard {
 	return &shard{
-		export: x, url: url, scope: All + "@" + ref.Workspace(url), door: d,
+		export: x, url: url, scope: All + "@" + ref.Workspace(url), endpoint: d,
 		bindings: map[ref.Upstream]struct{}{}, bound: map[ref.Workspace]int{}, left: map[ref.Workspace]departure{},
 	}
 }
@@ -51,7 +51,7 @@ func (s *shard) follow(ctx context.Context) {
 		return
 	}
 	resource := ref.Resource{Group: apisGroup, Version: version, Resource: "apibindings"}
-	s.export.client.watchAll(ctx, s.door.in(All), resource, ref.Want{}, func(e ref.Event) {
+	s.export.client.watchAll(ctx, s.endpoint.in(All), resource, ref.Want{}, func(e ref.Event) {
 		switch e.Type {
 		case ref.Failed:
 			outage.Failed(e.Err)
@@ -74,7 +74,7 @@ func (s *shard) bindingVersion(ctx context.Context, outage *client.Outage) (stri
 	backoff := s.export.settings.Backoff
 	for pause := backoff.Initial; ; pause = min(2*pause, backoff.Max) {
 		var group metav1.APIGroup
-		err := s.export.client.document(ctx, s.door.in(All), "/apis/"+apisGroup, &group)
+		err := s.export.client.document(ctx, s.endpoint.in(All), "/apis/"+apisGroup, &group)
 		version := group.PreferredVersion.Version
 		if err == nil && version == "" {
 			err = fmt.Errorf("the group %s has no preferred version", apisGroup)
@@ -101,7 +101,7 @@ func keyOf(binding *ref.Object) ref.Upstream {
 	return ref.Upstream{Workspace: binding.Workspace, Name: binding.Name}
 }
 
-// listed takes all APIBindings. Workspaces that have none any more left while nobody looked.
+// listed takes all APIBindings. Workspaces that have none any more left unobserved.
 func (s *shard) listed(e ref.Event) {
 	x := s.export
 	x.mu.Lock()
@@ -122,7 +122,7 @@ func (s *shard) listed(e ref.Event) {
 	}
 	x.mu.Unlock()
 	for w := range gone {
-		s.tell(w, e.Version)
+		s.notify(w, e.Version)
 	}
 }
 
@@ -158,11 +158,11 @@ func (s *shard) unbind(o *ref.Object) {
 	}
 	x.mu.Unlock()
 	if last {
-		s.tell(o.Workspace, o.ResourceVersion)
+		s.notify(o.Workspace, o.ResourceVersion)
 	}
 }
 
-// depart notes that a workspace left, before anybody is told.
+// depart records that a workspace left, before listeners are notified.
 func (s *shard) depart(w ref.Workspace, version string) {
 	now := time.Now()
 	if now.Sub(s.cleaned) > leftFor {
@@ -175,18 +175,18 @@ func (s *shard) depart(w ref.Workspace, version string) {
 	}
 }
 
-// tell says to every watch that a workspace left.
-func (s *shard) tell(w ref.Workspace, version string) {
+// notify reports to every watch that a workspace left.
+func (s *shard) notify(w ref.Workspace, version string) {
 	s.export.mu.RLock()
 	listeners := slices.Collect(maps.Keys(s.export.listeners))
 	s.export.mu.RUnlock()
 	for _, l := range listeners {
-		l.tell(func() *ref.Event { return &ref.Event{Type: ref.Left, Scope: s.scope, Workspace: w, Version: version} })
+		l.notify(func() *ref.Event { return &ref.Event{Type: ref.Left, Scope: s.scope, Workspace: w, Version: version} })
 	}
 }
 
-// said is what a stream of the shard said, without what is older than the departure of its workspace; nil: nothing is left of it.
-func (s *shard) said(e ref.Event) *ref.Event {
+// filter returns an event of a stream without objects that are older than the departure of their workspace; nil: none is left.
+func (s *shard) filter(e ref.Event) *ref.Event {
 	e.Scope = s.scope
 	if e.Type != ref.Deleted {
 		if e.Objects = s.present(e.Objects); len(e.Objects) == 0 && e.Type == ref.Changed {
@@ -224,7 +224,7 @@ func (s *shard) present(objects []*ref.Object) []*ref.Object {
 	return present
 }
 
-// newer says whether resourceVersion a is newer than b. Versions that can't be compared are taken for newer.
+// newer reports whether resourceVersion a is newer than b. Versions that can't be compared are taken for newer.
 func newer(a, b string) bool {
 	order, err := resourceversion.CompareResourceVersion(a, b)
 	return err != nil || order > 0

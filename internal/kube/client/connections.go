@@ -8,28 +8,28 @@ import (
 
 // lines are the open network connections of one Conn, over all transports that it had. A transport alone closes only those that are
 // idle at the moment it is asked, so that goroutines of a server that was left would stay for a minute and a half.
-type lines struct {
+type connections struct {
 	mu   sync.Mutex
-	open map[*line]struct{}
+	open map[*connection]struct{}
 	done bool
 }
 
 // line is one of them.
-type line struct {
+type connection struct {
 	net.Conn
-	of *lines
+	of *connections
 }
 
 type dialer func(ctx context.Context, network, address string) (net.Conn, error)
 
-// dialer makes dial note what it opens.
-func (l *lines) dialer(dial dialer) dialer {
+// dialer makes dial register the connections that it opens.
+func (l *connections) dialer(dial dialer) dialer {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := dial(ctx, network, address)
 		if err != nil {
 			return nil, err
 		}
-		opened := &line{Conn: conn, of: l}
+		opened := &connection{Conn: conn, of: l}
 		if !l.add(opened) {
 			_ = conn.Close()
 			return nil, net.ErrClosed
@@ -38,21 +38,21 @@ func (l *lines) dialer(dial dialer) dialer {
 	}
 }
 
-func (l *lines) add(opened *line) bool {
+func (l *connections) add(opened *connection) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.done {
 		return false
 	}
 	if l.open == nil {
-		l.open = map[*line]struct{}{}
+		l.open = map[*connection]struct{}{}
 	}
 	l.open[opened] = struct{}{}
 	return true
 }
 
 // cut closes all of them, and any that is opened later.
-func (l *lines) cut() {
+func (l *connections) cut() {
 	l.mu.Lock()
 	l.done = true
 	open := l.open
@@ -64,7 +64,7 @@ func (l *lines) cut() {
 }
 
 // Close implements net.Conn.
-func (l *line) Close() error {
+func (l *connection) Close() error {
 	l.of.mu.Lock()
 	delete(l.of.open, l)
 	l.of.mu.Unlock()

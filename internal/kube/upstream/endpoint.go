@@ -12,16 +12,18 @@ import (
 	"github.com/upstreamd/upstreamd/internal/ref"
 )
 
-// door is a place behind which objects are: a server, and the path before /api and /apis there.
-type door struct {
+// endpoint is a place behind which objects are: a server, and the path before /api and /apis there.
+type endpoint struct {
 	conn *client.Conn
 	path string
 }
 
-func (d door) host() string { return d.conn.Base().Host }
+func (d endpoint) host() string { return d.conn.Base().Host }
 
-// in is the door of a workspace, or of all, at the place where they are served.
-func (d door) in(w ref.Workspace) door { return door{d.conn, d.path + "/clusters/" + string(w)} }
+// in is the endpoint of a workspace, or of all, at the place where they are served.
+func (d endpoint) in(w ref.Workspace) endpoint {
+	return endpoint{d.conn, d.path + "/clusters/" + string(w)}
+}
 
 // hosts makes one connection, with one HTTP transport, for each server.
 type hosts struct {
@@ -36,8 +38,8 @@ func newHosts(cfg *rest.Config, opts client.Options) *hosts {
 	return &hosts{config: rest.CopyConfig(cfg), options: opts, conns: map[string]*client.Conn{}}
 }
 
-// door is that of a URL. All of one host share a connection; the configured server's credentials are used for each.
-func (h *hosts) door(u *url.URL) (door, error) {
+// endpoint is that of a URL. All of one host share a connection; the configured server's credentials are used for each.
+func (h *hosts) endpoint(u *url.URL) (endpoint, error) {
 	root := u.Scheme + "://" + u.Host
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -45,11 +47,11 @@ func (h *hosts) door(u *url.URL) (door, error) {
 	if conn == nil {
 		var err error
 		if conn, err = client.New(at(root, h.config), h.options); err != nil {
-			return door{}, err
+			return endpoint{}, err
 		}
 		h.conns[root] = conn
 	}
-	return door{conn, u.Path}, nil
+	return endpoint{conn, u.Path}, nil
 }
 
 // renew takes other credentials for all servers, if cfg leads to the configured one as before.
@@ -83,20 +85,20 @@ func (h *hosts) close() {
 	}
 }
 
-// published is the door of a URL that a server published. Credentials go there: never in the clear if they come to the configured
+// published is the endpoint of a URL that a server published. Credentials go there: never in the clear if they come to the configured
 // server encrypted.
-func (h *hosts) published(text string, front *url.URL) (door, error) {
+func (h *hosts) published(text string, front *url.URL) (endpoint, error) {
 	u, err := url.Parse(text)
 	switch {
 	case err != nil:
-		return door{}, fmt.Errorf("URL: %w", err)
+		return endpoint{}, fmt.Errorf("URL: %w", err)
 	case u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "":
-		return door{}, errors.New("URL: want scheme, host and path")
+		return endpoint{}, errors.New("URL: want scheme, host and path")
 	case u.Scheme != "https" && u.Scheme != front.Scheme:
-		return door{}, fmt.Errorf("URL: want %s, as the configured server has it", front.Scheme)
+		return endpoint{}, fmt.Errorf("URL: want %s, as the configured server has it", front.Scheme)
 	}
 	for len(u.Path) > 0 && u.Path[len(u.Path)-1] == '/' {
 		u.Path = u.Path[:len(u.Path)-1]
 	}
-	return h.door(u)
+	return h.endpoint(u)
 }
