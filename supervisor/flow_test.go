@@ -321,8 +321,9 @@ func TestAnAnswerThatIsNoObjectProvesNothing(t *testing.T) {
 	for strange := range 4 {
 		t.Run(fmt.Sprint(strange), func(t *testing.T) {
 			run(t, []actors.SyncTarget{"east"}, func(f *flow) {
-				f.upstream.lag = 30 * time.Second
 				f.upstream.put(web, 1, nil)
+				f.settle()
+				f.upstream.lag = time.Hour // a read shows the object, not the watch
 				f.upstream.strange = strange
 				f.reports("east", 1)
 				f.synced("east")

@@ -17,7 +17,7 @@ import (
 	"github.com/upstreamd/upstreamd/supervisor"
 )
 
-// faulty is an upstream whose edge has a bug: its next calls panic, a number of each kind.
+// faulty is an upstream with a bug: its next calls panic, a number of each kind.
 type faulty struct {
 	*workspaces
 	mu                        sync.Mutex

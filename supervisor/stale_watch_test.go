@@ -26,7 +26,7 @@ func forbidden(r ref.Resource) error {
 	return apierrors.NewForbidden(r.GroupResource(), "", nil)
 }
 
-// A watch that is refused makes its resource stale after the grace period, whatever probes say, and fresh as soon as it is live.
+// A watch that is refused makes its resource stale after the grace period, with any answers of probes, and fresh as soon as it is live.
 func TestARefusedWatchIsStaleThoughProbesSucceed(t *testing.T) {
 	for name, c := range map[string]struct {
 		broken  ref.Resource
@@ -104,7 +104,7 @@ func TestOneRefusedWatchLeavesOtherResourcesFresh(t *testing.T) {
 
 var statefulSets = actors.Resource{Group: "apps", Version: "v1", Resource: "statefulsets"}
 
-// waking is a cluster whose watches back off until they are woken.
+// waking is a cluster with watches that back off until they are woken.
 type waking struct {
 	*cluster
 	wakes atomic.Int64
@@ -141,7 +141,7 @@ func TestASuccessfulProbeWakesBrokenWatches(t *testing.T) {
 	})
 }
 
-// hanging is a cluster whose probes stop to answer, whatever their context says.
+// hanging is a cluster with probes that stop to answer and ignore their context.
 type hanging struct {
 	*cluster
 	hang chan struct{}
@@ -167,7 +167,7 @@ func TestAProbeThatNeverReturnsIsNoContact(t *testing.T) {
 	})
 }
 
-// faltering is a cluster whose connection has a bug: the actor that asks for the last contact fails.
+// faltering is a cluster with a bug in its connection: the actor that asks for the last contact fails.
 type faltering struct {
 	*cluster
 	fails atomic.Int64 // how many of the next calls panic

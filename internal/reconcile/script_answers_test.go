@@ -142,14 +142,19 @@ func (s *script) refuse(d *datadriven.TestData) {
 	s.step(Refused{Upstream: u, Token: w.Token, Class: class, Err: errors.New(text)})
 }
 
-// fetched answers a read with the object as the server holds it; with "gone" as if it held none.
+// fetched answers a read with the object as the server holds it; with "gone" as if it held none. With "dead" the
+// read is one of the State before a restart.
 func (s *script) fetched(d *datadriven.TestData) {
 	u := name(d.CmdArgs[0].Key)
-	r, ok := s.reads[u]
+	reads := s.reads
+	if d.HasArg("dead") {
+		reads = s.dead
+	}
+	r, ok := reads[u]
 	if !ok {
 		d.Fatalf(s.t, "no read of %s is under way", u)
 	}
-	delete(s.reads, u)
+	delete(reads, u)
 	e := Fetched{Upstream: u, Token: r.Token, Object: s.server[u], Gone: s.server[u] == nil || d.HasArg("gone")}
 	if text := arg(d, "error", ""); text != "" {
 		e.Err, e.Gone = errors.New(text), false
@@ -189,7 +194,7 @@ func (s *script) advanceBy(by time.Duration) {
 func (s *script) restart(d *datadriven.TestData) {
 	flight, reads := s.flight, s.reads
 	s.fresh()
-	s.flight, s.reads = flight, reads
+	s.flight, s.dead = flight, reads
 	if d.HasArg("bare") {
 		return
 	}

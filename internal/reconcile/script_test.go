@@ -61,6 +61,7 @@ type script struct {
 	queue    map[ref.Upstream]Write // not sent yet
 	flight   map[ref.Upstream]Write // sent, and not answered
 	reads    map[ref.Upstream]Fetch
+	dead     map[ref.Upstream]Fetch // reads of the State before a restart
 	describe []ref.Workspace
 	out      strings.Builder
 }
