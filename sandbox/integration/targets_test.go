@@ -81,7 +81,7 @@ func newDiscovered(t *testing.T, o sandbox.Options) *world {
 		}
 	})
 	w.config.SyncTargets, w.config.Upstream.Workspaces = nil, []string{teamA}
-	w.config.Discovery = &config.Discovery{Workspace: infra, SecretNamespace: keys, Workspaces: []string{teamA}}
+	w.config.Discovery = &config.Discovery{Workspace: infra, SecretNamespace: keys, Workspaces: []string{teamA}, AllowedServers: []string{"127.0.0.0/8"}}
 	w.config.Staleness.Grace.Duration, w.config.Staleness.Probe.Duration = 4*time.Second, time.Second
 	return w
 }
@@ -196,7 +196,7 @@ func TestSyncTargetObjects(t *testing.T) {
 	w.report("eu-west1", teamA, "web", 2)
 	w.report("us-east1", teamA, "web", 3)
 	w.eventually(func() error {
-		if w.logged("cannot be reached until this is mended", "us-east1") == 0 {
+		if w.logged("cannot be reached until this is fixed", "us-east1") == 0 {
 			return errors.New("the log does not report the missing Secret")
 		}
 		return nil
@@ -254,7 +254,7 @@ func TestSyncTargetObjects(t *testing.T) {
 		t.Errorf("%d ready replicas were published while one SyncTarget was held", got)
 	}
 	w.wantStale("us-east1", 0)
-	if n := w.logged("cannot be reached until this is mended; what it contributed stays", "eu-west1"); n != 1 {
+	if n := w.logged("cannot be reached until this is fixed; its contributions stay", "eu-west1"); n != 1 {
 		t.Errorf("the invalid Secret was logged %d times", n)
 	}
 	w.grant("eu-west1", asItIs)
