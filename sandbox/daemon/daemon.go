@@ -97,7 +97,7 @@ func (d *Daemon) awaitAddress(ctx context.Context) error {
 			return err
 		}
 		for _, line := range lines {
-			if address, ok := line["address"].(string); ok && line["message"] == "serving health and metrics" {
+			if address, ok := line["address"].(string); ok && line["message"] == "serving metrics and health" {
 				d.Address = address
 				return nil
 			}

@@ -68,7 +68,7 @@ func TestWildcardResource(t *testing.T) {
 		w.must(err)
 		out := map[string]bool{}
 		for _, line := range lines {
-			if resource, ok := line["resource"].(string); ok && line["message"] == "resource brought up" {
+			if resource, ok := line["resource"].(string); ok && line["message"] == "resource watched" {
 				out[resource] = true
 			}
 		}
@@ -107,7 +107,7 @@ func TestWildcardResource(t *testing.T) {
 	// Then they are removed: the published statuses stay.
 	w.must(dynamicClient(t, down).Resource(definitions).Delete(t.Context(), "gadgets.example.com", metav1.DeleteOptions{}))
 	w.eventually(func() error {
-		if w.logged("resource not brought up any more", "") == 0 {
+		if w.logged("resource not watched any more", "") == 0 {
 			return errors.New("gadgets are still aggregated")
 		}
 		return nil
