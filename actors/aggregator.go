@@ -45,7 +45,7 @@ type aggregator struct {
 	stop      context.CancelFunc
 	listing   *upstreamListing
 	outage    outage
-	broken    map[ref.Workspace]struct{} // scopes whose watch failed
+	broken    map[ref.Workspace]struct{} // scopes with a failed watch
 	readiness readiness
 	tallies   tallies
 	flushing  *flushing

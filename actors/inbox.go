@@ -18,7 +18,7 @@ type inbox struct {
 	lists   []arrival // lists and ends of scopes that the actor has not taken yet, at most one per scope
 	changes map[changeKey]arrival
 	order   []changeKey                   // keys of changes in the order of their first arrival
-	live    map[ref.Workspace]struct{}    // scopes whose last event was not a failure
+	live    map[ref.Workspace]struct{}    // scopes with a last event other than a failure
 	health  map[ref.Workspace]scopeHealth // news since the last take; nil: none
 	poked   bool
 	merged  int // events that a later one replaced, since the last take

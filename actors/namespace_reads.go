@@ -100,7 +100,7 @@ func (r *namespaceReads) failing() bool {
 	return slices.ContainsFunc(r.waiting, func(w waitingRead) bool { return w.pause > 0 })
 }
 
-// next takes a waiting read that is due and whose Namespace is not being read. Without one, it returns when the first retry is due.
+// next takes a waiting read that is due, unless its Namespace is being read. Without one, it returns when the first retry is due.
 func (r *namespaceReads) next(now time.Time) (read waitingRead, ok bool, retry time.Time) {
 	for i, w := range r.waiting {
 		switch {

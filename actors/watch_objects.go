@@ -91,7 +91,7 @@ func (w *watchActor) relocateNamed() {
 	}
 }
 
-// notOurs handles an object that is no copy, a copy that belongs elsewhere, or one whose Namespace was not reported yet.
+// notOurs handles an object that is no copy, a copy that belongs elsewhere, or one in a Namespace that was not reported yet.
 func (w *watchActor) notOurs(ctx actor.Context, source ref.Downstream, known *child, at ref.Position, err error) {
 	if errors.Is(err, locator.ErrUnknownNamespace) {
 		w.parked.add(source.Namespace)

@@ -132,7 +132,7 @@ func (f *freshness) probed(now, contact time.Time, err error) {
 
 // verdicts are the conclusions of an update.
 type verdicts struct {
-	changed []ref.Resource // resources whose freshness is to be reported
+	changed []ref.Resource // resources of which the freshness is to be reported
 	mended  []ref.Resource // watches that kept to their limits for the grace period; without a resource, that of the Namespaces
 }
 

@@ -32,7 +32,7 @@ type rootActor struct {
 	stopping    *stopping
 }
 
-// member is a SyncTarget whose actor runs, and the facts that the buckets have received.
+// member is a SyncTarget with a running actor, and the facts that the buckets have received.
 type member struct {
 	*registration
 	known *facts
