@@ -93,7 +93,8 @@ func New(c *config.Configuration, log zerolog.Logger) (*App, error) {
 		rebound:   make(chan struct{}, 1),
 		listening: make(chan struct{}),
 	}
-	err := errors.Join(a.makeMetrics(), a.readPolicies(), a.makeLocators(), a.makeServers(), a.makeUpstream(), a.makeElection(), a.readTargets(), a.makeGate(), a.setGates())
+	err := errors.Join(a.makeMetrics(), a.readPolicies(), a.makeLocators(), a.makeServers(), a.makeUpstream(), a.makeElection(), a.readTargets(),
+		a.makeGate(), a.setGates())
 	if err != nil {
 		return nil, err
 	}

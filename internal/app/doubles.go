@@ -51,7 +51,8 @@ func refuseDoubles(all map[ref.SyncTarget]wanted, inUse func(ref.SyncTarget) boo
 }
 
 func errDouble(other ref.SyncTarget) error {
-	return fmt.Errorf("its kubeconfig leads to the cluster of the SyncTarget %s, as the same user: it would count twice; give it a kubeconfig of its own, or remove it", other)
+	return fmt.Errorf("its kubeconfig leads to the cluster of the SyncTarget %s, as the same user: it would count twice; "+
+		"give it a kubeconfig of its own, or remove it", other)
 }
 
 // refuseConfiguredDoubles is the same for the configuration, where it is an error.

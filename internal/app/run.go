@@ -63,7 +63,8 @@ func (a *App) warnOfLoadBalancers() {
 			!slices.ContainsFunc(r.Exclude, func(e config.Exclusion) bool { return e.Resource == "services" })
 	}
 	if hub && c.Discovery != nil && slices.ContainsFunc(c.Resources, services) {
-		a.log.Warn().Msg("nodes of the hub route traffic for the load balancer addresses of Services: if the hub has nodes, every SyncTarget object must be trusted, or resources must leave out services")
+		a.log.Warn().Msg("nodes of the hub route traffic for the load balancer addresses of Services: if the hub has nodes, every SyncTarget object " +
+			"must be trusted, or resources must leave out services")
 	}
 }
 

@@ -154,7 +154,7 @@ func spread(o *object, attempt int, d time.Duration) int64 {
 	_, _ = h.WriteString(o.name.Namespace)
 	_, _ = h.WriteString(o.name.Name)
 	const parts = 1 << 10
-	return int64(h.Sum64()%parts) * int64(d) / parts //nolint:gosec // below parts
+	return int64(h.Sum64()%parts) * int64(d) / parts
 }
 
 // reads are the reads under way, and the objects that wait for one.

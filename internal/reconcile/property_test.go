@@ -109,7 +109,7 @@ func maxTime(a, b time.Time) time.Time {
 }
 
 // deliverAll delivers all events, answers and reads that are under way, and reports whether there was any.
-func (m *machine) deliverAll() (any bool) {
+func (m *machine) deliverAll() (some bool) {
 	for more := true; more; {
 		more = m.arrive()
 		for len(m.fetches) > 0 {
@@ -126,14 +126,14 @@ func (m *machine) deliverAll() (any bool) {
 			m.writes++
 			more = true
 		}
-		any = any || more
+		some = some || more
 	}
-	return any
+	return some
 }
 
 // arrive delivers all events that are on their way, and reports whether there was any.
-func (m *machine) arrive() (any bool) {
-	for more := true; more; any = any || more {
+func (m *machine) arrive() (some bool) {
+	for more := true; more; some = some || more {
 		more = false
 		for len(m.answers) > 0 {
 			m.deliverAnswer(0)
@@ -156,7 +156,7 @@ func (m *machine) arrive() (any bool) {
 			more = true
 		}
 	}
-	return any
+	return some
 }
 
 // check compares the published statuses with the result of the policy on the facts of the world.

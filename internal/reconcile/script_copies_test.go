@@ -20,7 +20,7 @@ func (s *script) report(d *datadriven.TestData) {
 	t, u := ref.SyncTarget(d.CmdArgs[0].Key), name(d.CmdArgs[1].Key)
 	source := s.source(d, u)
 	e := Reported{Target: t, Source: source, Upstream: u, Refused: arg(d, "refused", ""), Received: s.now, At: ref.Position{
-		Epoch: uint64(number(d, "epoch", int64(s.epoch))), UID: types.UID(arg(d, "uid", "copy")), ResourceVersion: arg(d, "version", ""), //nolint:gosec // a small number
+		Epoch: uint64(number(d, "epoch", int64(s.epoch))), UID: types.UID(arg(d, "uid", "copy")), ResourceVersion: arg(d, "version", ""),
 	}}
 	if e.At.ResourceVersion == "" {
 		e.At.ResourceVersion = s.next()
@@ -134,5 +134,5 @@ func (s *script) listTarget(t ref.SyncTarget, report, confirm bool) {
 
 // confirm confirms the newest list of a SyncTarget, or that of an epoch.
 func (s *script) confirm(d *datadriven.TestData) {
-	s.step(ListConfirmed{ref.SyncTarget(d.CmdArgs[0].Key), uint64(number(d, "epoch", int64(s.epoch)))}) //nolint:gosec // a small number
+	s.step(ListConfirmed{ref.SyncTarget(d.CmdArgs[0].Key), uint64(number(d, "epoch", int64(s.epoch)))})
 }
