@@ -122,6 +122,8 @@ func (b *bucket) perform(ctx actor.Context, effect reconcile.Effect) {
 	case reconcile.Decided:
 		b.reason(e.Reason).Inc()
 	case reconcile.Write:
+		want := *e.Want // the State replaces its own when the policy changes, while the writer reads this one
+		e.Want = &want
 		ctx.Send(b.Writer, Write{Write: e, Resource: b.Resource, From: ctx.Self()})
 	case reconcile.Cancel:
 		ctx.Send(b.Writer, Cancel{Cancel: e, Resource: b.Resource})
@@ -190,6 +192,7 @@ func (b *bucket) wake(ctx actor.Context, e reconcile.Wake) {
 
 func (b *bucket) fetch(ctx actor.Context, e reconcile.Fetch) {
 	self, root, upstream, resource := ctx.Self(), ctx.ActorSystem().Root, b.Upstream, b.Resource
+	want := *e.Want
 	go func() {
 		m := reconcile.Fetched{Upstream: e.Upstream, Token: e.Token}
 		defer func() {
@@ -200,7 +203,7 @@ func (b *bucket) fetch(ctx actor.Context, e reconcile.Fetch) {
 		}()
 		limited, cancel := context.WithTimeout(context.Background(), getTimeout)
 		defer cancel()
-		if m.Object, m.Err = upstream.Get(limited, resource, e.Upstream, *e.Want); m.Err == nil {
+		if m.Object, m.Err = upstream.Get(limited, resource, e.Upstream, want); m.Err == nil {
 			m.Err = isObject(m.Object, e.Upstream)
 		} else {
 			m.Gone = classify(m.Err) == reconcile.Gone

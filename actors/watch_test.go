@@ -77,7 +77,10 @@ func onWatch(t *testing.T, byName bool, test func(*watching)) {
 
 func (w *watching) object(namespace, name string) *ref.Object {
 	w.version++
-	return &ref.Object{Namespace: namespace, Name: name, UID: types.UID("uid-" + name), ResourceVersion: fmt.Sprint(w.version), Generation: 1, Status: []byte(`{"replicas":1}`)}
+	return &ref.Object{
+		Namespace: namespace, Name: name, UID: types.UID("uid-" + name), ResourceVersion: fmt.Sprint(w.version), Generation: 1,
+		Status: []byte(`{"replicas":1}`),
+	}
 }
 
 func (w *watching) located(name string) NamespaceChanged {

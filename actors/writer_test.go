@@ -263,7 +263,8 @@ func TestChurnLeavesNothingInTheWriter(t *testing.T) {
 				s.send(pid, m)
 			}
 			time.Sleep(time.Second)
-			s.send(pid, Cancel{Cancel: reconcile.Cancel{Upstream: ref.Upstream{Workspace: ref.Workspace(fmt.Sprint("ws-", n)), Namespace: "default", Name: "b"}}, Resource: deployments})
+			b := ref.Upstream{Workspace: ref.Workspace(fmt.Sprint("ws-", n)), Namespace: "default", Name: "b"}
+			s.send(pid, Cancel{Cancel: reconcile.Cancel{Upstream: b}, Resource: deployments})
 			s.send(pid, Incarnation{From: from})
 		}
 		time.Sleep(time.Hour)

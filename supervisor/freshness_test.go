@@ -148,7 +148,8 @@ func TestFreshness(t *testing.T) {
 		},
 		"Namespaces over a limit": {
 			[][]string{begin, {"50 over namespaces Pages", "60 over pods Kept", "70 live namespaces", "80 live pods", "300 ok"}},
-			append(begun, "50 pods stale over Pages", "50 jobs stale over Pages", "110  mended", "110 pods stale over Kept", "110 jobs fresh", "120 pods mended", "120 pods fresh"),
+			append(begun, "50 pods stale over Pages", "50 jobs stale over Pages", "110  mended", "110 pods stale over Kept",
+				"110 jobs fresh", "120 pods mended", "120 pods fresh"),
 		},
 		"away when it becomes stale for the limit": {
 			[][]string{begin, {"50 over pods Objects", "60 broke pods", "200 live pods", "400 ok"}},
