@@ -122,8 +122,6 @@ func (b *bucket) perform(ctx actor.Context, effect reconcile.Effect) {
 	case reconcile.Decided:
 		b.reason(e.Reason).Inc()
 	case reconcile.Write:
-		want := *e.Want // the State replaces its own when the policy changes, while the writer reads this one
-		e.Want = &want
 		ctx.Send(b.Writer, Write{Write: e, Resource: b.Resource, From: ctx.Self()})
 	case reconcile.Cancel:
 		ctx.Send(b.Writer, Cancel{Cancel: e, Resource: b.Resource})

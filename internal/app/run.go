@@ -100,12 +100,18 @@ func (a *App) operate(ctx context.Context, broken <-chan error) error {
 	}
 	a.system.Store(nil)
 	letGo()
-	if err == nil && ctx.Err() == nil {
+	anew := err == nil && ctx.Err() == nil
+	if anew {
 		a.log.Info().Msg("a workspace has another name now: starting anew")
 	}
 	end, cancel := a.deadline()
 	defer cancel()
-	return errors.Join(err, system.Stop(end))
+	stopped := system.Stop(end)
+	if anew && stopped != nil { // the next system decides again on the writes that were not sent; only the operator ends the process
+		a.log.Warn().Err(stopped).Msg("pending writes were not flushed before the new start")
+		return nil
+	}
+	return errors.Join(err, stopped)
 }
 
 // deadline bounds the shutdown. It has no parent, because Run's context has ended by then.

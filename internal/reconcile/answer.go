@@ -185,7 +185,7 @@ func (r *reads) ask(s *State, o *object) {
 	if o.view != nil {
 		known = o.view.version
 	}
-	s.emit(Fetch{Upstream: o.name, Want: &s.want, Token: FetchToken{s.Incarnation, known, s.reread}})
+	s.emit(Fetch{Upstream: o.name, Want: s.want, Token: FetchToken{s.Incarnation, known, s.reread}})
 }
 
 // next asks for the read that waits longest.

@@ -187,7 +187,7 @@ func (s *State) write(o *object, out outcome) {
 		Lane:     out.lane,
 		Cause:    s.cause,
 		Received: o.received,
-		Want:     &s.want,
+		Want:     s.want,
 		Token:    Token{s.Incarnation, o.pending},
 	})
 	o.received = time.Time{}

@@ -30,7 +30,7 @@ type Config struct {
 // State is the state machine of one resource in one bucket. It is not safe for concurrent use.
 type State struct {
 	Config
-	want   ref.Want
+	want   *ref.Want // immutable
 	reread uint32 // views of an earlier reading lack metadata that the policy needs
 
 	objects map[ref.Upstream]*object
@@ -63,9 +63,10 @@ func New(c Config) *State {
 	if c.Decide == nil {
 		c.Decide = aggregate.Decide
 	}
+	want := Want(c.Policy)
 	return &State{
 		Config:  c,
-		want:    Want(c.Policy),
+		want:    &want,
 		objects: map[ref.Upstream]*object{},
 		targets: map[ref.SyncTarget]*target{},
 		keys:    map[string]*placementKey{},
@@ -187,7 +188,8 @@ func (s *State) warn(once, message string, fields ...any) {
 
 func (s *State) policyChanged(e PolicyChanged) {
 	s.Policy = e.Policy
-	s.want = Want(e.Policy)
+	want := Want(e.Policy)
+	s.want = &want // the writer may still read the one before
 	if e.Reread {
 		s.reread++
 		return // the list that is due decides

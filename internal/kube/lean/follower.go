@@ -142,7 +142,7 @@ func (f *follower) notServed(ctx context.Context) bool {
 	if f.source.settings.Absent == nil || !f.source.settings.Absent(ctx) {
 		return false
 	}
-	if !f.absent {
+	if !f.absent || f.broken { // a failure in between counts as broken, and this as the answer again
 		f.absent, f.broken = true, false
 		f.report(ref.Event{Type: ref.Listed})
 	}
