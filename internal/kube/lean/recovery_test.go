@@ -134,13 +134,13 @@ func TestWakeLeavesWhatIsFirm(t *testing.T) {
 // TestAServerThatFlaps: one that answers some calls and breaks others is not called without a pause.
 func TestAServerThatFlaps(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		calls := 0
+		var calls atomic.Int32
 		_, conn := source(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/readyz" {
 				kt.JSON(200, "{}")(w, r)
 				return
 			}
-			calls++
+			calls.Add(1)
 			panic(http.ErrAbortHandler)
 		}), ref.Want{}, Settings{})
 		for range 3000 {
@@ -150,8 +150,8 @@ func TestAServerThatFlaps(t *testing.T) {
 			}
 			time.Sleep(20 * time.Millisecond)
 		}
-		if calls > 250 { // net/http repeats each on a new connection
-			t.Errorf("%d calls in a minute", calls)
+		if n := calls.Load(); n > 250 { // net/http repeats each on a new connection
+			t.Errorf("%d calls in a minute", n)
 		}
 	})
 }
