@@ -68,7 +68,10 @@ func (c *Case) decide(in aggregate.Input) (aggregate.Decision, map[string]any) {
 }
 
 func (c *Case) diff(in aggregate.Input, d aggregate.Decision) map[string]any {
-	return patch.Diff(in.Published, d.Status, in.Owned, patch.Options{Whole: d.Whole, Typed: c.Typed, Ignore: c.Policy.Ignore, Keys: func(path []string) []string { return in.Keys(c.Policy, path) }})
+	return patch.Diff(in.Published, d.Status, in.Owned, patch.Options{
+		Whole: d.Whole, Typed: c.Typed, Ignore: c.Policy.Ignore,
+		Keys: func(path []string) []string { return in.Keys(c.Policy, path) },
+	})
 }
 
 func (c *Case) check(d aggregate.Decision, published map[string]any) []string {
