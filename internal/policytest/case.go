@@ -1,4 +1,4 @@
-// Package policytest runs case files: what SyncTargets say, what is published, and what is to be published then. The cases of the built-in
+// Package policytest runs case files: the statuses of SyncTargets, the published status, and the status to publish then. The cases of the built-in
 // policies and those that users write for their own go through the same code.
 package policytest
 

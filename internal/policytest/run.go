@@ -10,14 +10,14 @@ import (
 	"github.com/upstreamd/upstreamd/internal/patch"
 )
 
-// Result is what came of a case.
+// Result is the outcome of a case.
 type Result struct {
 	Name     string   `json:"name"`
 	Comment  string   `json:"comment,omitempty"`
 	Passed   bool     `json:"passed"`
 	Failures []string `json:"failures,omitempty"` // one difference each
 
-	Decision aggregate.Decision `json:"-"` // what was decided
+	Decision aggregate.Decision `json:"-"` // the decision
 	Status   map[string]any     `json:"-"` // the status once that was applied
 }
 
