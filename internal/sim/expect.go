@@ -74,7 +74,7 @@ func checkMessage(want []copied, is parsedCondition) error {
 
 func checkSummary(placed int, is parsed, got []byte) error {
 	reported := is.condition(summary)
-	if text := fmt.Sprintf("%d/%d SyncTargets reporting", placed, placed); reported.Status != "True" || len(reported.Message) < len(text) || reported.Message[:len(text)] != text {
+	if text := fmt.Sprintf("%d/%d SyncTargets reporting", placed, placed); reported.Status != "True" || !strings.HasPrefix(reported.Message, text) {
 		return fmt.Errorf("the summary lacks %q: %s", text, got)
 	}
 	return nil
