@@ -34,7 +34,7 @@ func TestStreamingListsBesideWrites(t *testing.T) {
 	}
 	upstream, target := w.Upstream(), w.SyncTarget(0)
 	name, copied := shape.Upstream(0), shape.On(0)[0]
-	writing(func(n int) { w.Change(copied) })
+	writing(func(int) { w.Change(copied) })
 	writing(func(n int) {
 		url := fmt.Sprintf("%s/clusters/%s/apis/apps/v1/namespaces/%s/deployments/%s/status", upstream.Host, name.Workspace, name.Namespace, name.Name)
 		r, err := http.NewRequestWithContext(ctx, http.MethodPatch, url, strings.NewReader(fmt.Sprintf(`{"status":{"replicas":%d}}`, n)))

@@ -17,32 +17,45 @@ func (x *exchange) discovery() error {
 	if x.r.Method != http.MethodGet || len(d) == 0 {
 		return errUnknownPath
 	}
-	served := x.s.served(x.place)
-	switch {
-	case len(d) == 1 && slices.Contains([]string{"readyz", "healthz", "livez"}, d[0]):
+	served, below := x.s.served(x.place), d[1:]
+	switch d[0] {
+	case "readyz", "healthz", "livez":
 		if err := x.begin(http.StatusOK, "text/plain; charset=utf-8"); err != nil {
 			return err
 		}
 		return x.send([]byte("ok"))
-	case len(d) == 1 && d[0] == "version":
+	case "version":
 		return x.document(version.Info{Major: "1", Minor: "37", GitVersion: "v1.37.2"})
-	case len(d) >= 2 && d[0] == "openapi" && d[1] == "v3":
-		return x.openAPI(served, d[2:])
-	case len(d) == 1 && (d[0] == "api" || d[0] == "apis"):
-		return x.groups(served, d[0] == "api")
-	case len(d) == 2 && d[0] == "apis":
-		if g := slices.IndexFunc(groups(served), func(g metav1.APIGroup) bool { return g.Name == d[1] }); g >= 0 {
-			group := groups(served)[g]
-			group.TypeMeta = metav1.TypeMeta{Kind: "APIGroup", APIVersion: "v1"}
-			return x.document(group)
+	case "openapi":
+		if len(below) > 0 && below[0] == "v3" {
+			return x.openAPI(served, below[1:])
 		}
-		return x.s.absent(x.place, schema.GroupVersion{Group: d[1]})
-	case len(d) == 2 && d[0] == "api":
-		return x.groupVersion(served, schema.GroupVersion{Version: d[1]})
-	case len(d) == 3 && d[0] == "apis":
-		return x.groupVersion(served, schema.GroupVersion{Group: d[1], Version: d[2]})
+	case "api":
+		if len(below) == 1 {
+			return x.groupVersion(served, schema.GroupVersion{Version: below[0]})
+		}
+		return x.groups(served, true)
+	case "apis":
+		return x.group(served, below)
 	}
 	return errUnknownPath
+}
+
+// group answers /apis, /apis/<group> and /apis/<group>/<version>.
+func (x *exchange) group(served []Resource, path []string) error {
+	switch len(path) {
+	case 0:
+		return x.groups(served, false)
+	case 1:
+		for _, g := range groups(served) {
+			if g.Name == path[0] {
+				g.TypeMeta = metav1.TypeMeta{Kind: "APIGroup", APIVersion: "v1"}
+				return x.document(g)
+			}
+		}
+		return x.s.absent(x.place, schema.GroupVersion{Group: path[0]})
+	}
+	return x.groupVersion(served, schema.GroupVersion{Group: path[0], Version: path[1]})
 }
 
 func (x *exchange) document(v any) error { return x.answer(http.StatusOK, encode(v)) }

@@ -38,26 +38,14 @@ func (f *feed) run(lifetime time.Duration, streaming bool) error {
 	for {
 		select {
 		case <-f.watcher.wake:
-			for more := true; more; {
-				var ok bool
-				if events, more, ok = f.s.since(f.table, f.watcher, events[:0]); !ok {
-					return f.flush()
-				}
-				for _, e := range events {
-					if f.event(e); f.trip.over {
-						return f.flush()
-					}
-				}
-				if err := f.flush(); err != nil {
-					return err
-				}
+			var ended bool
+			var err error
+			if events, ended, err = f.catchUp(events); ended || err != nil {
+				return err
 			}
 		case <-bookmark.C:
-			if f.bookmarks && f.trip.tripped != Silence {
-				f.bookmark(false)
-				if err := f.flush(); err != nil {
-					return err
-				}
+			if err := f.tick(); err != nil {
+				return err
 			}
 		case <-f.trip.timer():
 			f.trip.fire(f)
@@ -75,6 +63,34 @@ func (f *feed) run(lifetime time.Duration, streaming bool) error {
 			return f.flush()
 		}
 	}
+}
+
+// tick sends a periodic bookmark, if the client wants them.
+func (f *feed) tick() error {
+	if !f.bookmarks || f.trip.tripped == Silence {
+		return nil
+	}
+	f.bookmark(false)
+	return f.flush()
+}
+
+// catchUp sends all events so far. room is memory to work with, which it returns. ended: the watch is over.
+func (f *feed) catchUp(room []watchEvent) (_ []watchEvent, ended bool, err error) {
+	for more := true; more; {
+		var ok bool
+		if room, more, ok = f.s.since(f.table, f.watcher, room[:0]); !ok {
+			return room, true, f.flush()
+		}
+		for _, e := range room {
+			if f.event(e); f.trip.over {
+				return room, true, f.flush()
+			}
+		}
+		if err := f.flush(); err != nil {
+			return room, false, err
+		}
+	}
+	return room, false, nil
 }
 
 // open sends the state to begin with.

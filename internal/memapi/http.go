@@ -77,9 +77,7 @@ func (x *exchange) serve() error {
 }
 
 func (x *exchange) act(t *table) error {
-	writes := x.verb != "get" && x.verb != "list" && x.verb != "watch"
-	if writes && x.cluster == everywhere || x.name != "" && x.cluster == everywhere ||
-		writes && t.Namespaced && x.namespace == "" || x.verb == "" {
+	if !x.supported(t) {
 		return apierrors.NewMethodNotSupported(t.GroupVersionResource.GroupResource(), x.r.Method)
 	}
 	switch x.verb {
@@ -107,6 +105,17 @@ func (x *exchange) act(t *table) error {
 		return x.deleteAll(t)
 	}
 	return errUnknownPath
+}
+
+// supported reports whether the verb exists at the place of the request: nothing is written to all clusters or all Namespaces.
+func (x *exchange) supported(t *table) bool {
+	switch x.verb {
+	case "":
+		return false
+	case "get", "list", "watch":
+		return x.name == "" || x.cluster != everywhere
+	}
+	return x.cluster != everywhere && (!t.Namespaced || x.namespace != "")
 }
 
 func (x *exchange) get(t *table) error {

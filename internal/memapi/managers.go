@@ -38,45 +38,58 @@ func (s *Server) track(t *table, old, next *Object, w target) ([]metav1.ManagedF
 			kept = append(kept, e)
 			continue
 		}
-		fields := &fieldpath.Set{}
-		if err := fields.FromJSON(e.FieldsV1.GetRawReader()); err != nil {
-			return nil, fmt.Errorf("managedFields of %s: %w", e.Manager, err)
-		}
-		mine := e.Manager == w.manager && e.Subresource == w.subresource()
-		left := fields.Difference(removed)
-		if mine && changed.Empty() { // only a write that sets something renews the time
-			mine = false
-		}
-		if mine {
-			own = left
-			continue
-		}
-		left = left.Difference(changed)
-		if left.Empty() {
-			continue
-		}
-		if !left.Equals(fields) {
-			if e.FieldsV1, err = fieldsV1(left); err != nil {
-				return nil, err
-			}
-		}
-		kept = append(kept, e)
-	}
-	if !changed.Empty() {
-		fields, err := fieldsV1(own.Union(changed))
+		fields, err := parseFields(e)
 		if err != nil {
 			return nil, err
 		}
-		now := metav1.Time{Time: s.now().Truncate(time.Second)}
-		kept = append(kept, metav1.ManagedFieldsEntry{
-			Manager: w.manager, Operation: metav1.ManagedFieldsOperationUpdate, APIVersion: t.GroupVersion().String(), Time: &now,
-			FieldsType: "FieldsV1", FieldsV1: fields, Subresource: w.subresource(),
-		})
+		if e.Manager == w.manager && e.Subresource == w.subresource() && !changed.Empty() { // only a write that sets something renews the time
+			own = fields.Difference(removed)
+			continue
+		}
+		if kept, err = keep(kept, e, fields, fields.Difference(removed).Difference(changed)); err != nil {
+			return nil, err
+		}
 	}
+	if changed.Empty() {
+		return kept, nil
+	}
+	entry, err := s.entry(t, w, own.Union(changed))
+	kept = append(kept, entry)
 	slices.SortStableFunc(kept, func(a, b metav1.ManagedFieldsEntry) int {
 		return cmp.Or(a.Time.Compare(b.Time.Time), cmp.Compare(a.Manager, b.Manager), cmp.Compare(a.Subresource, b.Subresource))
 	})
-	return kept, nil
+	return kept, err
+}
+
+// entry is the managedFields entry of a write that owns these fields from now on.
+func (s *Server) entry(t *table, w target, own *fieldpath.Set) (metav1.ManagedFieldsEntry, error) {
+	fields, err := fieldsV1(own)
+	now := metav1.Time{Time: s.now().Truncate(time.Second)}
+	return metav1.ManagedFieldsEntry{
+		Manager: w.manager, Operation: metav1.ManagedFieldsOperationUpdate, APIVersion: t.GroupVersion().String(), Time: &now,
+		FieldsType: "FieldsV1", FieldsV1: fields, Subresource: w.subresource(),
+	}, err
+}
+
+func parseFields(e metav1.ManagedFieldsEntry) (*fieldpath.Set, error) {
+	fields := &fieldpath.Set{}
+	if err := fields.FromJSON(e.FieldsV1.GetRawReader()); err != nil {
+		return nil, fmt.Errorf("managedFields of %s: %w", e.Manager, err)
+	}
+	return fields, nil
+}
+
+// keep adds an entry with the fields that are left of it, if any are.
+func keep(kept []metav1.ManagedFieldsEntry, e metav1.ManagedFieldsEntry, fields, left *fieldpath.Set) (_ []metav1.ManagedFieldsEntry, err error) {
+	if left.Empty() {
+		return kept, nil
+	}
+	if !left.Equals(fields) {
+		if e.FieldsV1, err = fieldsV1(left); err != nil {
+			return nil, err
+		}
+	}
+	return append(kept, e), nil
 }
 
 func fieldsV1(set *fieldpath.Set) (*metav1.FieldsV1, error) {

@@ -33,14 +33,7 @@ func (r *route) gvr() schema.GroupVersionResource {
 
 func parseRoute(method, path string, query url.Values) *route {
 	r := &route{}
-	parts := strings.FieldsFunc(path, func(c rune) bool { return c == '/' })
-	if len(parts) >= 4 && parts[0] == "services" && parts[1] == "apiexport" {
-		r.virtual, r.through = true, exportKey{parts[2], parts[3]}
-		parts = parts[4:]
-	}
-	if len(parts) >= 2 && parts[0] == "clusters" {
-		r.asked, parts = parts[1], parts[2:]
-	}
+	parts := r.parsePlace(strings.FieldsFunc(path, func(c rune) bool { return c == '/' }))
 	r.documents = parts
 	switch {
 	case len(parts) >= 3 && parts[0] == "api":
@@ -60,6 +53,18 @@ func parseRoute(method, path string, query url.Values) *route {
 	r.subresource = strings.Join(parts[min(2, len(parts)):], "/")
 	r.verb = verb(method, r.name, query)
 	return r
+}
+
+// parsePlace takes the virtual workspace and the logical cluster off a path.
+func (r *route) parsePlace(parts []string) (rest []string) {
+	if len(parts) >= 4 && parts[0] == "services" && parts[1] == "apiexport" {
+		r.virtual, r.through = true, exportKey{parts[2], parts[3]}
+		parts = parts[4:]
+	}
+	if len(parts) >= 2 && parts[0] == "clusters" {
+		r.asked, parts = parts[1], parts[2:]
+	}
+	return parts
 }
 
 func verb(method, name string, query url.Values) string {

@@ -90,6 +90,14 @@ func validateJob(old, next *Object) field.ErrorList {
 	if to.Failed < from.Failed {
 		errs = append(errs, field.Invalid(at.Child("failed"), to.Failed, "cannot decrease the number of failed pods"))
 	}
+	errs = append(errs, validateTerminal(from, to)...)
+	return append(errs, validateFinished(from, to)...)
+}
+
+// validateTerminal is about conditions that end a Job.
+func validateTerminal(from, to batchv1.JobStatus) field.ErrorList {
+	var errs field.ErrorList
+	at := field.NewPath("status")
 	for _, terminal := range []batchv1.JobConditionType{batchv1.JobComplete, batchv1.JobFailed, batchv1.JobFailureTarget, batchv1.JobSuccessCriteriaMet} {
 		if holds(from, terminal) && !holds(to, terminal) {
 			errs = append(errs, field.Invalid(at.Child("conditions"), field.OmitValueType{}, fmt.Sprintf("cannot disable the terminal %s=True condition", terminal)))
@@ -103,7 +111,7 @@ func validateJob(old, next *Object) field.ErrorList {
 			errs = append(errs, field.Invalid(at.Child("conditions"), field.OmitValueType{}, why))
 		}
 	}
-	return append(errs, validateFinished(from, to)...)
+	return errs
 }
 
 // validateFinished is about Jobs that are finished now and were not before.

@@ -123,6 +123,25 @@ type watchEvent struct {
 	object *Object
 }
 
+// appendEvent adds an event as a watch of the scope sends it, if it concerns the scope.
+func (s scope) appendEvent(into []watchEvent, e event) []watchEvent {
+	was := e.old != nil && s.matches(e.old)
+	is := e.kind != watch.Deleted && s.matches(e.new)
+	switch {
+	case was && is:
+		return append(into, watchEvent{watch.Modified, e.new})
+	case is:
+		return append(into, watchEvent{watch.Added, e.new})
+	case was && e.kind == watch.Deleted:
+		return append(into, watchEvent{watch.Deleted, e.new})
+	case was: // it left the scope
+		last := e.old.clone()
+		last.Meta.ResourceVersion, last.version = e.new.Meta.ResourceVersion, e.new.version
+		return append(into, watchEvent{watch.Deleted, last})
+	}
+	return into
+}
+
 // since collects the next events for a watch. more: there are others left. ok is false if the watch has to end.
 func (s *Server) since(t *table, w *watcher, into []watchEvent) (events []watchEvent, more, ok bool) {
 	s.mu.Lock()
@@ -136,20 +155,7 @@ func (s *Server) since(t *table, w *watcher, into []watchEvent) (events []watchE
 		if w.scope.export != nil && !slices.Contains(e.through, w.scope.export) {
 			continue
 		}
-		was := e.old != nil && w.scope.matches(e.old)
-		is := e.kind != watch.Deleted && w.scope.matches(e.new)
-		switch {
-		case was && is:
-			into = append(into, watchEvent{watch.Modified, e.new})
-		case is:
-			into = append(into, watchEvent{watch.Added, e.new})
-		case was && e.kind == watch.Deleted:
-			into = append(into, watchEvent{watch.Deleted, e.new})
-		case was: // it left the scope
-			last := e.old.clone()
-			last.Meta.ResourceVersion, last.version = e.new.Meta.ResourceVersion, e.new.version
-			into = append(into, watchEvent{watch.Deleted, last})
-		}
+		into = w.scope.appendEvent(into, e)
 	}
 	w.next = t.dropped + uint64(to)
 	if w.version = s.version; to < len(t.events) {

@@ -153,10 +153,7 @@ func (s *Server) replace(t *table, w target, old, next *Object) (*Object, error)
 		return old, nil
 	}
 	next.settled = true
-	specChanged := !bytes.Equal(next.rest, old.rest) || !t.Status && !bytes.Equal(next.Status, old.Status) ||
-		t.Typed && t.Kind == "Deployment" && !w.status && !maps.Equal(next.Meta.Annotations, old.Meta.Annotations)
-	deleted := old.Meta.DeletionTimestamp == nil && next.Meta.DeletionTimestamp != nil
-	if !t.Unnumbered && (specChanged || deleted) {
+	if t.renumbers(old, next, w) {
 		next.Meta.Generation++
 	}
 	var err error
@@ -173,6 +170,19 @@ func (s *Server) replace(t *table, w target, old, next *Object) (*Object, error)
 		return nil, nil
 	}
 	return next, nil
+}
+
+// renumbers reports whether a write bumps the generation.
+func (t *table) renumbers(old, next *Object, w target) bool {
+	switch {
+	case t.Unnumbered:
+		return false
+	case !bytes.Equal(next.rest, old.rest), !t.Status && !bytes.Equal(next.Status, old.Status):
+		return true
+	case t.Typed && t.Kind == "Deployment" && !w.status && !maps.Equal(next.Meta.Annotations, old.Meta.Annotations):
+		return true
+	}
+	return old.Meta.DeletionTimestamp == nil && next.Meta.DeletionTimestamp != nil
 }
 
 // drop deletes old unless it changed; then it returns nil.

@@ -38,6 +38,9 @@ type harm struct {
 	after  time.Duration // so much later
 }
 
+// onNetwork reports whether a harm is done on the way to a server. The others are done in the daemon.
+func (h harm) onNetwork() bool { return !h.panics && !h.poison && h.fails == noActor }
+
 func lists(c call) bool   { return c.verb == "list" || c.streaming }
 func pages(c call) bool   { return c.verb == "list" }
 func watches(c call) bool { return c.verb == "watch" }

@@ -95,7 +95,7 @@ func (w *way) RoundTrip(r *http.Request) (*http.Response, error) {
 		w.pause(r.Context(), d.also(6).between(leastLatency, mostLatency)) // no two calls fail in one instant
 		return nil, errRefused
 	}
-	h, name := w.plan.harm(w.life.daemon, w.server, c, func(h harm) bool { return !h.panics && !h.poison && h.fails == noActor }, n)
+	h, name := w.plan.harm(w.life.daemon, w.server, c, harm.onNetwork, n)
 	if name != "" {
 		w.trace.note("%s: %s", kind, name)
 	}
@@ -103,14 +103,20 @@ func (w *way) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, w.nothing(r.Context())
 	}
 	if c.verb == "patch" {
-		if w.denies != nil && w.denies(c) {
-			h = harm{server: memapi.Fault{Status: http.StatusForbidden}}
-			w.plan.count(denied)
-		}
+		h = w.deny(c, h)
 		h.late += late
 		return w.write(r, c, kind, body, called, h, d)
 	}
 	return w.read(r, c, kind, h, d)
+}
+
+// deny refuses a write that is denied for good, in place of any other harm.
+func (w *way) deny(c call, h harm) harm {
+	if w.denies == nil || !w.denies(c) {
+		return h
+	}
+	w.plan.count(denied)
+	return harm{server: memapi.Fault{Status: http.StatusForbidden}}
 }
 
 // nothing blocks until the caller gives up.
@@ -216,11 +222,8 @@ func (w *way) read(r *http.Request, c call, kind string, h harm, d draw) (*http.
 	_ = resp.Body.Close()
 	cancel(nil)
 	w.trace.note("%s: %d", kind, resp.StatusCode)
-	if failed == nil && r.Context().Err() == nil && resp.StatusCode == http.StatusOK && c.verb == "list" && w.observed != nil {
-		w.observed.page(c, text)
-	}
-	if failed == nil && r.Context().Err() == nil && resp.StatusCode == http.StatusOK && discovers(c) && w.observed != nil {
-		w.observed.discovered(text)
+	if failed == nil && r.Context().Err() == nil && resp.StatusCode == http.StatusOK {
+		w.observed.document(c, text)
 	}
 	resp.Body = io.NopCloser(io.MultiReader(bytes.NewReader(text), broken{failed}))
 	return resp, nil

@@ -77,6 +77,17 @@ func (o *wireObject) observation(plural string) observation {
 	return t
 }
 
+// document takes the whole answer to a list or a request for discovery. Of nil, no observations are kept.
+func (s *observations) document(c call, body []byte) {
+	switch {
+	case s == nil:
+	case c.verb == "list":
+		s.page(c, body)
+	case discovers(c):
+		s.discovered(body)
+	}
+}
+
 // page takes a page of a list. Pages count once the last one is there.
 func (s *observations) page(c call, body []byte) {
 	var list struct {

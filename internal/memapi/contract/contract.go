@@ -51,6 +51,19 @@ func Cases() []Case {
 	return slices.Concat(statusCases, writeCases, managerCases, listCases, watchCases, discoveryCases, builtInCases, workspaceCases)
 }
 
+// missing is the property that a case needs and the server lacks; empty: the case applies.
+func (c Case) missing(s Server) string {
+	switch {
+	case c.BuiltIn && !s.BuiltIn:
+		return "the compiled-in kinds of a kube-apiserver"
+	case c.Workspaces && s.Workspaces == nil:
+		return "logical clusters"
+	case c.Plain && s.Workspaces != nil:
+		return "a server without logical clusters"
+	}
+	return ""
+}
+
 // patience is the time limit of one case.
 const patience = 30 * time.Second
 
@@ -72,13 +85,8 @@ func Run(t *testing.T, s Server) {
 		}
 		known[c.Name] = true
 		t.Run(strings.ReplaceAll(c.Name, " ", "_"), func(t *testing.T) {
-			switch {
-			case c.BuiltIn && !s.BuiltIn:
-				t.Skip("needs the compiled-in kinds of a kube-apiserver")
-			case c.Workspaces && s.Workspaces == nil:
-				t.Skip("needs logical clusters")
-			case c.Plain && s.Workspaces != nil:
-				t.Skip("needs a server without logical clusters")
+			if needs := c.missing(s); needs != "" {
+				t.Skip("needs " + needs)
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			defer cancel()
