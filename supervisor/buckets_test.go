@@ -140,7 +140,7 @@ type scoped struct {
 	second chan struct{}
 }
 
-func (s *scoped) Watch(ctx context.Context, _ ref.Resource, want ref.Want, emit ref.Emit) {
+func (s *scoped) Watch(ctx context.Context, _ ref.Resource, _ ref.Want, emit ref.Emit) {
 	emit(ref.Event{Type: ref.Scopes, Scopes: []ref.Workspace{"ws-0", "ws-1"}})
 	emit(ref.Event{Type: ref.Listed, Scope: "ws-0", Version: "1"})
 	select {

@@ -133,7 +133,7 @@ func (d *decider) settleAway() {
 	named := func(s Source, problem string) bool {
 		return strings.Contains(message, " "+string(s.Target)+" "+problem)
 	}
-	since := func(s Source) bool { return s.away() && here >= placed && !named(s, "") } // one that is named was counted
+	since := func(s Source) bool { return s.Bound && s.away() && here >= placed && !named(s, "") } // one that is named was counted; labels may have moved
 	d.in.Sources = slices.DeleteFunc(slices.Clone(d.in.Sources), func(s Source) bool { return s.Bound && since(s) })
 	for i := range d.in.Sources {
 		s := &d.in.Sources[i]

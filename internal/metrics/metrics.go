@@ -86,7 +86,7 @@ func New(reg prometheus.Registerer) (*Metrics, error) {
 			labelTarget, labelResource, labelReason),
 		Unschedulable: gauges("sync_target_unschedulable", "1 while the SyncTarget object takes no new workloads, else 0.", labelTarget),
 		ObjectReady:   gauges("sync_target_object_ready", "1 if the condition Ready of the SyncTarget object is True, else 0.", labelTarget),
-		Refused:       gauges("sync_target_refused", "1 while a SyncTarget is refused for this reason, such as a cluster that another one has.", labelTarget, labelReason),
+		Refused:       gauges("sync_target_refused", "1 while a SyncTarget is refused for this reason.", labelTarget, labelReason),
 		Parked:        gauges("parked", "Objects and kinds that are not written until their inputs change or a pause ends.", labelReason),
 		QueueDepth:    gauge("writer_queue_depth", "Upstream objects that wait to be written."),
 		InFlight:      gauge("writer_in_flight", "PATCH calls under way."),
