@@ -221,6 +221,8 @@ func TestAReadDoesNotBringBackDeletedObjects(t *testing.T) {
 		if got := len(w.actor.reads.active["kcp-a-x"].tombstones); got != maxTombstones {
 			t.Errorf("%d tombstones, want %d", got, maxTombstones)
 		}
+		w.send(w.pid, struct{}{}) // orders the look into the actor before its next turn
+		synctest.Wait()
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		if got := len(w.actor.objects); got != 0 || w.edge.lists != 2 {

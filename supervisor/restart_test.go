@@ -93,8 +93,9 @@ func TestAFailedAggregatorIsBroughtUpToDate(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		w.settle()
 		w.wantReady(3)
-		if got := testutil.ToFloat64(w.metrics.Restarts.WithLabelValues("aggregator")); got != 3 {
-			t.Errorf("%v aggregator restarts, want 3", got)
+		// Two of the three failures may hit one incarnation, if it had opened its watch again before it was told of the first.
+		if got := testutil.ToFloat64(w.metrics.Restarts.WithLabelValues("aggregator")); got != 2 && got != 3 {
+			t.Errorf("%v aggregator restarts, want 2 or 3", got)
 		}
 		w.ready("east", 3)
 		w.settle()

@@ -191,7 +191,10 @@ func (w *workspaces) Get(_ context.Context, r ref.Resource, u ref.Upstream, want
 }
 
 func (w *workspaces) Patch(_ context.Context, p ref.Patch, want ref.Want) (*ref.Object, error) {
-	time.Sleep(w.latency)
+	w.mu.Lock()
+	latency := w.latency
+	w.mu.Unlock()
+	time.Sleep(latency)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	c := call{at: time.Now(), upstream: p.Upstream}

@@ -43,24 +43,9 @@ type conditionList struct {
 
 // conditions decides the list of conditions at a path; nil: none.
 func (d *decider) conditions(f *policy.Field, end ending) any {
-	c := &conditionList{decider: d, path: f.Path, top: slices.Equal(f.Path, topConditions), scope: d.views,
-		held: d.holding || !f.Implied && d.heldBack()}
-	c.copied = len(d.in.Sources) == 1 && !c.held
-	switch {
-	case d.holding && d.blind == 0:
-		c.scope = nil
-	case f.Implied && d.base != nil && (d.p.Strategy != policy.Representative || len(d.in.Sources) == 1):
-		c.scope, c.copied = []*Source{d.base}, true
-	case f.Implied && !d.publishesAll():
-		c.scope = slices.DeleteFunc(slices.Clone(d.views), func(s *Source) bool { return s.Contribution != nil })
-	}
-	switch mode := d.p.Conditions.Mode; {
-	case c.copied || len(c.scope) == 0:
-	case mode == policy.QuorumWins:
-		c.needed = d.need(policy.RuleQuorum)
-	case mode == policy.AllAgree:
-		c.needed = d.need(policy.RuleUnanimous)
-	}
+	c := &conditionList{decider: d, path: f.Path, top: slices.Equal(f.Path, topConditions), held: d.holding || !f.Implied && d.heldBack()}
+	c.scope, c.copied = c.voters(f.Implied)
+	c.needed = c.votesNeeded()
 	list := c.decide(end)
 	switch {
 	case len(list) > 0:
@@ -71,6 +56,33 @@ func (d *decider) conditions(f *policy.Field, end ending) any {
 		return []any{}
 	}
 	return nil
+}
+
+// voters are the SyncTargets that vote. copied reports whether one of them decides alone.
+func (c *conditionList) voters(implied bool) (scope []*Source, copied bool) {
+	single := len(c.in.Sources) == 1
+	switch {
+	case c.holding && c.blind == 0:
+		return nil, single && !c.held
+	case implied && c.base != nil && (c.p.Strategy != policy.Representative || single):
+		return []*Source{c.base}, true
+	case implied && !c.publishesAll():
+		unknown := slices.DeleteFunc(slices.Clone(c.views), func(s *Source) bool { return s.Contribution != nil })
+		return unknown, single && !c.held
+	}
+	return c.views, single && !c.held
+}
+
+// votesNeeded is the number of placed SyncTargets that must agree; 0 in modes that do not count votes.
+func (c *conditionList) votesNeeded() int {
+	switch mode := c.p.Conditions.Mode; {
+	case c.copied || len(c.scope) == 0:
+	case mode == policy.QuorumWins:
+		return c.need(policy.RuleQuorum)
+	case mode == policy.AllAgree:
+		return c.need(policy.RuleUnanimous)
+	}
+	return 0
 }
 
 // decide makes the list: one entry per type, sorted by type.
@@ -109,31 +121,34 @@ func (c *conditionList) add(entry map[string]any) {
 // votes are the entries of all SyncTargets in scope, then the published ones that may have to stay; the end and the summary are no votes.
 func (c *conditionList) votes() []vote {
 	votes := make([]vote, 0, 4*len(c.scope))
-	add := func(list []any, from *Source) {
-		for _, item := range list {
-			v := vote{kind: text(item, "type"), status: text(item, "status"), entry: item.(map[string]any), source: from}
-			if c.top && (v.kind == SummaryType || c.isTerminal(v.kind)) || from == nil && !c.in.Owned.Item(c.path, item) {
-				continue
-			}
-			if !c.copied && v.status != "True" && v.status != "False" {
-				v.status = "Unknown" // values that Kubernetes does not have among them
-			}
-			if from != nil && from.stale() {
-				v.status, v.reason = "Unknown", reasonStale
-			}
-			votes = append(votes, v)
-		}
-	}
 	for _, s := range c.scope {
 		list, err := conditionsIn(s.status(), c.path)
 		if err != nil { // it counts as one without conditions
 			c.fail(c.path, fmt.Errorf("%s: %w", s.Target, err))
 		}
-		add(list, s)
+		votes = c.appendVotes(votes, list, s)
 	}
 	if c.held || c.needed > 0 {
 		published, _ := conditionsIn(c.in.Published, c.path)
-		add(published, nil)
+		votes = c.appendVotes(votes, published, nil)
+	}
+	return votes
+}
+
+// appendVotes appends the votes of one list. from is nil for the published list, of which only the entries of ours count.
+func (c *conditionList) appendVotes(votes []vote, list []any, from *Source) []vote {
+	for _, item := range list {
+		v := vote{kind: text(item, "type"), status: text(item, "status"), entry: item.(map[string]any), source: from}
+		if c.top && (v.kind == SummaryType || c.isTerminal(v.kind)) || from == nil && !c.in.Owned.Item(c.path, item) {
+			continue
+		}
+		if !c.copied && v.status != "True" && v.status != "False" {
+			v.status = "Unknown" // values that Kubernetes does not have among them
+		}
+		if from != nil && from.stale() {
+			v.status, v.reason = "Unknown", reasonStale
+		}
+		votes = append(votes, v)
 	}
 	return votes
 }
@@ -165,59 +180,77 @@ func (c *conditionList) missing(kind string, polarity policy.Polarity, votes []v
 	if c.copied || len(votes) == c.counted {
 		return nil
 	}
-	mode := c.p.Conditions.Mode
 	var missing []vote
 	for i := range c.in.Sources {
 		s := &c.in.Sources[i]
-		v := vote{kind: kind, status: "Unknown", source: s, reason: reasonNotReported}
-		if s.stale() || s.State == Unknown {
-			v.reason = reasonStale
-		}
-		switch {
-		case !c.counts(s) || slices.ContainsFunc(votes, func(v vote) bool { return v.source == s }):
+		if !c.counts(s) || slices.ContainsFunc(votes, func(v vote) bool { return v.source == s }) {
 			continue
-		case s.State == Unknown && slices.Contains(c.scope, s):
-		case c.needed > 0 || polarity == policy.InProgress || polarity == policy.Negative && mode != policy.AllTrue:
-			continue // no vote, or an absent condition that is healthy
-		case s.Contribution == nil:
-		case c.holding && c.blind == 0 || c.p.Conditions.WhenAbsent[kind] == policy.AbsentIgnore:
-			continue
-		case polarity != policy.Positive && mode == policy.WorstWins && !s.stale():
-			v.status, v.reason = "", "" // absence is an answer
 		}
-		missing = append(missing, v)
+		if v, counts := c.absent(kind, polarity, s); counts {
+			missing = append(missing, v)
+		}
 	}
 	return missing
+}
+
+// absent is the vote of a SyncTarget that has no entry of this type; false if it does not vote.
+func (c *conditionList) absent(kind string, polarity policy.Polarity, s *Source) (vote, bool) {
+	v := vote{kind: kind, status: "Unknown", source: s, reason: reasonNotReported}
+	if s.stale() || s.State == Unknown {
+		v.reason = reasonStale
+	}
+	switch {
+	case s.State == Unknown && slices.Contains(c.scope, s):
+	case c.needed > 0 || c.healthyIfAbsent(polarity):
+		return vote{}, false
+	case s.Contribution == nil:
+	case c.holding && c.blind == 0 || c.p.Conditions.WhenAbsent[kind] == policy.AbsentIgnore:
+		return vote{}, false
+	case polarity != policy.Positive && c.p.Conditions.Mode == policy.WorstWins && !s.stale():
+		v.status, v.reason = "", "" // absence is an answer
+	}
+	return v, true
+}
+
+// healthyIfAbsent reports whether a SyncTarget without a condition of this polarity is healthy.
+func (c *conditionList) healthyIfAbsent(polarity policy.Polarity) bool {
+	return polarity == policy.InProgress || polarity == policy.Negative && c.p.Conditions.Mode != policy.AllTrue
 }
 
 // winner returns the status to publish; "" for none. decided is false if the published entry stays.
 func (c *conditionList) winner(polarity policy.Polarity, votes []vote) (status string, decided bool) {
 	mode := c.p.Conditions.Mode
-	order := [...]string{"False", "Unknown", "True"} // the first one that has a vote wins
-	switch bad := polarity == policy.Negative || polarity == policy.InProgress; {
+	switch {
 	case polarity == policy.Terminal:
 		return c.ends(votes)
-	case c.needed > 0 && !(c.held && len(votes) == 0):
+	case c.needed > 0 && (!c.held || len(votes) > 0):
 		return c.count(votes)
 	case len(votes) == 0:
 		return "", false
 	case c.copied:
 		return votes[0].status, true
-	case mode == policy.BestWins && bad:
-		order = [...]string{"False", "True", "Unknown"}
-	case mode == policy.BestWins:
-		order = [...]string{"True", "False", "Unknown"}
-	case mode == policy.WorstWins && bad:
-		order = [...]string{"True", "Unknown", "False"}
 	case mode == policy.WorstWins && polarity == policy.UnknownPolarity:
 		return agreed(votes), true
 	}
-	for _, status := range order {
+	for _, status := range precedence(mode, polarity) {
 		if slices.ContainsFunc(votes, func(v vote) bool { return v.status == status }) {
 			return status, true
 		}
 	}
 	return votes[0].status, true
+}
+
+// precedence orders the statuses: the first one that has a vote wins.
+func precedence(mode policy.ConditionMode, polarity policy.Polarity) [3]string {
+	switch bad := polarity == policy.Negative || polarity == policy.InProgress; {
+	case mode == policy.BestWins && bad:
+		return [...]string{"False", "True", "Unknown"}
+	case mode == policy.BestWins:
+		return [...]string{"True", "False", "Unknown"}
+	case mode == policy.WorstWins && bad:
+		return [...]string{"True", "Unknown", "False"}
+	}
+	return [...]string{"False", "Unknown", "True"}
 }
 
 // agreed is the status on which all agree. Else it is Unknown: because of the SyncTargets that do not report if there are any, or because the

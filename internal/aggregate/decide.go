@@ -126,27 +126,35 @@ func (d *decider) settleAway() {
 	if n, _ := fmt.Sscanf(message, "%d/%d SyncTargets reporting", &reported, &placed); n < 2 || d.p.Stale != policy.Hold {
 		return
 	}
-	away := func(s Source) bool { return s.State == Unknown && s.Stale }
-	here := len(d.in.Sources)
-	for _, s := range d.in.Sources {
-		if away(s) {
-			here--
-		}
-	}
+	here := d.here()
 	if here == 0 || here == len(d.in.Sources) {
 		return
 	}
 	named := func(s Source, problem string) bool {
 		return strings.Contains(message, " "+string(s.Target)+" "+problem)
 	}
-	since := func(s Source) bool { return away(s) && here >= placed && !named(s, "") } // one that is named was counted
+	since := func(s Source) bool { return s.away() && here >= placed && !named(s, "") } // one that is named was counted
 	d.in.Sources = slices.DeleteFunc(slices.Clone(d.in.Sources), func(s Source) bool { return s.Bound && since(s) })
 	for i := range d.in.Sources {
 		s := &d.in.Sources[i]
-		if away(*s) && (since(*s) || named(*s, problemAway) || named(*s, problemAbsent) || named(*s, problemNoStatus)) {
+		if s.away() && (since(*s) || named(*s, problemAway) || named(*s, problemAbsent) || named(*s, problemNoStatus)) {
 			s.State, s.Stale, s.NotReporting = NoStatus, false, problemAway
 		}
 	}
+}
+
+// away reports whether a SyncTarget is stale and has not listed in this process.
+func (s *Source) away() bool { return s.State == Unknown && s.Stale }
+
+// here is the number of placed SyncTargets that are not away.
+func (d *decider) here() int {
+	n := 0
+	for i := range d.in.Sources {
+		if !d.in.Sources[i].away() {
+			n++
+		}
+	}
+	return n
 }
 
 // heldBack reports whether fields stay as published because a SyncTarget has not listed: nothing is made of the others alone.

@@ -12,30 +12,39 @@ func (d *decider) rule(f *policy.Field) (any, error) {
 	if f.Immutable && published != nil || d.heldBack() && f.Rule != policy.RulePrimary && f.Rule != policy.RuleDrop {
 		return published, nil
 	}
-	reported := 0
-	for i, v := range d.views {
-		d.vals[i] = lookup(v.status(), f.Path)
-		if d.vals[i] != nil {
-			reported++
-		}
-	}
-	if f.RequireAll && reported < d.counted {
+	if reported := d.collect(f.Path); f.RequireAll && reported < d.counted {
 		return published, nil
 	}
 	value, err := d.apply(f, published)
 	if value == nil && err == nil && f.Default != nil {
 		value = *f.Default
 	}
-	switch {
-	case !f.Monotonic || err != nil || published == nil:
+	if !f.Monotonic || err != nil || published == nil {
 		return value, err
-	case value == nil:
-		return published, nil
+	}
+	return notBelow(published, value), nil
+}
+
+// collect reads the value of each view at a path into vals. It returns the number of views that have one.
+func (d *decider) collect(path policy.Path) (reported int) {
+	for i, v := range d.views {
+		d.vals[i] = lookup(v.status(), path)
+		if d.vals[i] != nil {
+			reported++
+		}
+	}
+	return reported
+}
+
+// notBelow is the value of a field that never decreases or disappears once it is published.
+func notBelow(published, value any) any {
+	if value == nil {
+		return published
 	}
 	if larger, err := policy.Largest.Of([]any{published, value}); err == nil {
-		return larger, nil
+		return larger
 	}
-	return value, nil // the published value is of another type: there is nothing to compare with
+	return value // the published value is of another type: there is nothing to compare with
 }
 
 func (d *decider) apply(f *policy.Field, published any) (any, error) {
@@ -107,7 +116,10 @@ func (d *decider) evaluate(program *policy.Program) (any, error) {
 	targets := make([]any, 0, len(d.views))
 	for _, v := range d.views {
 		if v.Contribution != nil {
-			targets = append(targets, map[string]any{"name": string(v.Target), "status": v.Contribution.Status, "generation": v.Contribution.Generation, "fresh": !v.Stale, "current": v.CaughtUp})
+			targets = append(targets, map[string]any{
+				"name": string(v.Target), "status": v.Contribution.Status, "generation": v.Contribution.Generation,
+				"fresh": !v.Stale, "current": v.CaughtUp,
+			})
 		}
 	}
 	status := d.in.Published

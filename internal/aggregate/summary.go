@@ -65,21 +65,9 @@ func (c *conditionList) summary() map[string]any {
 	if !c.p.Summary && (!c.p.SummaryAuto || !c.reported && len(c.result) == 0) {
 		return nil
 	}
-	message, status, reason := c.report, "True", "AllReporting"
+	message, status, reason := c.summaryMessage(), "True", "AllReporting"
 	if c.problems > 0 {
 		status, reason = "False", "NotAllReporting"
-	}
-	if len(c.failed) > 0 {
-		message += "; failed rules: " + strings.Join(c.failed, ", ")
-	}
-	if prefix := baseNamed[c.p.Strategy]; prefix != "" && len(c.in.Sources) > 1 && (c.reporting > 1 || c.p.Strategy == policy.Primary) {
-		name, named := c.publishedBase()
-		if c.base != nil {
-			name, named = c.base.Target, true
-		}
-		if named { // while held, the published one stays
-			message += prefix + string(name)
-		}
 	}
 	moved := published["lastTransitionTime"]
 	if moved == nil || text(published, "status") != status {
@@ -92,6 +80,25 @@ func (c *conditionList) summary() map[string]any {
 		return published
 	}
 	return map[string]any{"type": SummaryType, "status": status, "reason": reason, "message": message, "lastTransitionTime": moved}
+}
+
+// summaryMessage is the report, the fields whose rule failed and the SyncTarget that is copied.
+func (d *decider) summaryMessage() string {
+	message := d.report
+	if len(d.failed) > 0 {
+		message += "; failed rules: " + strings.Join(d.failed, ", ")
+	}
+	prefix := baseNamed[d.p.Strategy]
+	if prefix == "" || len(d.in.Sources) < 2 || d.reporting < 2 && d.p.Strategy != policy.Primary {
+		return message
+	}
+	if d.base != nil {
+		return message + prefix + string(d.base.Target)
+	}
+	if name, named := d.publishedBase(); named { // while held, the published one stays
+		message += prefix + string(name)
+	}
+	return message
 }
 
 // newest is the newest time of any contribution or staleness; nil: none.

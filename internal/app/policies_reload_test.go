@@ -72,7 +72,7 @@ func TestPolicyFolder(t *testing.T) {
 		{"that file in place of the other", func() { must(os.Remove(file)) }, 5, policy.Primary, 2, 3, `"files":["` + other + `","` + file + `"]`},
 		{"the folder is away", func() { must(os.Rename(dir, away)) }, 5, policy.Primary, 2, 4, "no such file"},
 		{"it is back", func() { must(os.Rename(away, dir)) }, 5, policy.Primary, 2, 4, "again the ones in force"},
-		{"none is left", func() { must(os.Remove(other)) }, 5, policy.Union, 3, 4, "other.yaml"},
+		{"none is left", func() { must(os.Remove(other)) }, 5, policy.Representative, 3, 4, "other.yaml"},
 	} {
 		before := log.String()
 		step.change()

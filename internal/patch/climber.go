@@ -26,7 +26,7 @@ type climber struct {
 	retreated time.Time // when the server was overloaded last
 }
 
-// level is a number of calls at a time, and what is known of it.
+// level is a number of calls at a time, and its measurements.
 type level struct {
 	slots int
 	rate  float64 // calls a second

@@ -88,8 +88,7 @@ func (d *differ) same(have, want any, path []string, inList bool) bool {
 		_, changed := d.removal(have, path)
 		return !changed
 	case map[string]any:
-		h, ok := have.(map[string]any)
-		if ok || have == nil && (d.Typed && !d.record || d.record && onlyRemovals(want)) {
+		if h, ok := d.asObject(have, want); ok {
 			return d.sameObject(h, want, path, inList)
 		}
 	case []any:
@@ -102,6 +101,18 @@ func (d *differ) same(have, want any, path []string, inList bool) bool {
 		}
 	}
 	return d.differs(path)
+}
+
+// asObject returns have as an object to compare with want field by field; false if their difference is one of the whole value.
+func (d *differ) asObject(have any, want map[string]any) (map[string]any, bool) {
+	h, ok := have.(map[string]any)
+	if ok || have != nil {
+		return h, ok
+	}
+	if d.record {
+		return nil, onlyRemovals(want)
+	}
+	return nil, d.Typed
 }
 
 func (d *differ) sameObject(have, want map[string]any, path []string, inList bool) bool {

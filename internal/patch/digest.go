@@ -21,30 +21,9 @@ func (d *differ) digest(v any, path []string) uint64 {
 	}
 	switch v := v.(type) {
 	case map[string]any:
-		sum := uint64(0) // in no order
-		for name, member := range v {
-			if below := d.digest(member, append(path, name)); below != 0 {
-				sum += mixed(xxhash.Sum64String(name), below)
-			}
-		}
-		if sum == 0 && d.Typed {
-			return 0 // nothing in it counts
-		}
-		return mixed('{', sum)
+		return d.digestObject(v, path)
 	case []any:
-		item := append(path, "*")
-		if _, keyed := index(v, d.keys(path)); keyed {
-			sum := uint64(0) // in any order
-			for _, below := range v {
-				sum += mixed('*', d.digest(below, item))
-			}
-			return mixed('[', sum)
-		}
-		chain := uint64(0)
-		for _, below := range v {
-			chain = mixed(chain, d.digest(below, item))
-		}
-		return mixed('[', chain)
+		return d.digestList(v, path)
 	case string:
 		return mixed('"', xxhash.Sum64String(d.spelling(v)))
 	case bool:
@@ -57,6 +36,35 @@ func (d *differ) digest(v any, path []string) uint64 {
 		return mixed('.', math.Float64bits(f))
 	}
 	return 0
+}
+
+func (d *differ) digestObject(object map[string]any, path []string) uint64 {
+	sum := uint64(0) // in no order
+	for name, member := range object {
+		if below := d.digest(member, append(path, name)); below != 0 {
+			sum += mixed(xxhash.Sum64String(name), below)
+		}
+	}
+	if sum == 0 && d.Typed {
+		return 0 // nothing in it counts
+	}
+	return mixed('{', sum)
+}
+
+func (d *differ) digestList(list []any, path []string) uint64 {
+	item := append(path, "*")
+	if _, keyed := index(list, d.keys(path)); keyed {
+		sum := uint64(0) // in any order
+		for _, below := range list {
+			sum += mixed('*', d.digest(below, item))
+		}
+		return mixed('[', sum)
+	}
+	chain := uint64(0)
+	for _, below := range list {
+		chain = mixed(chain, d.digest(below, item))
+	}
+	return mixed('[', chain)
 }
 
 // mixed is a hash of two, which differs from that of the two swapped (the finalizer of SplitMix64).

@@ -11,7 +11,7 @@ import (
 const slowCall = time.Second
 
 // Slots are the calls that may be under way at a time. There are no more than a given number in all; each API server has a limit of its
-// own below that, which follows what it can take (see climber). A quarter of a server's slots is out of reach for any one workspace as
+// own below that, which follows its throughput (see climber). A quarter of a server's slots is out of reach for any one workspace as
 // long as there are others, and for all slow workspaces together; a quarter of all slots is out of reach for any one server.
 //
 // The times that it is given do not decrease. The zero Slots is not usable.
@@ -95,14 +95,14 @@ func (s *Slots) Begin(host string, w ref.Workspace, now time.Time) {
 	s.several = s.several || *s.first != w
 }
 
-// Ending is how a call ended, as far as it tells what the server can take.
+// Ending is how a call ended, as far as it shows the load on the server.
 type Ending int
 
 // The endings.
 const (
 	Answered   Ending = iota // the server did what there was to do, or said why it did not
 	Overloaded               // it has asked for fewer calls
-	Unanswered               // the call did not reach it, or nobody knows
+	Unanswered               // the call did not reach it, or its result is unknown
 )
 
 // End gives back the slot of a call that began at a time.

@@ -110,7 +110,8 @@ func EntryKey(item any, keys []string) (key string, ok bool) {
 			return "", false
 		default:
 			if i, whole := integer(v); whole {
-				v = i
+				b, ok = fmt.Appendf(b, "%020d", i), true // in the order of numbers
+				break
 			}
 			b, ok = fmt.Append(b, v), true
 		}

@@ -97,7 +97,10 @@ func compile(doc *Document, env *Environment) (*Policy, error) {
 		p.SpecSyncGrace, _ = time.ParseDuration(s.SpecSyncGrace) // Validate has parsed it
 	}
 	if f := s.Finished; f != nil {
-		p.Finished = &Finished{Success: f.Success, Failure: f.Failure, OnSuccess: parsePaths[Path](f.OnSuccess), Needs: parsePaths[Path](f.Needs), Idle: parsePaths[Path](f.Idle)}
+		p.Finished = &Finished{
+			Success: f.Success, Failure: f.Failure,
+			OnSuccess: parsePaths[Path](f.OnSuccess), Needs: parsePaths[Path](f.Needs), Idle: parsePaths[Path](f.Idle),
+		}
 	}
 	if e := s.Extract; e != nil {
 		p.Extract.Fields, p.Extract.Paths = parsePaths[[]string](e.Fields), map[string][]string{}

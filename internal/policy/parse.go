@@ -62,7 +62,7 @@ func located(place string, err error) []error {
 
 // joined returns the errors that errors.Join made one of.
 func joined(err error) []error {
-	if many, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // a wrapped list is one error
+	if many, ok := err.(interface{ Unwrap() []error }); ok { // a wrapped list is one error
 		return many.Unwrap()
 	}
 	if err == nil {

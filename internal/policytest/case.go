@@ -1,4 +1,4 @@
-// Package policytest runs case files: what SyncTargets say, what is published, and what is to be published then. The cases of the built-in
+// Package policytest runs case files: the statuses of SyncTargets, the published status, and the status to publish then. The cases of the built-in
 // policies and those that users write for their own go through the same code.
 package policytest
 
@@ -89,7 +89,8 @@ func Load(name string, data []byte) (*Case, error) {
 		case isTarget && path.Ext(target) == ".yaml":
 			err = errors.Join(err, c.loadTarget(strings.TrimSuffix(target, ".yaml"), data))
 		case !slices.Contains([]string{"policy.yaml", "schema.yaml", "upstream.yaml", "given.yaml", "want.yaml", "want.reason", "want.errors"}, name):
-			err = errors.Join(err, fmt.Errorf("%s: a case has policy.yaml, schema.yaml, upstream.yaml, target/NAME.yaml, given.yaml, want.yaml, want.reason, want.errors", name))
+			err = errors.Join(err, fmt.Errorf("%s: a case has policy.yaml, schema.yaml, upstream.yaml, target/NAME.yaml, given.yaml, want.yaml, "+
+				"want.reason, want.errors", name))
 		}
 	}
 	if err == nil {
@@ -290,7 +291,8 @@ func (c *Case) give(g Given) error {
 		default:
 			return fmt.Errorf("given.yaml: targets.%s.state: %q: must be Absent, NoStatus or Unknown; one with a status needs none", name, target.State)
 		}
-		source.Stale, source.Unschedulable, source.NotReporting, source.Lagging, source.Bound = target.Stale, target.Unschedulable, target.NotReporting, target.Lagging, target.Bound
+		source.Stale, source.NotReporting, source.Lagging = target.Stale, target.NotReporting, target.Lagging
+		source.Unschedulable, source.Bound = target.Unschedulable, target.Bound
 		if target.Since != nil {
 			source.Since = target.Since.Time
 		}

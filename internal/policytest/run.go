@@ -10,14 +10,14 @@ import (
 	"github.com/upstreamd/upstreamd/internal/patch"
 )
 
-// Result is what came of a case.
+// Result is the outcome of a case.
 type Result struct {
 	Name     string   `json:"name"`
 	Comment  string   `json:"comment,omitempty"`
 	Passed   bool     `json:"passed"`
 	Failures []string `json:"failures,omitempty"` // one difference each
 
-	Decision aggregate.Decision `json:"-"` // what was decided
+	Decision aggregate.Decision `json:"-"` // the decision
 	Status   map[string]any     `json:"-"` // the status once that was applied
 }
 
@@ -68,7 +68,10 @@ func (c *Case) decide(in aggregate.Input) (aggregate.Decision, map[string]any) {
 }
 
 func (c *Case) diff(in aggregate.Input, d aggregate.Decision) map[string]any {
-	return patch.Diff(in.Published, d.Status, in.Owned, patch.Options{Whole: d.Whole, Typed: c.Typed, Ignore: c.Policy.Ignore, Keys: func(path []string) []string { return in.Keys(c.Policy, path) }})
+	return patch.Diff(in.Published, d.Status, in.Owned, patch.Options{
+		Whole: d.Whole, Typed: c.Typed, Ignore: c.Policy.Ignore,
+		Keys: func(path []string) []string { return in.Keys(c.Policy, path) },
+	})
 }
 
 func (c *Case) check(d aggregate.Decision, published map[string]any) []string {

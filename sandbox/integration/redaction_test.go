@@ -132,7 +132,7 @@ func TestSecretsAreNotLeaked(t *testing.T) {
 	}))
 	t.Cleanup(proxy.Close)
 	proxied := strings.Replace(proxy.URL, "http://", "http://me:"+canary+"proxy@", 1)
-	add("proxy", write(fmt.Sprintf(`, "proxy-url": %q`, proxied), users["token"]))
+	add("proxy", write(fmt.Sprintf(`, "proxy-url": %q`, proxied), `"token": "`+canary+`behind"`))
 
 	// SyncTarget objects: one with the echo server, one with a Secret beyond the allow-list, one with a malformed Secret.
 	for name, content := range map[string]string{
