@@ -100,7 +100,7 @@ var core = []mutation{
 	},
 	{
 		"the answer to a write carries no placement", "internal/reconcile/decide.go",
-		"		Want:     &s.want,\n		Token:", "		Want:     &ref.Want{Managers: true},\n		Token:",
+		"		Want:     s.want,\n		Token:", "		Want:     &ref.Want{Managers: true},\n		Token:",
 		seeds(40),
 	},
 	{
