@@ -31,7 +31,7 @@ type Config struct {
 type State struct {
 	Config
 	want   *ref.Want // immutable
-	reread uint32 // views of an earlier reading lack metadata that the policy needs
+	reread uint32    // views of an earlier reading lack metadata that the policy needs
 
 	objects map[ref.Upstream]*object
 	targets map[ref.SyncTarget]*target

@@ -153,7 +153,7 @@ func (c *Conn) Do(ctx context.Context, r Request) (*http.Response, error) {
 	}
 	resp, err := c.current().http.Do(c.request(ctx, r))
 	if err != nil {
-		return nil, unreachable(Cause(ctx, err))
+		return nil, unreachable(withoutTarget(Cause(ctx, err)))
 	}
 	if encoding := resp.Header.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
 		_ = resp.Body.Close()

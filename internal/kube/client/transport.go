@@ -9,6 +9,7 @@ import (
 	"mime"
 	"net"
 	"net/http"
+	"net/url"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -104,6 +105,14 @@ func allowsHTTP2(c *tls.Config) bool {
 
 func refuseRedirect(req *http.Request, via []*http.Request) error {
 	return fmt.Errorf("%w: %s wanted to send us to %q", ErrRedirected, via[len(via)-1].URL.Host, req.URL.Host)
+}
+
+// withoutTarget takes the URL of a redirect out of its error: the server chose it, and may have put credentials into it.
+func withoutTarget(err error) error {
+	if failed := (*url.Error)(nil); errors.Is(err, ErrRedirected) && errors.As(err, &failed) {
+		return failed.Err
+	}
+	return err
 }
 
 // contact records when bytes last came from the server: the head of an answer that counts, or any part of its body. It also records that
