@@ -25,7 +25,7 @@ type strategy struct {
 
 // Three SyncTargets agree; the first one disagrees; it becomes stale, and the others change; it reconnects, and agrees.
 var strategies = []strategy{
-	{name: "union", policy: "strategy: Union", want: []string{"Ready 3 [a]", "Ready 3 [c a]", "", "Ready 4 [c a]", "", "Ready 4 [a]"}},
+	{name: "union", policy: "strategy: Union", want: []string{"Ready 3 [a]", "Broken 9 [c a]", "Ready 3 [c a]", "Ready 4 [c a]", "Broken 9 [c a]", "Ready 4 [a]"}},
 	{name: "latest", policy: "strategy: Latest", want: []string{"Ready 3 [a]", "Broken 9 [c]", "", "Ready 4 [a]", "", "Ready 4 [a]"}},
 	{name: "quorum", policy: "strategy: Quorum", want: []string{"Ready 3 [a]", "", "", "Ready 4 [a]", "", ""}},
 	// A SyncTarget that is excluded while stale still counts in the denominator.
