@@ -60,7 +60,7 @@ func TestInboxListForgetsWhatCameBeforeInItsScopeOnly(t *testing.T) {
 	}
 }
 
-// Whatever is emitted, in whatever portions it is taken: the last state of every object arrives, and memory is bounded by objects.
+// For any sequence of events, taken in portions of any size, the last state of every object arrives, and memory is bounded by objects.
 func TestInboxDeliversTheLastStateOfEverything(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		b := newInbox(func(*inbox) {})

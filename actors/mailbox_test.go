@@ -197,8 +197,8 @@ func BenchmarkMailboxPingPong(b *testing.B) {
 	<-done
 }
 
-// An actor that fails while it waits for its children to stop must not be brought back by a restart: whoever waits for its end would wait
-// for ever.
+// An actor that fails while it waits for its children to stop must not be brought back by a restart: actors that wait for its end would
+// wait for ever.
 func TestAFailureWhileStoppingDoesNotBringAnActorBack(t *testing.T) {
 	system, props := engine(t, 1)
 	child := props(func(c actor.Context) {

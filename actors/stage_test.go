@@ -16,7 +16,7 @@ import (
 	"github.com/upstreamd/upstreamd/internal/ref"
 )
 
-// stage runs single actors of the flow in a bubble. Their parents, and the actors that they send to, record what they receive.
+// stage runs single actors of the flow in a bubble. Their parents, and the actors that they send to, record the messages that they receive.
 type stage struct {
 	t       *testing.T
 	engine  *actor.ActorSystem

@@ -32,7 +32,7 @@ type watching struct {
 	version    int
 }
 
-// onWatch runs a test with a watch actor of Deployments whose SyncTarget is bound to all workspaces, by prefixed Namespaces.
+// onWatch runs a test with a watch actor of Deployments; its SyncTarget is bound to all workspaces, by prefixed Namespaces.
 func onWatch(t *testing.T, byName bool, test func(*watching)) {
 	t.Helper()
 	onStage(t, func(s *stage) {

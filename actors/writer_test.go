@@ -19,7 +19,7 @@ import (
 	"github.com/upstreamd/upstreamd/internal/ref"
 )
 
-// hub is an Upstream whose calls wait until a test answers them.
+// hub is an Upstream that blocks each call until a test answers it.
 type hub struct {
 	mu    sync.Mutex
 	calls []*hubCall
@@ -170,7 +170,7 @@ func TestAnAnswerDropsTheQueuedWriteOfTheSameBucket(t *testing.T) {
 	})
 }
 
-// Queued writes of a bucket that has failed, or whose resource was removed, are not sent.
+// Queued writes of a failed bucket, or of a removed resource, are not sent.
 func TestQueuedWritesOfADeadBucketArePurged(t *testing.T) {
 	for name, number := range map[string]uint64{"restarted": 2, "removed": 0} {
 		t.Run(name, func(t *testing.T) {

@@ -19,7 +19,7 @@ import (
 	"github.com/upstreamd/upstreamd/supervisor"
 )
 
-// inBuckets runs a test with three SyncTargets, bound to all workspaces, whose Deployments are decided in a number of buckets.
+// inBuckets runs a test with three SyncTargets, bound to all workspaces; their Deployments are decided in a number of buckets.
 func inBuckets(t *testing.T, buckets int, port func(*workspaces) actors.Upstream, test func(*world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {

@@ -15,7 +15,7 @@ import (
 	"github.com/upstreamd/upstreamd/supervisor"
 )
 
-// counting is a faltering cluster whose probes take almost their whole interval. Each outcome of a probe asks for the last contact.
+// counting is a faltering cluster with probes that take almost their whole interval. Each outcome of a probe asks for the last contact.
 type counting struct {
 	faltering
 	outcomes atomic.Int64
@@ -130,7 +130,7 @@ func TestSubscribersBeforeStartAndWithABug(t *testing.T) {
 	})
 }
 
-// closing is a cluster whose Close panics.
+// closing is a cluster that panics in Close.
 type closing struct{ *cluster }
 
 func (c *closing) Close() { panic("a bug in the edge") }

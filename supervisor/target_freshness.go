@@ -120,7 +120,7 @@ func (t *targetActor) isCurrent(r ref.Resource, watch *actor.PID) bool {
 	return current != nil && watch.Equal(current)
 }
 
-// refresh reports what has changed, and sets the timer for the next change that no message causes.
+// refresh reports changes of the freshness, and sets the timer for the next change that no message causes.
 func (t *targetActor) refresh(ctx actor.Context) {
 	now := time.Now()
 	v := t.freshness.update(now)

@@ -66,7 +66,7 @@ func TestHealthHasAListenerOfItsOwn(t *testing.T) {
 	}
 }
 
-// TestHealthMayBeOff: no listener is opened that the configuration rules out; one whose port is taken stops the start.
+// TestHealthMayBeOff: a listener that the configuration turns off is not opened; a port in use stops the start.
 func TestHealthMayBeOff(t *testing.T) {
 	for name, tc := range map[string]struct {
 		serving      config.Serving

@@ -13,8 +13,8 @@ import (
 	"github.com/upstreamd/upstreamd/internal/policy"
 )
 
-// policyFolder keeps the policies of a folder current while the daemon runs. It compares contents rather than times of
-// change, which are wrong in a mounted ConfigMap, whose files are swapped all at once.
+// policyFolder reloads the policies of a folder while the daemon runs. It compares contents rather than modification times, which are
+// wrong in a mounted ConfigMap, where all files are swapped at once.
 type policyFolder struct {
 	directory string
 	reloads   *prometheus.CounterVec

@@ -8,8 +8,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// Limits bounds what one SyncTarget may have of one kind. Above that, the kind is quarantined there: its last state is
-// stale, and it is asked again after a pause.
+// Limits bounds the objects of one kind in one SyncTarget. Above a limit, the kind is quarantined there: its last state is stale, and it
+// is listed again after a pause.
 type Limits struct {
 	Objects    int             `json:"objects"`
 	Mebibytes  int             `json:"mebibytes"`  // kept of these objects: statuses, and the labels and annotations that are needed

@@ -44,7 +44,7 @@ func (w Window) Hold() Window {
 type State struct {
 	changed int64 // when it changed last, unix nanoseconds
 	fired   int64 // when it was passed on last
-	latest  int64 // when what waits to be passed on has to be; 0: nothing waits
+	latest  int64 // deadline of the pending change; 0: none is pending
 }
 
 // Changed notes a change. Either it is to be passed on now, and counts as passed on; or the caller's timer is to fire after the

@@ -54,7 +54,7 @@ func (s *State) acknowledged(e Acknowledged) {
 	}
 }
 
-// learnFrom takes the object from the answer to a write. Its status is parsed once: for what it teaches, and for the next decision.
+// learnFrom takes the object from the answer to a write. Its status is parsed once, for the lessons in it and for the next decision.
 func (s *State) learnFrom(o *object, w *sent, answer *ref.Object) {
 	var got map[string]any
 	var different [][]string
@@ -236,7 +236,7 @@ func (s *State) fetched(e Fetched) {
 
 // ---- values that the API server does not keep
 
-// lesson is a path whose value the API server changes or drops.
+// lesson is a path at which the API server changes or drops the value.
 type lesson struct {
 	first  ref.Upstream // the object that taught it: one object's values may be changed by a webhook that concerns only it
 	shared bool         // a second object confirmed it
@@ -328,7 +328,7 @@ func (w *warm) keep(s *State, v *view, parsed map[string]any) {
 
 func (w *warm) drop(v *view) { v.parsed = nil }
 
-// cool drops what is too old or too much.
+// cool drops parsed views that have expired or exceed warmSize.
 func (w *warm) cool(s *State) {
 	for len(w.views) > 0 && (w.views[0].until <= s.at || w.size > warmSize) {
 		w.views[0].view.parsed = nil

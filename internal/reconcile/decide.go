@@ -202,7 +202,7 @@ func (s *State) cancel(o *object) {
 	s.emit(Cancel{o.name})
 }
 
-// retract takes back a write that still waits and whose content stays due: later.
+// retract cancels a queued write; its content stays due, and is written later.
 func (s *State) retract(o *object) {
 	if o.pending != nil {
 		o.note(o.pending.received)
@@ -232,7 +232,7 @@ func (s *State) heldBack(o *object, hash uint64) bool {
 	return false
 }
 
-// lane puts first what matters to people: a change of phase, or of a condition's status.
+// lane makes a change of phase, or of a condition's status, urgent: users wait for those.
 func lane(published, status map[string]any) patch.Lane {
 	if _, ok := status["phase"]; ok {
 		return patch.Urgent
@@ -320,7 +320,7 @@ func (s *State) overwritten(o *object, out outcome) bool {
 
 // ---- explain
 
-// Explanation is what is known of an object and of its last decision.
+// Explanation holds the known facts about an object and its last decision.
 type Explanation struct {
 	Known      bool
 	Reason     aggregate.Reason

@@ -45,7 +45,7 @@ func (d dueTimes) next() int64 {
 	return d[0].due().at
 }
 
-// fire takes out what is due, a slice of it at a time: the rest is due again at once.
+// fire takes out the entries that are due, a slice of them at a time: the rest is due again at once.
 func (d *dueTimes) fire(s *State) {
 	for range slice {
 		if len(*d) == 0 || d.next() > s.at {

@@ -18,16 +18,16 @@ type Write struct {
 	Body     []byte // {"metadata":{"resourceVersion":…},"status":…}
 	Version  string // the resourceVersion that it was decided on
 	Lane     patch.Lane
-	Cause    ref.SyncTarget // whose report it is; empty: no single one's
+	Cause    ref.SyncTarget // the SyncTarget that reported the change; empty: several, or none
 	Received time.Time      // of the oldest event in it; zero: no event caused it
-	Want     *ref.Want      // what the answer has to hold
+	Want     *ref.Want      // the parts of the object that the answer must hold
 	Token    Token
 }
 
 // Cancel takes back a Write that was not sent yet.
 type Cancel struct{ Upstream ref.Upstream }
 
-// Token is what a Write carries and its answer brings back. Its content concerns this package only, but for the incarnation: an answer to
+// Token is an opaque value that a Write carries and its answer returns. Its content concerns this package only, but for the incarnation: an answer to
 // a State that is gone, or a queued Write of one, must not touch those of its successor.
 type Token struct {
 	incarnation uint64
@@ -44,7 +44,7 @@ type Fetch struct {
 	Token    FetchToken
 }
 
-// FetchToken is what a Fetch carries and its answer brings back.
+// FetchToken is an opaque value that a Fetch carries and its answer returns.
 type FetchToken struct {
 	incarnation uint64
 	known       string // resourceVersion in the view when the read was asked for

@@ -13,7 +13,7 @@ import (
 	"github.com/upstreamd/upstreamd/internal/ref"
 )
 
-// object is one upstream object: what it is, what its copies report, and the last decision. An entry exists as long as the object was
+// object is one upstream object: its view, the reports of its copies, and the last decision. An entry exists as long as the object was
 // observed or a copy reports.
 type object struct {
 	name ref.Upstream
@@ -53,14 +53,14 @@ type view struct {
 	placements          []placement
 	status              []byte
 	parsed              map[string]any // of a warm object; nil: parse status
-	owned               *patch.Owned   // what of the status is ours
+	owned               *patch.Owned   // the parts of the status that we own
 	other               string         // the manager of the status that is not us and wrote last
 	reread              uint32         // State.reread when it was read
 	life                uint32         // scope.life when it was read
 	listed              uint32         // scope.list that showed it last
 }
 
-// trouble is the state of an object whose writes do not succeed at once.
+// trouble is the state of an object after a write that did not succeed at once.
 type trouble struct {
 	conflicts int // in a row
 	fetching  bool

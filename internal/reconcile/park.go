@@ -19,11 +19,11 @@ type park struct {
 	pause   time.Duration
 	reason  string
 	open    bool    // the pause has ended: the next write is the probe
-	probe   *object // whose write is under way
+	probe   *object // the object with the write under way
 	rotated int     // the next object to probe, as an index into the place's objects
 }
 
-// park begins a park, or extends one whose probe was refused. Other writes that are refused meanwhile were sent before the park began.
+// park begins a park, or extends one after its probe was refused. Other writes that are refused meanwhile were sent before the park began.
 func (s *State) park(slot **park, c *scope, p *place, refused *object, reason string) {
 	k := *slot
 	switch {

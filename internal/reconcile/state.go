@@ -89,7 +89,7 @@ func Bucket(w ref.Workspace, namespace string, n int) int {
 }
 
 // Want is the metadata of upstream objects that decisions by a policy need, be it from a watch, a read or the answer to a write: each
-// replaces what the others brought. CEL rules may use any label and annotation.
+// replaces the metadata of the others. CEL rules may use any label and annotation.
 func Want(p *policy.Policy) ref.Want {
 	if slices.ContainsFunc(p.Fields, func(f policy.Field) bool { return f.Program != nil }) {
 		return ref.Want{Labels: []string{ref.All}, Annotations: []string{ref.All}, Managers: true}
@@ -101,7 +101,7 @@ func Want(p *policy.Policy) ref.Want {
 	}
 }
 
-// Step takes one event at a time that never goes back, and returns what is to be done. The slice is valid until the next Step.
+// Step takes one event at a time that never goes back, and returns the effects to carry out. The slice is valid until the next Step.
 func (s *State) Step(now time.Time, e Event) []Effect {
 	s.now, s.at, s.cause = now, now.UnixNano(), ""
 	clear(s.effects)

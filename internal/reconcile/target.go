@@ -279,7 +279,7 @@ func (s *State) reconsiderOthers(t *target) {
 
 // ---- placement by label
 
-// placementKey indexes the objects whose labels place them on a SyncTarget.
+// placementKey indexes the objects that labels place on a SyncTarget.
 type placementKey struct {
 	key     string
 	target  *target // nil: no SyncTarget has this key

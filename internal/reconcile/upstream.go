@@ -263,7 +263,7 @@ func (s *State) forgetWrites(o *object) {
 }
 
 // take updates an object's view as a scope shows it, and returns the object if that is news. In another scope than before it is another
-// object, whatever its version.
+// object, regardless of its version.
 func (s *State) take(c *scope, latest *ref.Object) *object {
 	u := nameOf(latest)
 	if latest.Err != nil {

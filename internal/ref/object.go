@@ -7,8 +7,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// Object is what is kept of a Kubernetes object: identity, the metadata that was asked for (Want), and the status as it was
-// received. It is immutable after it was handed on.
+// Object holds the kept parts of a Kubernetes object: identity, the metadata selected by Want, and the status as received. It is
+// immutable once it is passed on.
 type Object struct {
 	Workspace       Workspace // upstream objects only
 	Namespace, Name string
@@ -16,8 +16,8 @@ type Object struct {
 	ResourceVersion string
 	Generation      int64
 	Deleting        bool              // has a deletionTimestamp
-	Labels          map[string]string // only what Want asked for
-	Annotations     map[string]string // only what Want asked for
+	Labels          map[string]string // only the keys that Want selects
+	Annotations     map[string]string // only the keys that Want selects
 	StatusTime      time.Time         // newest time among the status entries of managedFields, if Want asked for it; else zero
 	Managers        []Manager         // writers of the status subresource, if Want asked for them
 	Status          []byte            // the JSON value of .status; nil: there is none
@@ -38,7 +38,7 @@ const FieldManager = "upstreamd"
 // All keeps every key, in Want's Labels or Annotations.
 const All = "*"
 
-// Want says what is to be kept of the objects of a list or watch. A key in Labels and Annotations that ends in "/" or "-" or "."
+// Want selects the parts of objects that a list or watch keeps. A key in Labels and Annotations that ends in "/" or "-" or "."
 // keeps every key with that prefix, All keeps every key, any other keeps the key itself. Identity, generation and status are
 // always kept.
 type Want struct {
@@ -49,11 +49,11 @@ type Want struct {
 	Whole               bool   // fill Object.Raw
 }
 
-// EventType says what happened in a watch.
+// EventType is the kind of an Event.
 type EventType int
 
 const (
-	// Listed carries the whole content of a scope; what it lacks is gone.
+	// Listed carries all objects of a scope; objects that it lacks are gone.
 	Listed EventType = iota
 	// Changed carries one object that was added or modified.
 	Changed
@@ -61,21 +61,21 @@ const (
 	Deleted
 	// Failed carries the error of a list or watch that will be tried again.
 	Failed
-	// Left says that a workspace no longer belongs to a scope, or that the whole scope is no more: what it held is gone. Of a workspace,
-	// what is newer than Version stays: it came back.
+	// Left reports that a workspace no longer belongs to a scope, or that the whole scope is gone, and its objects with it. If it names a
+	// workspace, objects newer than Version stay: the workspace came back.
 	Left
 	// Scopes carries the whole set of scopes that an upstream watch covers from now on. It comes before the first Listed and again
-	// whenever the set changes: before the first event of a new scope, after the Left of a scope that is no more. An APIExport whose
-	// endpoints are not known yet has reported none.
+	// whenever the set changes: before the first event of a new scope, after the Left of a scope that is gone. For an APIExport, none is
+	// reported until its endpoints are known.
 	Scopes
-	// Resumed says that a watch that had failed is open again at the resourceVersion that it had reached: no event is lost.
+	// Resumed reports that a failed watch is open again at the resourceVersion that it had reached: no event is lost.
 	Resumed
 )
 
-// Event is what a list or watch says. Events of one watch come from one goroutine at a time, in order.
+// Event is one report of a list or watch. Events of one watch come from one goroutine at a time, in order.
 type Event struct {
 	Type EventType
-	// Scope is what one list covers: a workspace, "*" for all, or all those of one shard, under a name that no workspace has. An object
+	// Scope is the range of one list: a workspace, "*" for all, or all workspaces of one shard, under a name that no workspace has. An object
 	// belongs to one scope, and resourceVersions are comparable within one only. Downstream there is one scope, which is empty.
 	Scope     Workspace
 	Workspace Workspace   // of Left: which one; empty: all of the scope

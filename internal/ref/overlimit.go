@@ -2,7 +2,7 @@ package ref
 
 import "fmt"
 
-// Limit names a bound on what one server may send.
+// Limit names a bound on the data that one server may send.
 type Limit string
 
 // The limits, as logs and metrics call them.
@@ -16,8 +16,8 @@ const (
 	LimitCompressed Limit = "Compressed" // none are taken
 )
 
-// OverLimit is the error of a list or watch that was given up because the server went beyond a limit. It is tried again after a
-// long pause; until then what was known stays, and is no longer up to date.
+// OverLimit is the error of a list or watch that was given up because the server exceeded a limit. It is retried after a long pause;
+// until then the objects known before stay, and are stale.
 type OverLimit struct {
 	Limit Limit
 	Most  int64

@@ -8,7 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// SyncTarget names a physical cluster. It is the name of the connection, never what an object says of itself.
+// SyncTarget names a physical cluster. It is the name of the connection, never a name that an object claims.
 type SyncTarget string
 
 // Workspace is the name of a logical cluster. On a plain Kubernetes hub it is empty.

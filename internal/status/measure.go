@@ -3,7 +3,7 @@ package status
 // extent is the size of a JSON text in terms of the heap that its parsed form takes.
 type extent struct{ nodes, objects, depth int }
 
-// measure counts in one pass and without allocation. It is exact for valid JSON; of other texts it counts what looks like values.
+// measure counts in one pass and without allocation. It is exact for valid JSON; in other texts it counts anything that looks like a value.
 func measure(raw []byte) extent {
 	e := extent{nodes: 1}
 	depth, opened := 0, false // opened: the last byte other than space opened an object or list

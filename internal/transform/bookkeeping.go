@@ -40,7 +40,7 @@ func labelMap(name string, m map[string]any) bool {
 	return true
 }
 
-// metadata strips an object's metadata of what the API server and the way down keep in it.
+// metadata removes the fields, labels and annotations that the API server and the spec syncer keep in an object's metadata.
 func metadata(name string, m map[string]any) {
 	if name != "metadata" {
 		return

@@ -1,7 +1,7 @@
-// Package transform undoes, inside a status, what the way down changed, so that a tenant reads it in the terms of his workspace.
+// Package transform reverses the changes of the spec syncer inside a status, so that a tenant reads it in the terms of his workspace.
 //
 // It promises: references lead to upstream objects where these are known; no UID or resourceVersion of a downstream object, none of the way
-// down's labels and annotations, and nothing that the policy withholds is left; times are written one way; and what the user wrote stays.
+// down's labels and annotations, and nothing that the policy withholds is left; times are written one way; and values that the user wrote stay.
 // One file holds one rule.
 //
 // It is pure: no I/O, no clock, no goroutine.
@@ -15,7 +15,7 @@ import (
 	"github.com/upstreamd/upstreamd/internal/ref"
 )
 
-// Context is whose status it is.
+// Context names the object of a status, downstream and upstream.
 type Context struct {
 	Downstream  ref.Downstream
 	Upstream    ref.Upstream

@@ -1,6 +1,6 @@
 package transform
 
-// withhold gives v without what stands at path.
+// withhold returns v without the value at path.
 func withhold(v any, path []string) any {
 	name, rest := path[0], path[1:]
 	switch v := v.(type) {
