@@ -10,7 +10,7 @@ import (
 	"github.com/upstreamd/upstreamd/internal/ref"
 )
 
-// Panicked is the reason of an object whose decision panicked.
+// Panicked is the reason of an object after its decision panicked.
 const Panicked aggregate.Reason = "Panicked"
 
 // outcome is a decision and the patch that it calls for. Making one changes no state but caches.
