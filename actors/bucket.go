@@ -189,42 +189,46 @@ func (b *bucket) wake(ctx actor.Context, e reconcile.Wake) {
 }
 
 func (b *bucket) fetch(ctx actor.Context, e reconcile.Fetch) {
-	self, root, upstream, resource := ctx.Self(), ctx.ActorSystem().Root, b.Upstream, b.Resource
-	want := *e.Want
-	go func() {
+	upstream, resource := b.Upstream, b.Resource
+	b.aside(ctx, func(limited context.Context) reconcile.Event {
 		m := reconcile.Fetched{Upstream: e.Upstream, Token: e.Token}
-		defer func() {
-			if r := recover(); r != nil {
-				m.Err = fmt.Errorf("panic: %v", r)
-			}
-			root.Send(self, answered{b, m})
-		}()
-		limited, cancel := context.WithTimeout(context.Background(), getTimeout)
-		defer cancel()
-		if m.Object, m.Err = upstream.Get(limited, resource, e.Upstream, want); m.Err == nil {
+		if m.Object, m.Err = upstream.Get(limited, resource, e.Upstream, *e.Want); m.Err == nil {
 			m.Err = isObject(m.Object, e.Upstream)
 		} else {
 			m.Gone = classify(m.Err) == reconcile.Gone
 		}
-	}()
+		return m
+	}, func(err error) reconcile.Event {
+		return reconcile.Fetched{Upstream: e.Upstream, Token: e.Token, Err: err}
+	})
 }
 
 // describe asks the API server how it serves the resource in a scope.
 func (b *bucket) describe(ctx actor.Context, e reconcile.Describe) {
-	self, root, upstream, resource := ctx.Self(), ctx.ActorSystem().Root, b.Upstream, b.Resource
-	go func() {
+	upstream, resource := b.Upstream, b.Resource
+	b.aside(ctx, func(limited context.Context) reconcile.Event {
 		m := reconcile.ScopeDescribed{Scope: e.Scope}
-		defer func() {
-			if r := recover(); r != nil {
-				m.Err = fmt.Errorf("panic: %v", r)
-			}
-			root.Send(self, answered{b, m})
-		}()
-		limited, cancel := context.WithTimeout(context.Background(), getTimeout)
-		defer cancel()
 		if m.HasStatus, m.Err = upstream.HasStatus(limited, resource, e.Scope); m.Err == nil {
 			m.Typed, m.Err = upstream.Typed(limited, resource, e.Scope)
 		}
+		return m
+	}, func(err error) reconcile.Event { return reconcile.ScopeDescribed{Scope: e.Scope, Err: err} })
+}
+
+// aside makes a call in a goroutine, and sends its outcome, or a panic as its error, to this incarnation of the bucket.
+func (b *bucket) aside(ctx actor.Context, call func(context.Context) reconcile.Event, failed func(error) reconcile.Event) {
+	self, root := ctx.Self(), ctx.ActorSystem().Root
+	go func() {
+		var outcome reconcile.Event
+		defer func() {
+			if r := recover(); r != nil {
+				outcome = failed(fmt.Errorf("panic: %v", r))
+			}
+			root.Send(self, answered{b, outcome})
+		}()
+		limited, cancel := context.WithTimeout(context.Background(), getTimeout)
+		defer cancel()
+		outcome = call(limited)
 	}()
 }
 

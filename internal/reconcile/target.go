@@ -319,7 +319,7 @@ func (v *view) placedOn(key string) bool {
 // maxPlacements bounds how many placement labels of one object count: the first ones by name.
 const maxPlacements = 1000
 
-// place indexes the placement labels of an object's new view.
+// placeByLabels indexes the placement labels of an object's new view.
 func (s *State) placeByLabels(o *object, labels map[string]string) []placement {
 	if len(labels) == 0 {
 		return nil
