@@ -227,9 +227,11 @@ func hostile(t *testing.T, serve func(*testing.T, http.Handler) *rest.Config, a 
 
 	peak := watchHeap(t)
 	s.turncoat.turn(a.answer(s.copyOf(0)))
-	summary := "3/3 SyncTargets reporting"
+	var summary string
 	if a.over != "" {
 		summary = fmt.Sprintf("2/3 SyncTargets reporting: cluster-00 stale (over limit %s)", a.over)
+	} else {
+		summary = fmt.Sprintf("2/3 SyncTargets reporting: cluster-00 status refused (%s)", a.refused)
 	}
 	s.eventually(3*time.Minute, func() string { // an actor for each of so many copies takes its time on a busy machine
 		if a.refused != "" && testutil.ToFloat64(s.metrics.Rejected.WithLabelValues(a.refused)) == 0 {

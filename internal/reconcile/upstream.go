@@ -326,7 +326,7 @@ func (s *State) view(o *object, c *scope, latest *ref.Object) bool {
 		s.displace(before)
 		s.warm.drop(before)
 	}
-	if t := o.trouble; t != nil && t.fetchAt != 0 { // the object that a read was to bring
+	if t := o.trouble; t != nil && t.fetchAt != 0 && t.outdated != latest.ResourceVersion { // the object that a read was to bring
 		t.fetchAt = 0
 		s.rearm(o)
 	}
