@@ -136,9 +136,10 @@ func (o *objectActor) take(obj *ref.Object, observed time.Time) (changed bool) {
 	if err != nil {
 		return o.refuse(err)
 	}
+	before := o.refused
 	o.refused = ""
 	if parsed == nil {
-		changed = o.contribution != nil
+		changed = o.contribution != nil || before != ""
 		o.contribution = nil
 		return changed
 	}
@@ -161,7 +162,7 @@ func (o *objectActor) refuse(err error) (changed bool) {
 	level := o.config.once.level(reason)
 	o.config.log.WithLevel(level).Str("object", o.source.String()).Str("reason", reason).Err(err).
 		Msg("status refused; the last good one stays")
-	changed = o.contribution == nil && o.refused != reason
+	changed = o.refused != reason
 	o.refused = reason
 	return changed
 }
