@@ -205,10 +205,10 @@ func (a *aggregator) tallied(ctx actor.Context, m reconcile.Tallied) {
 // ---- policies and control
 
 func (a *aggregator) policyChanged(ctx actor.Context, m PolicyChanged) {
+	before, p := a.Policies.For(a.Resource), m.Policies.For(a.Resource)
 	a.Policies = m.Policies
-	p := m.Policies.For(a.Resource)
 	want := reconcile.Want(p)
-	reread := !reflect.DeepEqual(want, a.want)
+	reread := !reflect.DeepEqual(want, a.want) || !reflect.DeepEqual(p.Evidence, before.Evidence)
 	a.want = want
 	a.buckets.Send(ctx, reconcile.PolicyChanged{Policy: p, Reread: reread})
 	if reread {

@@ -1,21 +1,10 @@
 package actors
 
 import (
-	"strconv"
 	"time"
 
-	"github.com/upstreamd/upstreamd/internal/locator"
 	"github.com/upstreamd/upstreamd/internal/ref"
 )
-
-// upstreamGeneration is the upstream generation that the copy was made of, by its annotation; 0: it has none.
-func upstreamGeneration(o *ref.Object) int64 {
-	n, err := strconv.ParseInt(o.Annotations[locator.UpstreamGeneration], 10, 64)
-	if err != nil || n < 0 {
-		return 0
-	}
-	return n
-}
 
 // statusTime is the time of the last change of a status: by managedFields, else the newest condition transition, else the time of observation.
 func statusTime(o *ref.Object, parsed map[string]any, observed time.Time) time.Time {

@@ -14,7 +14,7 @@ import (
 
 	"github.com/upstreamd/upstreamd/internal/aggregate"
 	"github.com/upstreamd/upstreamd/internal/debounce"
-	"github.com/upstreamd/upstreamd/internal/locator"
+	"github.com/upstreamd/upstreamd/internal/evidence"
 	"github.com/upstreamd/upstreamd/internal/policy"
 	"github.com/upstreamd/upstreamd/internal/reconcile"
 	"github.com/upstreamd/upstreamd/internal/ref"
@@ -55,6 +55,8 @@ type objectActor struct {
 	rules        *rules // by which contribution was made
 	digest       uint64 // of the parts of the object that contribution was made of
 	contribution *aggregate.Contribution
+	evidence     *evidence.Object
+	spec         uint64 // hash of the JSON that evidence.Spec was made of
 	refused      string // the reason if the latest status was refused; contribution is then the last good one
 
 	window   debounce.State
@@ -131,6 +133,7 @@ func (o *objectActor) take(obj *ref.Object, observed time.Time) (changed bool) {
 	if o.rules == r && o.digest == digest {
 		return false
 	}
+	o.witness(r, obj)
 	o.rules, o.digest = r, digest
 	parsed, err := o.extract(r, obj)
 	if err != nil {
@@ -144,12 +147,22 @@ func (o *objectActor) take(obj *ref.Object, observed time.Time) (changed bool) {
 		return changed
 	}
 	o.contribution = &aggregate.Contribution{
-		Status:             parsed,
-		Generation:         obj.Generation,
-		UpstreamGeneration: upstreamGeneration(obj),
-		Time:               statusTime(obj, parsed, observed),
+		Status:     parsed,
+		Generation: obj.Generation,
+		Time:       statusTime(obj, parsed, observed),
 	}
 	return true
+}
+
+// witness takes the evidence of the state that the copy was made of. The spec is read only if it has changed.
+func (o *objectActor) witness(r *rules, obj *ref.Object) {
+	e, spec := evidence.Of(obj), status.Hash(obj.Spec)
+	if o.evidence != nil && o.rules == r && o.spec == spec {
+		e.Spec = o.evidence.Spec
+	} else {
+		e.Spec = evidence.SpecOf(obj.Spec, r.policy.Evidence)
+	}
+	o.evidence, o.spec = &e, spec
 }
 
 // refuse keeps the last good status, and the reason for the refusal of the new one.
@@ -195,6 +208,7 @@ func (o *objectActor) send(ctx actor.Context, now time.Time) {
 		Upstream:     o.upstream,
 		At:           o.at,
 		Contribution: o.contribution,
+		Evidence:     o.evidence,
 		Refused:      o.refused,
 		Received:     o.received,
 	})
@@ -255,7 +269,10 @@ func digestOf(obj *ref.Object, whole bool) uint64 {
 	digest := status.Hash(body)
 	mix := func(n uint64) { digest = (digest ^ n) * 0x9e3779b97f4a7c15 }
 	mix(uint64(obj.Generation)) //nolint:gosec // bits, not a number
-	mix(status.Hash([]byte(obj.Annotations[locator.UpstreamGeneration])))
+	mix(status.Hash(obj.Spec))
+	for _, key := range evidence.Annotations() {
+		mix(status.Hash([]byte(obj.Annotations[key])))
+	}
 	mix(uint64(obj.StatusTime.UnixNano()))
 	if body == nil {
 		mix(1)

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/upstreamd/upstreamd/internal/debounce"
+	"github.com/upstreamd/upstreamd/internal/evidence"
 	"github.com/upstreamd/upstreamd/internal/locator"
 	"github.com/upstreamd/upstreamd/internal/metrics"
 	"github.com/upstreamd/upstreamd/internal/policy"
@@ -126,7 +127,8 @@ func (w *watchActor) usePolicy() {
 	}
 	w.object.rules.Store(r)
 	w.want = w.Resolver.Want()
-	w.want.Annotations = append(w.want.Annotations, locator.UpstreamGeneration)
+	w.want.Annotations = append(w.want.Annotations, evidence.Annotations()...)
+	w.want.Spec = true
 	w.want.StatusTimes = p.StatusTimes
 	w.want.Whole = r.whole
 }

@@ -119,7 +119,7 @@ func (w *writing) write(incarnation uint64, name string, ready int) Write {
 		reconcile.ScopeDescribed{Scope: "a", HasStatus: true},
 		reconcile.CopiesListed{Target: "east", Epoch: 1, Copies: []reconcile.Copy{{Source: source, Upstream: u}}, Last: true},
 		reconcile.Reported{Target: "east", Source: source, Upstream: u, At: ref.Position{Epoch: 1},
-			Contribution: &aggregate.Contribution{Status: map[string]any{"readyReplicas": int64(ready)}, Generation: 1, UpstreamGeneration: 1}},
+			Contribution: &aggregate.Contribution{Status: map[string]any{"readyReplicas": int64(ready)}, Generation: 1}},
 		reconcile.ListConfirmed{Target: "east", Epoch: 1},
 		reconcile.Continue{}, reconcile.TimePassed{},
 	} {

@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/upstreamd/upstreamd/actors"
+	"github.com/upstreamd/upstreamd/internal/evidence"
 	"github.com/upstreamd/upstreamd/internal/locator"
 	"github.com/upstreamd/upstreamd/internal/ref"
 )
@@ -199,7 +200,7 @@ func deployment(namespace, name string, ready int) ref.Object {
 	}
 	return ref.Object{
 		Namespace: namespace, Name: name, Generation: 1,
-		Annotations: map[string]string{locator.UpstreamGeneration: "1"},
+		Annotations: map[string]string{evidence.GenerationAnnotations[0]: "1"},
 		Status: fmt.Appendf(nil, `{"observedGeneration":1,"replicas":3,"readyReplicas":%d,"conditions":[{"type":"Available","status":%q,"reason":"R","message":"m","lastTransitionTime":"2026-01-01T00:00:00Z"}]}`,
 			ready, available),
 	}

@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -88,6 +89,7 @@ func (f *flow) copyOfWeb(target actors.SyncTarget, ready int64) *unstructured.Un
 	u.SetName("web")
 	u.SetUID(types.UID("web-in-" + target))
 	u.SetGeneration(1)
+	u.SetCreationTimestamp(metav1.Now())
 	u.SetResourceVersion(fmt.Sprint(f.versions))
 	u.SetAnnotations(map[string]string{"upstreamd.dev/upstream-generation": "1"})
 	return u

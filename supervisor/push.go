@@ -214,7 +214,7 @@ func (p *pushed) Close() {}
 func objectOf(u *unstructured.Unstructured) (*ref.Object, error) {
 	o := &ref.Object{
 		Namespace: u.GetNamespace(), Name: u.GetName(), UID: u.GetUID(), ResourceVersion: u.GetResourceVersion(),
-		Generation: u.GetGeneration(), Deleting: u.GetDeletionTimestamp() != nil,
+		Generation: u.GetGeneration(), Deleting: u.GetDeletionTimestamp() != nil, Created: u.GetCreationTimestamp().Time,
 		Labels: u.GetLabels(), Annotations: u.GetAnnotations(),
 	}
 	for _, m := range u.GetManagedFields() {
@@ -223,9 +223,13 @@ func objectOf(u *unstructured.Unstructured) (*ref.Object, error) {
 		}
 	}
 	var err error
-	if status, ok := u.Object["status"]; ok {
-		if o.Status, err = json.Marshal(status); err != nil {
-			return nil, fmt.Errorf("encoding the status of %s: %w", o.Name, err)
+	for field, to := range map[string]*[]byte{"status": &o.Status, "spec": &o.Spec} {
+		value, ok := u.Object[field]
+		if !ok {
+			continue
+		}
+		if *to, err = json.Marshal(value); err != nil {
+			return nil, fmt.Errorf("encoding the %s of %s: %w", field, o.Name, err)
 		}
 	}
 	if o.Raw, err = json.Marshal(u.Object); err != nil {

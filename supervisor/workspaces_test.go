@@ -40,6 +40,7 @@ type workspaces struct {
 
 type stored struct {
 	uid        types.UID
+	created    time.Time
 	version    int
 	generation int64
 	labels     map[string]string
@@ -63,7 +64,7 @@ func newWorkspaces() *workspaces {
 }
 
 func (w *workspaces) object(u ref.Upstream, s *stored) *ref.Object {
-	o := &ref.Object{Workspace: u.Workspace, Namespace: u.Namespace, Name: u.Name, UID: s.uid,
+	o := &ref.Object{Workspace: u.Workspace, Namespace: u.Namespace, Name: u.Name, UID: s.uid, Created: s.created,
 		ResourceVersion: strconv.Itoa(s.version), Generation: s.generation, Labels: maps.Clone(s.labels)}
 	if s.status != nil {
 		o.Status, _ = json.Marshal(s.status)
@@ -81,7 +82,7 @@ func (w *workspaces) put(u ref.Upstream, generation int64, labels map[string]str
 	s := w.objects[u]
 	w.version++
 	if s == nil {
-		s = &stored{uid: types.UID(fmt.Sprintf("uid-%d", w.version)), managers: map[string]time.Time{}}
+		s = &stored{uid: types.UID(fmt.Sprintf("uid-%d", w.version)), created: time.Now(), managers: map[string]time.Time{}}
 		w.objects[u] = s
 	}
 	s.version, s.generation, s.labels = w.version, generation, labels

@@ -122,7 +122,7 @@ func (d *decider) admit() (waiting []ref.SyncTarget) {
 // any may have held a share.
 func (d *decider) settleAway() {
 	var reported, placed int
-	message := text(find(d.in.Published, topConditions, SummaryType), "message")
+	message := summaryIn(d.in.Published)
 	if n, _ := fmt.Sscanf(message, "%d/%d SyncTargets reporting", &reported, &placed); n < 2 || d.p.Stale != policy.Hold {
 		return
 	}

@@ -160,10 +160,15 @@ func (c *conditionList) ends(votes []vote) (status string, decided bool) {
 }
 
 // hasEnded reports whether a SyncTarget has any terminal condition.
-func (c *conditionList) hasEnded(s *Source) bool {
-	list, _ := conditionsIn(s.status(), c.path)
+func (c *conditionList) hasEnded(s *Source) bool { return ends(c.p, s.status(), c.path) }
+
+// Ends reports whether a status tells of an end.
+func Ends(p *policy.Policy, status map[string]any) bool { return ends(p, status, topConditions) }
+
+func ends(p *policy.Policy, status map[string]any, path policy.Path) bool {
+	list, _ := conditionsIn(status, path)
 	return slices.ContainsFunc(list, func(item any) bool {
-		return text(item, "status") == "True" && c.p.Conditions.Polarity(text(item, "type")) == policy.Terminal
+		return text(item, "status") == "True" && p.Conditions.Polarity(text(item, "type")) == policy.Terminal
 	})
 }
 

@@ -23,7 +23,7 @@ func (d *decider) generation(path []string, published any) any {
 
 // observed reports whether a SyncTarget's copy is current and a generation in its status is the copy's present one.
 func (s *Source) observed(generation any) bool {
-	n, ok := integer(generation)
+	n, ok := Integer(generation)
 	return ok && s.CaughtUp && s.Contribution != nil && n >= s.Contribution.Generation
 }
 
@@ -99,8 +99,8 @@ func (d *decider) translatedCondition(entry, published map[string]any) any {
 	return entry
 }
 
-// integer reads a generation: an integer, or one in text form.
-func integer(v any) (int64, bool) {
+// Integer reads a generation: an integer, or one in text form.
+func Integer(v any) (int64, bool) {
 	switch v := v.(type) {
 	case int64:
 		return v, true

@@ -70,7 +70,7 @@ func (d *decider) primaryKnown() bool {
 
 // publishedBase is the primary or representative that the published summary names.
 func (d *decider) publishedBase() (ref.SyncTarget, bool) {
-	_, name, named := strings.Cut(text(find(d.in.Published, topConditions, SummaryType), "message"), baseNamed[d.p.Strategy])
+	_, name, named := strings.Cut(summaryIn(d.in.Published), baseNamed[d.p.Strategy])
 	return ref.SyncTarget(name), named
 }
 

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/upstreamd/upstreamd/internal/policy"
+	"github.com/upstreamd/upstreamd/internal/ref"
 )
 
 // baseNamed precedes the name of the SyncTarget that is copied, at the end of the summary's message. The name is read back from there.
@@ -13,6 +14,18 @@ var baseNamed = map[policy.Strategy]string{policy.Primary: "; primary: ", policy
 
 // SummaryType is the condition that names the SyncTargets that do not report.
 const SummaryType = "upstreamd.dev/Aggregated"
+
+// summaryIn is the message of the summary in a status; empty if there is none.
+func summaryIn(status map[string]any) string { return text(find(status, topConditions, SummaryType), "message") }
+
+// Lags reports whether a published status names a SyncTarget as not at this generation.
+func Lags(published map[string]any, name ref.SyncTarget, generation int64) bool {
+	return strings.Contains(summaryIn(published), " "+lagging(name, generation))
+}
+
+func lagging(name ref.SyncTarget, generation int64) string {
+	return fmt.Sprintf("%s not at generation %d yet", name, generation)
+}
 
 // Problems of SyncTargets that hold no share. They are read back from the summary.
 const (
@@ -30,7 +43,7 @@ func (d *decider) reporters() string {
 			problems = append(problems, string(s.Target)+" "+s.problem())
 			d.problems++
 		case s.Lagging:
-			problems = append(problems, fmt.Sprintf("%s not at generation %d yet", s.Target, d.in.Generation))
+			problems = append(problems, lagging(s.Target, d.in.Generation))
 		}
 	}
 	line := fmt.Sprintf("%d/%d SyncTargets reporting", len(d.in.Sources)-d.problems, len(d.in.Sources))

@@ -11,10 +11,9 @@ import (
 // Contribution is the transformed status of one SyncTarget's copy of an object. It is immutable: the object actor that made it
 // and the aggregator that merges it share it.
 type Contribution struct {
-	Status             map[string]any // parsed JSON (int64, float64, string, bool, []any, map[string]any); never nil
-	Generation         int64          // metadata.generation of the downstream copy
-	UpstreamGeneration int64          // the upstream generation that the copy names as its source; 0: none
-	Time               time.Time      // when the status changed last: its managedFields entry, else newest condition transition, else first seen
+	Status     map[string]any // parsed JSON (int64, float64, string, bool, []any, map[string]any); never nil
+	Generation int64          // metadata.generation of the downstream copy
+	Time       time.Time      // when the status changed last: its managedFields entry, else newest condition transition, else first seen
 }
 
 // State is the state of one SyncTarget's copy of one upstream object.

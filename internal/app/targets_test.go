@@ -17,6 +17,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/upstreamd/upstreamd/internal/config"
+	"github.com/upstreamd/upstreamd/internal/evidence"
 	"github.com/upstreamd/upstreamd/internal/kube/discovery"
 	"github.com/upstreamd/upstreamd/internal/kube/downstream"
 	"github.com/upstreamd/upstreamd/internal/kube/kubetest"
@@ -98,7 +99,7 @@ func (b *bubble) fill(s *memapi.Server, target supervisor.Target, ready int) {
 	c := s.Cluster("")
 	_, err = c.Create(namespaces, map[string]any{"metadata": map[string]any{"name": ns.Name, "labels": ns.Labels, "annotations": ns.Annotations}})
 	b.must(err)
-	_, err = c.Create(deployments, map[string]any{"metadata": map[string]any{"namespace": ns.Name, "name": "web", "annotations": map[string]any{locator.UpstreamGeneration: "1"}}})
+	_, err = c.Create(deployments, map[string]any{"metadata": map[string]any{"namespace": ns.Name, "name": "web", "annotations": map[string]any{evidence.GenerationAnnotations[0]: "1"}}})
 	b.must(err)
 	_, err = c.UpdateStatus(deployments, ns.Name, "web", map[string]any{"observedGeneration": 1, "replicas": 3, "readyReplicas": ready})
 	b.must(err)

@@ -19,6 +19,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/upstreamd/upstreamd/internal/aggregate"
+	"github.com/upstreamd/upstreamd/internal/evidence"
 	"github.com/upstreamd/upstreamd/internal/kube/downstream"
 	kt "github.com/upstreamd/upstreamd/internal/kube/kubetest"
 	"github.com/upstreamd/upstreamd/internal/kube/lean"
@@ -149,7 +150,7 @@ type known struct {
 // added is a streaming list's event of the copy with another status.
 func (c known) added(status string) string {
 	return kt.Event("ADDED", fmt.Sprintf(`{"metadata":{"namespace":%q,"name":%q,"uid":%q,"resourceVersion":"%d","annotations":{%q:"1"}},"status":%s}`,
-		c.Namespace, c.Name, c.uid, c.version, locator.UpstreamGeneration, status))
+		c.Namespace, c.Name, c.uid, c.version, evidence.GenerationAnnotations[0], status))
 }
 
 const tenMillion = 10_000_000

@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 	"k8s.io/client-go/rest"
 
+	"github.com/upstreamd/upstreamd/internal/evidence"
 	"github.com/upstreamd/upstreamd/internal/kube/downstream"
 	"github.com/upstreamd/upstreamd/internal/kube/upstream"
 	"github.com/upstreamd/upstreamd/internal/locator"
@@ -175,7 +176,7 @@ func (d *target) takeDown(u ref.Upstream) (ref.Downstream, error) {
 	if err != nil {
 		return ref.Downstream{}, err
 	}
-	copied.Annotations[locator.UpstreamGeneration] = "1"
+	copied.Annotations[evidence.GenerationAnnotations[0]] = "1"
 	_, err = d.server.Cluster("").Create(deployments, object(copied.Namespace, copied.Name, copied.Labels, copied.Annotations))
 	return copied.Downstream, err
 }

@@ -11,7 +11,8 @@ const module = "github.com/upstreamd/upstreamd"
 
 // The pure packages decide. They neither block nor do I/O, and time is an argument.
 var pure = []string{
-	"internal/ref", "internal/patch", "internal/status", "internal/transform", "internal/locator", "internal/policy",
+	"internal/ref", "internal/patch", "internal/status", "internal/transform", "internal/locator", "internal/evidence",
+	"internal/policy",
 	"internal/aggregate", "internal/debounce", "internal/reconcile",
 }
 
@@ -30,10 +31,11 @@ var layers = map[string]struct {
 	"internal/status":    {[]string{"internal/ref"}, "a pure package stands on the shared names alone"},
 	"internal/transform": {[]string{"internal/ref"}, "a pure package stands on the shared names alone"},
 	"internal/locator":   {[]string{"internal/ref"}, "a pure package stands on the shared names alone"},
+	"internal/evidence":  {[]string{"internal/ref", "internal/status"}, "a proof follows from the objects alone"},
 	"internal/policy":    {[]string{"internal/ref", "internal/patch"}, "policies are data: deciders import them, not the other way"},
 	"internal/aggregate": {[]string{"internal/ref", "internal/patch", "internal/policy"}, "a decision follows from policies and inputs, not from its caller"},
 	"internal/reconcile": {
-		[]string{"internal/ref", "internal/patch", "internal/status", "internal/locator", "internal/policy", "internal/aggregate"},
+		[]string{"internal/ref", "internal/patch", "internal/status", "internal/locator", "internal/evidence", "internal/policy", "internal/aggregate"},
 		"the state machine decides by the pure core and knows no actor, edge, metric or log",
 	},
 	"internal/policytest":  {pure, "case files are run against the pure core, without actors or clusters"},

@@ -16,8 +16,6 @@ const (
 	PlacementPrefix = "state.workload.kcp.io/"
 	// LegacyPlacementPrefix is its form in older versions of kcp.
 	LegacyPlacementPrefix = "state.workload.kcp.dev/"
-	// UpstreamGeneration is the annotation on a downstream object in which the way down may note the upstream generation that it stems from.
-	UpstreamGeneration = "upstreamd.dev/upstream-generation"
 
 	placed = "Sync" // the label's value for "take it there"; empty: not yet; "Upsync": not ours
 )

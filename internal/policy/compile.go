@@ -27,7 +27,8 @@ type Policy struct {
 	SummaryAuto   bool          // publish it where a status has conditions
 	Stale         StaleMode     // the part of a stale SyncTarget
 	OnEmpty       EmptyMode     // the fate of the published status when no SyncTarget has a copy any more
-	SpecSyncGrace time.Duration // how long the way down may take if the copy does not name its upstream generation
+	Evidence      [][]string    // paths below spec that prove nothing about a copy, as the way down changes them
+	SpecSyncGrace time.Duration // after that a copy is taken for current without proof; negative: never
 	StatusTimes   bool          // a rule asks for the times of statuses
 
 	Extract  Extraction // the parts of the object that are extracted
@@ -89,7 +90,8 @@ func compile(doc *Document, env *Environment) (*Policy, error) {
 		SummaryAuto:   cmp.Or(s.Summary, SummaryAuto) == SummaryAuto,
 		Stale:         cmp.Or(s.Stale, Hold),
 		OnEmpty:       cmp.Or(s.OnEmpty, Clear),
-		SpecSyncGrace: 10 * time.Second,
+		SpecSyncGrace: -1,
+		Evidence:      parsePaths[[]string](s.Evidence.Ignore),
 		Withhold:      parsePaths[[]string](s.Withhold),
 		Ignore:        parsePaths[[]string](s.Ignore),
 	}

@@ -45,6 +45,7 @@ type Spec struct {
 	Summary       SummaryMode          `json:"summary,omitempty"`
 	Stale         StaleMode            `json:"stale,omitempty"`
 	OnEmpty       EmptyMode            `json:"onEmpty,omitempty"`
+	Evidence      EvidenceSpec         `json:"evidence,omitzero"`
 	SpecSyncGrace string               `json:"specSyncGrace,omitempty"`
 	Extract       *ExtractSpec         `json:"extract,omitempty"`
 	Withhold      []string             `json:"withhold,omitempty"`
@@ -136,6 +137,11 @@ type fieldRule FieldRule
 type ExtractSpec struct {
 	Fields []string          `json:"fields,omitempty"` // paths below status that are kept; none: all
 	Add    map[string]string `json:"add,omitempty"`    // name of a field of status → path from the object's root
+}
+
+// EvidenceSpec is for the proof that a copy has its upstream object's present spec.
+type EvidenceSpec struct {
+	Ignore []string `json:"ignore,omitempty"` // paths below spec that the way down changes, such as replicas that it divides
 }
 
 // ConditionsSpec is the way in which the conditions of one type become one.

@@ -142,7 +142,7 @@ func TestCompiled(t *testing.T) {
 		"path":              {p.Fields[len(p.Fields)-1].Path, Path{"with.dot"}},
 		"path as text":      {p.Fields[len(p.Fields)-1].Path.String(), `with\.dot`},
 		"default times off": {mustBuiltin(t).For(gvr("apps", "v1", "deployments")).StatusTimes, false},
-		"default grace":     {mustBuiltin(t).For(gvr("apps", "v1", "deployments")).SpecSyncGrace, 10 * time.Second},
+		"default grace":     {mustBuiltin(t).For(gvr("apps", "v1", "deployments")).SpecSyncGrace, time.Duration(-1)},
 	} {
 		if !reflect.DeepEqual(pair[0], pair[1]) {
 			t.Errorf("%s = %#v, want %#v", what, pair[0], pair[1])

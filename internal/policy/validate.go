@@ -78,6 +78,7 @@ func (v *validator) spec(p *field.Path, s *Spec) {
 	if d, err := time.ParseDuration(s.SpecSyncGrace); s.SpecSyncGrace != "" && (err != nil || d < 0) {
 		v.invalid(p.Child("specSyncGrace"), s.SpecSyncGrace, `must be a duration that is not negative, such as "10s"`)
 	}
+	v.paths(p.Child("evidence", "ignore"), s.Evidence.Ignore, true)
 	v.extract(p.Child("extract"), s.Extract)
 	v.paths(p.Child("withhold"), s.Withhold, true)
 	v.paths(p.Child("ignore"), s.Ignore, true)

@@ -19,7 +19,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/upstreamd/upstreamd/internal/aggregate"
-	"github.com/upstreamd/upstreamd/internal/locator"
+	"github.com/upstreamd/upstreamd/internal/evidence"
 	"github.com/upstreamd/upstreamd/internal/policy"
 	"github.com/upstreamd/upstreamd/internal/ref"
 	"github.com/upstreamd/upstreamd/internal/status"
@@ -233,10 +233,10 @@ func (c *Case) loadTarget(name string, data []byte) error {
 		source.State = aggregate.Reporting
 		source.Contribution = &aggregate.Contribution{Status: extracted, Generation: o.Generation, Time: o.time(extracted)}
 	}
-	if text, ok := o.Annotations[locator.UpstreamGeneration]; ok {
+	if text, ok := o.Annotations[evidence.GenerationAnnotations[0]]; ok {
 		generation, err := strconv.ParseInt(text, 10, 64)
 		if err != nil {
-			return fmt.Errorf("target %s: annotation %s: %w", name, locator.UpstreamGeneration, err)
+			return fmt.Errorf("target %s: annotation %s: %w", name, evidence.GenerationAnnotations[0], err)
 		}
 		source.CaughtUp = generation >= c.Input.Generation
 	}

@@ -37,7 +37,7 @@ func (s *State) acknowledged(e Acknowledged) {
 		return
 	}
 	s.unparkPlace(o)
-	s.learnFrom(o, w, e.Object)
+	kept := s.learnFrom(o, w, e.Object)
 	if e.Object.ResourceVersion == w.version {
 		t := o.troubled()
 		t.noopPatch, t.noopVersion = w.hash, w.version
@@ -49,13 +49,14 @@ func (s *State) acknowledged(e Acknowledged) {
 		latency = s.now.Sub(w.received)
 	}
 	s.emit(Published{Upstream: o.name, Status: e.Object.Status, Reason: w.reason, Latency: latency})
-	if !latest {
-		s.consider(o) // decided again since the write was asked for
+	if !latest || !kept { // decided again since the write was asked for, or the API server dropped what was published before
+		s.consider(o)
 	}
 }
 
-// learnFrom takes the object from the answer to a write. Its status is parsed once, for the lessons in it and for the next decision.
-func (s *State) learnFrom(o *object, w *sent, answer *ref.Object) {
+// learnFrom takes the object from the answer to a write. Its status is parsed once, for the lessons in it and for the next decision. kept
+// reports whether it holds all that was decided, but for what the API server does not keep.
+func (s *State) learnFrom(o *object, w *sent, answer *ref.Object) (kept bool) {
 	var got map[string]any
 	var different [][]string
 	parsed := s.guarded(o, func() {
@@ -69,8 +70,12 @@ func (s *State) learnFrom(o *object, w *sent, answer *ref.Object) {
 	}
 	s.learn(o, different)
 	if o.view.uid == answer.UID {
-		s.guarded(o, func() { o.desired = patch.Digest(w.desired, s.equality(o, true)) })
+		s.guarded(o, func() {
+			o.desired = patch.Digest(w.desired, s.equality(o, true))
+			kept = !parsed || patch.Diff(got, w.desired, nil, s.equality(o, false)) == nil
+		})
 	}
+	return kept
 }
 
 // untrouble forgets refusals after a success; a contest stays known.

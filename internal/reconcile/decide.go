@@ -16,13 +16,12 @@ const Panicked aggregate.Reason = "Panicked"
 // outcome is a decision and the patch that it calls for. Making one changes no state but caches.
 type outcome struct {
 	aggregate.Decision
-	in        aggregate.Input
-	graceOver bool
-	patch     map[string]any // nil: the decision is published already
-	body      []byte
-	bodyErr   error
-	lane      patch.Lane
-	digest    uint64 // of the decided status, where an acknowledged one is known
+	in      aggregate.Input
+	patch   map[string]any // nil: the decision is published already
+	body    []byte
+	bodyErr error
+	lane    patch.Lane
+	digest  uint64 // of the decided status, where an acknowledged one is known
 }
 
 // consider decides on an object now, or when its quiet window has ended.
@@ -56,7 +55,7 @@ func (s *State) decide(o *object) {
 		s.emit(Count{RuleFailures, "", 1})
 		s.warn("rule/"+err.Error(), "a field rule failed; the published value stays", "upstream", o.name, "error", err)
 	}
-	s.awaitGrace(o, out)
+	s.awaitProof(o, out.in.Sources)
 	switch {
 	case !out.Publish:
 		s.cancel(o)
@@ -85,7 +84,7 @@ func (s *State) guarded(o *object, fn func()) (done bool) {
 }
 
 func (s *State) evaluate(o *object) (out outcome) {
-	out.in, out.graceOver = s.input(o)
+	out.in = s.input(o)
 	out.Decision = s.Decide(s.Policy, out.in)
 	if !out.Publish {
 		return out
@@ -103,9 +102,8 @@ func (s *State) evaluate(o *object) (out outcome) {
 }
 
 // input is everything that a decision may depend on.
-func (s *State) input(o *object) (in aggregate.Input, graceOver bool) {
-	graceOver = s.now.Sub(o.generationSince) >= s.Policy.SpecSyncGrace
-	in = aggregate.Input{
+func (s *State) input(o *object) aggregate.Input {
+	in := aggregate.Input{
 		Generation:  o.view.generation,
 		Annotations: o.view.annotations,
 		Labels:      o.view.labels,
@@ -117,7 +115,7 @@ func (s *State) input(o *object) (in aggregate.Input, graceOver bool) {
 		Overdue:     true,
 	}
 	var placed int
-	in.Sources, in.Ambiguous, placed = s.sources(o, graceOver)
+	in.Sources, in.Ambiguous, placed = s.sources(o)
 	held, unknown := 0, 0
 	for _, source := range in.Sources {
 		switch source.State {
@@ -131,20 +129,7 @@ func (s *State) input(o *object) (in aggregate.Input, graceOver bool) {
 		}
 	}
 	in.Withdrawn = held == 0 && unknown == 0 && len(in.Ambiguous) == 0 && (o.had || s.possible(o, placed))
-	return in, graceOver
-}
-
-// awaitGrace decides again when the time has passed that the way down has for a new generation.
-func (s *State) awaitGrace(o *object, out outcome) {
-	if out.graceOver {
-		return
-	}
-	for _, source := range out.in.Sources {
-		if source.Contribution != nil && !source.CaughtUp && source.Contribution.UpstreamGeneration == 0 {
-			s.decideAt(o, o.generationSince.Add(s.Policy.SpecSyncGrace).UnixNano())
-			return
-		}
-	}
+	return in
 }
 
 // write asks for the patch, unless there is a reason to hold it back.
@@ -339,7 +324,7 @@ func (s *State) Explain(now time.Time, u ref.Upstream) Explanation {
 	s.now, s.at = now, now.UnixNano()
 	x := Explanation{Known: true, Reason: o.reason, Suppressed: o.suppressed}
 	s.guarded(o, func() {
-		x.Input, _ = s.input(o)
+		x.Input = s.input(o)
 		x.Status = x.Input.Published
 		x.Message = s.Decide(s.Policy, x.Input).Message
 	})

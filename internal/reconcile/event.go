@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/upstreamd/upstreamd/internal/aggregate"
+	"github.com/upstreamd/upstreamd/internal/evidence"
 	"github.com/upstreamd/upstreamd/internal/locator"
 	"github.com/upstreamd/upstreamd/internal/policy"
 	"github.com/upstreamd/upstreamd/internal/ref"
@@ -21,6 +22,7 @@ type Reported struct {
 	Upstream     ref.Upstream   // the object that it is a copy of
 	At           ref.Position
 	Contribution *aggregate.Contribution // nil: the copy has no status, or one that was refused (Refused says why)
+	Evidence     *evidence.Object        // on the state of the upstream object that the copy was made of; nil: none
 	Refused      string
 	Received     time.Time // of the oldest event in it that was not reported before; zero: none
 }

@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/upstreamd/upstreamd/internal/aggregate"
+	"github.com/upstreamd/upstreamd/internal/evidence"
 	"github.com/upstreamd/upstreamd/internal/patch"
 	"github.com/upstreamd/upstreamd/internal/ref"
 )
@@ -25,9 +26,11 @@ type object struct {
 	// copies are ordered by SyncTarget and source. Two of one SyncTarget are ambiguous.
 	copies []*contribution
 
-	// The generation gate: since when the present generation is known.
 	generation      int64
-	generationSince time.Time
+	generationSince time.Time // when it was first observed
+	removed         []uint32  // leaves that the spec lost since all copies were current
+	rescaled        bool      // values that prove nothing changed with the generation, and no copy has followed yet
+	gone            types.UID // of the object that was observed last under this name, if it is gone
 
 	reason     aggregate.Reason // of the last decision
 	suppressed string           // why a due write is held back
@@ -53,11 +56,12 @@ type view struct {
 	placements          []placement
 	status              []byte
 	parsed              map[string]any // of a warm object; nil: parse status
-	owned               *patch.Owned   // the parts of the status that we own
-	other               string         // the manager of the status that is not us and wrote last
-	reread              uint32         // State.reread when it was read
-	life                uint32         // scope.life when it was read
-	listed              uint32         // scope.list that showed it last
+	evidence            *evidence.Object
+	owned               *patch.Owned // the parts of the status that we own
+	other               string       // the manager of the status that is not us and wrote last
+	reread              uint32       // State.reread when it was read
+	life                uint32       // scope.life when it was read
+	listed              uint32       // scope.list that showed it last
 }
 
 // trouble is the state of an object after a write that did not succeed at once.
@@ -89,12 +93,12 @@ type contribution struct {
 	index   int32 // in target.copies
 	awaited bool  // listed, but it has not reported yet
 
-	source   ref.Downstream
-	at       ref.Position
-	listed   uint64 // the newest epoch at which it was known to exist
-	value    *aggregate.Contribution
-	refused  string
-	baseline int64 // its generation when upstream's present generation was first observed; 0: not known then
+	source  ref.Downstream
+	at      ref.Position
+	listed  uint64 // the newest epoch at which it was known to exist
+	value   *aggregate.Contribution
+	refused string
+	proof
 }
 
 // sent is a write, for the time when its answer comes.
@@ -148,7 +152,7 @@ func (s *State) copy(o *object, t *target, d ref.Downstream) (c *contribution, k
 	if ok {
 		return o.copies[i], true
 	}
-	c = &contribution{object: o, target: t, source: d, index: int32(len(t.copies))} //nolint:gosec // a million copies at most
+	c = &contribution{object: o, target: t, source: d, index: int32(len(t.copies)), proof: proof{inherited: !t.listed}} //nolint:gosec // a million copies at most
 	o.copies = slices.Insert(o.copies, i, c)
 	t.copies = append(t.copies, c)
 	return c, false
@@ -182,7 +186,10 @@ func (s *State) reported(e Reported) {
 		return
 	}
 	t.mark(c, e.At.Epoch)
-	if !c.take(e) && known {
+	if !known {
+		c.born = t.listed && e.At.Epoch == t.epoch && o.view != nil
+	}
+	if !s.takeReport(c, e) && known {
 		s.emit(s.count.suppressed)
 		return
 	}
@@ -200,14 +207,16 @@ func (s *State) reported(e Reported) {
 }
 
 // take updates a copy, and reports whether anything changed that a decision depends on.
-func (c *contribution) take(e Reported) bool {
-	news := c.awaited || c.value != e.Contribution || c.refused != e.Refused
-	if c.at.UID != e.At.UID { // another object under the same name
-		c.baseline = 0
+func (s *State) takeReport(c *contribution, e Reported) bool {
+	given := e.Evidence
+	if given == nil {
+		given = &noEvidence
 	}
-	if c.baseline == 0 && e.Contribution != nil {
-		c.baseline = e.Contribution.Generation
+	news := c.awaited || c.value != e.Contribution || c.refused != e.Refused || c.evidence != given
+	if c.at.UID != e.At.UID && c.at.UID != "" { // another object under the same name
+		c.proof = proof{born: true}
 	}
+	s.witness(c, given)
 	c.at, c.value, c.refused, c.awaited = e.At, e.Contribution, e.Refused, false
 	return news
 }
@@ -239,12 +248,4 @@ func (o *object) troubled() *trouble {
 		o.trouble = &trouble{}
 	}
 	return o.trouble
-}
-
-// caughtUp reports whether a copy reflects the present generation of the upstream object.
-func (o *object) caughtUp(c *contribution, graceOver bool) bool {
-	if c.value.UpstreamGeneration != 0 {
-		return c.value.UpstreamGeneration >= o.generation
-	}
-	return graceOver || c.baseline != 0 && c.value.Generation > c.baseline
 }

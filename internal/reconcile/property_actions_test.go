@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/upstreamd/upstreamd/internal/aggregate"
+	"github.com/upstreamd/upstreamd/internal/evidence"
 	"github.com/upstreamd/upstreamd/internal/locator"
 	"github.com/upstreamd/upstreamd/internal/ref"
 )
@@ -153,9 +154,13 @@ func (m *machine) copyChanges() {
 		t.copies[d] = c
 	}
 	c.version = m.next()
+	c.evidence = &evidence.Object{UID: "unknown", Generation: int64(rapid.IntRange(0, 2).Draw(m.t, "of"))}
+	if o := m.server[u]; o != nil && !m.chance("earlier") {
+		c.evidence.UID = o.UID
+	}
 	if rapid.IntRange(0, 7).Draw(m.t, "status") > 0 {
 		c.value = &aggregate.Contribution{
-			Generation: 1, UpstreamGeneration: int64(rapid.IntRange(0, 2).Draw(m.t, "of")), Time: m.now,
+			Generation: 1, Time: m.now,
 			Status: map[string]any{"readyReplicas": int64(rapid.IntRange(0, 3).Draw(m.t, "ready"))},
 		}
 	}

@@ -29,7 +29,7 @@ func (m *machine) position(t *syncTarget, c *downstreamCopy) ref.Position {
 func (m *machine) report(n ref.SyncTarget, d ref.Downstream) {
 	t := m.targets[n]
 	c := t.copies[d]
-	m.reports = append(m.reports, Reported{Target: n, Source: d, Upstream: c.upstream, At: m.position(t, c), Contribution: c.value, Received: m.now})
+	m.reports = append(m.reports, Reported{Target: n, Source: d, Upstream: c.upstream, At: m.position(t, c), Contribution: c.value, Evidence: c.evidence, Received: m.now})
 }
 
 // relist lists a SyncTarget's copies in two parts; each of them reports at the new epoch, some time.

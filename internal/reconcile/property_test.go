@@ -218,13 +218,17 @@ func (m *machine) input(o *ref.Object) (in aggregate.Input, certain bool) {
 			continue
 		case len(copies) == 0 && !byLabel:
 			continue
+		case len(copies) == 1 && copies[0].evidence.UID != o.UID:
+			held++
+			source.State, source.NotReporting = aggregate.NoStatus, "holds a copy of an earlier object"
 		case len(copies) == 1 && copies[0].value == nil:
 			held++
 			source.State = aggregate.NoStatus
 		case len(copies) == 1:
 			held++
 			source.State, source.Contribution = aggregate.Reporting, copies[0].value
-			source.CaughtUp = copies[0].value.UpstreamGeneration == 0 || copies[0].value.UpstreamGeneration >= o.Generation
+			source.CaughtUp = o.Generation <= 1 || copies[0].evidence.Generation == o.Generation
+			source.Lagging = !source.CaughtUp
 		}
 		in.Sources = append(in.Sources, source)
 	}

@@ -13,6 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/upstreamd/upstreamd/internal/aggregate"
+	"github.com/upstreamd/upstreamd/internal/evidence"
 	"github.com/upstreamd/upstreamd/internal/patch"
 	"github.com/upstreamd/upstreamd/internal/policy"
 	"github.com/upstreamd/upstreamd/internal/ref"
@@ -63,6 +64,7 @@ type downstreamCopy struct {
 	upstream ref.Upstream
 	uid      int
 	value    *aggregate.Contribution
+	evidence *evidence.Object
 	version  string
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/cockroachdb/datadriven"
 
 	"github.com/upstreamd/upstreamd/internal/aggregate"
+	"github.com/upstreamd/upstreamd/internal/evidence"
 	"github.com/upstreamd/upstreamd/internal/locator"
 	"github.com/upstreamd/upstreamd/internal/policy"
 	"github.com/upstreamd/upstreamd/internal/ref"
@@ -86,7 +87,7 @@ func (s *script) begin(d *datadriven.TestData) {
 	objects := strings.Split(arg(d, "objects", "web"), ",")
 	for _, o := range objects {
 		u := name(o)
-		s.server[u] = &ref.Object{Workspace: u.Workspace, Namespace: u.Namespace, Name: u.Name, UID: "u", ResourceVersion: s.next(), Generation: 1}
+		s.server[u] = &ref.Object{Workspace: u.Workspace, Namespace: u.Namespace, Name: u.Name, UID: "u", ResourceVersion: s.next(), Generation: 1, Spec: []byte(`{"image":"a"}`)}
 		s.within[u] = "team-a"
 	}
 	s.listScope("team-a", s.next())
@@ -101,7 +102,8 @@ func (s *script) begin(d *datadriven.TestData) {
 			u := name(o)
 			status := map[string]any{"replicas": int64(3), "readyReplicas": number(d, "ready", 3)}
 			s.copies[n][sourceOf(u)] = Reported{Target: n, Source: sourceOf(u), Upstream: u, At: ref.Position{UID: "copy", ResourceVersion: s.next()},
-				Contribution: &aggregate.Contribution{Generation: 1, UpstreamGeneration: 1, Time: s.now, Status: status}}
+				Contribution: &aggregate.Contribution{Generation: 1, Time: s.now, Status: status},
+				Evidence:     &evidence.Object{Generation: 1, Spec: evidence.SpecOf([]byte(`{"image":"a"}`), nil)}}
 		}
 		s.step(s.targets[n])
 	}

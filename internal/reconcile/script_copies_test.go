@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/upstreamd/upstreamd/internal/aggregate"
+	"github.com/upstreamd/upstreamd/internal/evidence"
 	"github.com/upstreamd/upstreamd/internal/ref"
 )
 
@@ -28,9 +30,9 @@ func (s *script) report(d *datadriven.TestData) {
 	before := s.copies[t][source]
 	switch {
 	case d.HasArg("again"), e.Refused != "":
-		e.Contribution = before.Contribution // object actors keep the last status that was accepted
+		e.Contribution, e.Evidence = before.Contribution, before.Evidence // object actors keep the last status that was accepted
 	case d.Input != "":
-		e.Contribution = s.contribution(d)
+		e.Contribution, e.Evidence = s.contribution(d), s.evidence(d)
 		for i := range number(d, "fields", 0) {
 			e.Contribution.Status[fmt.Sprintf("f%03d", i)] = i
 		}
@@ -44,13 +46,48 @@ func (s *script) report(d *datadriven.TestData) {
 }
 
 func (s *script) contribution(d *datadriven.TestData) *aggregate.Contribution {
-	c := &aggregate.Contribution{Generation: number(d, "generation", 1), UpstreamGeneration: number(d, "of", 1), Time: s.now}
+	c := &aggregate.Contribution{Generation: number(d, "generation", 1), Time: s.now}
 	decoder := json.NewDecoder(strings.NewReader(d.Input))
 	decoder.UseNumber()
 	var status map[string]any
 	s.must(decoder.Decode(&status))
 	c.Status = integers(status).(map[string]any)
 	return c
+}
+
+// evidence is that of a copy, or of an upstream object: annotations, creation time and spec.
+func (s *script) evidence(d *datadriven.TestData) *evidence.Object {
+	o := s.witness(d)
+	e := evidence.Of(o)
+	e.Spec = evidence.SpecOf(o.Spec, s.state.Policy.Evidence)
+	return &e
+}
+
+// witness holds the parts of an object that are evidence. Times are relative to the begin of the script.
+func (s *script) witness(d *datadriven.TestData) *ref.Object {
+	o := &ref.Object{Annotations: map[string]string{}}
+	if of := number(d, "of", 1); of != 0 && d.Cmd == "report" {
+		o.Annotations[evidence.GenerationAnnotations[0]] = strconv.FormatInt(of, 10)
+	}
+	if uid := arg(d, "of-uid", ""); uid != "" {
+		o.Annotations[evidence.UIDAnnotations[0]] = uid
+	}
+	if at := arg(d, "created", ""); at != "" {
+		after, err := time.ParseDuration(at)
+		s.must(err)
+		o.Created = scriptStart.Add(after)
+	}
+	if spec := arg(d, "spec", "image:a"); spec != "" {
+		fields := map[string]string{}
+		for _, f := range strings.Split(spec, ",") {
+			key, value, _ := strings.Cut(f, ":")
+			fields[key] = value
+		}
+		raw, err := json.Marshal(fields)
+		s.must(err)
+		o.Spec = raw
+	}
+	return o
 }
 
 // integers turns json.Numbers into the numbers that a status holds.

@@ -20,6 +20,8 @@ import (
 
 // TestScripts runs the step scripts in testdata. Run with -rewrite to accept the output. A script is a story of commands; each prints the
 // effects that it has. testdata/README.md lists the commands.
+var scriptStart = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+
 func TestScripts(t *testing.T) {
 	policies, err := policy.Builtin()
 	if err != nil {
@@ -67,7 +69,7 @@ type script struct {
 }
 
 func newScript(t *testing.T, policies *policy.Set) *script {
-	start := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+	start := scriptStart
 	s := &script{
 		t: t, now: start, start: start, policies: policies, version: 100,
 		targets: map[ref.SyncTarget]SyncTargetAdded{}, scopes: map[ref.Workspace]ScopeDescribed{},

@@ -79,6 +79,8 @@ func (s *script) upstream(d *datadriven.TestData) *ref.Object {
 			o.Status = before.Status
 		}
 	}
+	w := s.witness(d)
+	o.Created, o.Spec, o.Annotations = w.Created, w.Spec, w.Annotations
 	o.Labels = map[string]string{}
 	for _, t := range strings.Split(arg(d, "place", ""), ",") {
 		if t != "" {
@@ -94,7 +96,7 @@ func (s *script) upstream(d *datadriven.TestData) *ref.Object {
 		}
 	}
 	if p := arg(d, "primary", ""); p != "" {
-		o.Annotations = map[string]string{aggregate.PrimaryAnnotation: p}
+		o.Annotations[aggregate.PrimaryAnnotation] = p
 	}
 	if d.HasArg("unreadable") {
 		o.Managers = []ref.Manager{{Name: ref.FieldManager, Time: s.now, Fields: []byte("not a set of fields")}}

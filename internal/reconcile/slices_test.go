@@ -82,7 +82,7 @@ func (m *many) next() string { m.version++; return strconv.Itoa(m.version) }
 func (m *many) report(n ref.SyncTarget, i int, epoch uint64, ready int64) {
 	u := m.name(i)
 	m.step(Reported{Target: n, Source: sourceOf(u), Upstream: u, At: ref.Position{Epoch: epoch, UID: "copy", ResourceVersion: m.next()},
-		Contribution: &aggregate.Contribution{Generation: 1, UpstreamGeneration: 1, Time: m.now, Status: map[string]any{"readyReplicas": ready}}})
+		Contribution: &aggregate.Contribution{Generation: 1, Time: m.now, Status: map[string]any{"readyReplicas": ready}}})
 }
 
 // step takes an event, and all Steps that it leads to. None of them decides on more objects than a slice holds.

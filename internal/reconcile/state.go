@@ -8,6 +8,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 
 	"github.com/upstreamd/upstreamd/internal/aggregate"
+	"github.com/upstreamd/upstreamd/internal/evidence"
 	"github.com/upstreamd/upstreamd/internal/locator"
 	"github.com/upstreamd/upstreamd/internal/patch"
 	"github.com/upstreamd/upstreamd/internal/policy"
@@ -92,12 +93,13 @@ func Bucket(w ref.Workspace, namespace string, n int) int {
 // replaces the metadata of the others. CEL rules may use any label and annotation.
 func Want(p *policy.Policy) ref.Want {
 	if slices.ContainsFunc(p.Fields, func(f policy.Field) bool { return f.Program != nil }) {
-		return ref.Want{Labels: []string{ref.All}, Annotations: []string{ref.All}, Managers: true}
+		return ref.Want{Labels: []string{ref.All}, Annotations: []string{ref.All}, Managers: true, Spec: true}
 	}
 	return ref.Want{
 		Labels:      []string{locator.PlacementPrefix, locator.LegacyPlacementPrefix},
-		Annotations: []string{aggregate.PrimaryAnnotation},
+		Annotations: append(evidence.Annotations(), aggregate.PrimaryAnnotation),
 		Managers:    true,
+		Spec:        true,
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/upstreamd/upstreamd/internal/aggregate"
+	"github.com/upstreamd/upstreamd/internal/evidence"
 	"github.com/upstreamd/upstreamd/internal/patch"
 	"github.com/upstreamd/upstreamd/internal/ref"
 	"github.com/upstreamd/upstreamd/internal/status"
@@ -247,6 +248,8 @@ func (s *State) forgetView(o *object) {
 	if o.view == nil {
 		return
 	}
+	o.gone = o.view.uid
+	o.bereave()
 	s.displace(o.view)
 	s.warm.drop(o.view)
 	s.settle(o, nil)
@@ -313,7 +316,7 @@ func (s *State) view(o *object, c *scope, latest *ref.Object) bool {
 	}
 	v := &view{
 		uid: latest.UID, version: latest.ResourceVersion, generation: latest.Generation, annotations: latest.Annotations,
-		status: latest.Status, owned: owned, other: otherManager(latest), reread: s.reread, life: c.life,
+		status: latest.Status, evidence: s.evidence(before, latest), owned: owned, other: otherManager(latest), reread: s.reread, life: c.life,
 	}
 	if len(v.annotations) == 0 {
 		v.annotations = nil
@@ -335,14 +338,20 @@ func (s *State) view(o *object, c *scope, latest *ref.Object) bool {
 	s.settle(o, s.placeIn(c, latest.Workspace))
 	if o.generation != latest.Generation {
 		o.generation, o.generationSince = latest.Generation, s.now
-		for _, c := range o.copies {
-			c.baseline = 0
-			if c.value != nil {
-				c.baseline = c.value.Generation
-			}
-		}
 	}
+	s.renew(o, before, v)
 	return true
+}
+
+// evidence of a new view is that of the view before while the object and its generation are the same: a status patch changes neither.
+func (s *State) evidence(before *view, latest *ref.Object) *evidence.Object {
+	e := evidence.Of(latest)
+	if before != nil && before.uid == latest.UID && before.generation == latest.Generation && before.reread == s.reread &&
+		before.evidence.UID == e.UID && before.evidence.Generation == e.Generation {
+		return before.evidence
+	}
+	e.Spec = evidence.SpecOf(latest.Spec, s.Policy.Evidence)
+	return &e
 }
 
 // owned is our entry in an object's managedFields.
@@ -444,7 +453,7 @@ func (s *State) possible(o *object, placed int) bool {
 }
 
 // sources are the facts about each placed SyncTarget. aggregate.Decide orders them by name.
-func (s *State) sources(o *object, graceOver bool) (sources []aggregate.Source, ambiguous []ref.SyncTarget, placed int) {
+func (s *State) sources(o *object) (sources []aggregate.Source, ambiguous []ref.SyncTarget, placed int) {
 	names, targets, byLabel := s.placed(o)
 	for i, name := range names {
 		t := targets[i]
@@ -462,11 +471,14 @@ func (s *State) sources(o *object, graceOver bool) (sources []aggregate.Source, 
 			ambiguous = append(ambiguous, name)
 			continue
 		case copies[0].awaited:
+		case s.earlier(o, copies[0]):
+			source.State, source.NotReporting = aggregate.NoStatus, "holds a copy of an earlier object"
 		case copies[0].value == nil:
 			source.State = aggregate.NoStatus
 		default:
 			source.State, source.Contribution = aggregate.Reporting, copies[0].value
-			source.CaughtUp = o.caughtUp(copies[0], graceOver)
+			source.CaughtUp = s.current(o, copies[0])
+			source.Lagging = !source.CaughtUp && (s.now.Sub(o.generationSince) >= lagAfter || aggregate.Lags(s.published(o), name, o.generation))
 		}
 		if len(copies) == 1 && copies[0].refused != "" {
 			source.NotReporting = "status refused (" + copies[0].refused + ")"

@@ -16,13 +16,22 @@ type Object struct {
 	ResourceVersion string
 	Generation      int64
 	Deleting        bool              // has a deletionTimestamp
+	Created         time.Time         // by the server's clock; zero: not known
+	Clock           Clock             // of the server
 	Labels          map[string]string // only the keys that Want selects
 	Annotations     map[string]string // only the keys that Want selects
 	StatusTime      time.Time         // newest time among the status entries of managedFields, if Want asked for it; else zero
 	Managers        []Manager         // writers of the status subresource, if Want asked for them
 	Status          []byte            // the JSON value of .status; nil: there is none
+	Spec            []byte            // the JSON value of .spec, if Want asked for it; nil: there is none
 	Raw             []byte            // the whole object's JSON, only if Want asked for it
 	Err             error             // why the object could not be decoded beyond its identity; then Status is nil
+}
+
+// Clock is a server's clock in terms of this process's.
+type Clock struct {
+	Offset time.Duration // by how much it is ahead
+	Doubt  time.Duration // by how much Offset may be wrong, either way
 }
 
 // Manager is a managedFields entry for the subresource "status".
@@ -46,6 +55,7 @@ type Want struct {
 	Selector            string // server-side label selector; empty: all objects
 	StatusTimes         bool   // fill Object.StatusTime
 	Managers            bool   // fill Object.Managers
+	Spec                bool   // fill Object.Spec
 	Whole               bool   // fill Object.Raw
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"github.com/upstreamd/upstreamd/internal/evidence"
 	"github.com/upstreamd/upstreamd/internal/locator"
 	"github.com/upstreamd/upstreamd/internal/memapi"
 	"github.com/upstreamd/upstreamd/internal/ref"
@@ -354,7 +355,7 @@ func (w *world) sync(o *object, i int) {
 	}
 	meta := map[string]any{"name": o.name, "namespace": down.Namespace, "labels": down.Labels}
 	if w.annotates {
-		meta["annotations"] = map[string]any{locator.UpstreamGeneration: strconv.FormatInt(published.Meta.Generation, 10)}
+		meta["annotations"] = map[string]any{evidence.GenerationAnnotations[0]: strconv.FormatInt(published.Meta.Generation, 10)}
 	}
 	spec := maps.Clone(o.kind.spec)
 	var wanted struct{ Spec map[string]any }

@@ -9,6 +9,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"github.com/upstreamd/upstreamd/internal/evidence"
 	"github.com/upstreamd/upstreamd/internal/locator"
 	"github.com/upstreamd/upstreamd/internal/ref"
 )
@@ -46,7 +47,7 @@ func (t *target) plan(i item, upstream *unstructured.Unstructured) (plan, error)
 	object.SetLabels(merged(users(upstream.GetLabels()), down.Labels))
 	annotations := merged(users(upstream.GetAnnotations()), down.Annotations)
 	if !t.options.OmitGeneration {
-		annotations[locator.UpstreamGeneration] = strconv.FormatInt(upstream.GetGeneration(), 10)
+		annotations[evidence.GenerationAnnotations[0]] = strconv.FormatInt(upstream.GetGeneration(), 10)
 	}
 	object.SetAnnotations(annotations)
 

@@ -25,6 +25,7 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
 	"github.com/upstreamd/upstreamd/internal/config"
+	"github.com/upstreamd/upstreamd/internal/evidence"
 	"github.com/upstreamd/upstreamd/internal/locator"
 	"github.com/upstreamd/upstreamd/internal/memapi"
 	"github.com/upstreamd/upstreamd/internal/ref"
@@ -194,7 +195,7 @@ func place(ctx context.Context, t *testing.T, k *kcp.KCP, w kcp.Workspace, name 
 		must(t, err)
 		copied, err := resolver.DownObject(deployments, u)
 		must(t, err)
-		copied.Annotations[locator.UpstreamGeneration] = "1"
+		copied.Annotations[evidence.GenerationAnnotations[0]] = "1"
 		create(ctx, t, s.Config(), namespaces, thing("v1", "Namespace", "", ns.Name, ns.Labels, ns.Annotations))
 		create(ctx, t, s.Config(), deployments, deployment(copied.Namespace, copied.Name, copied.Labels, copied.Annotations))
 		copies[s] = copied.Downstream

@@ -118,9 +118,10 @@ func withoutTarget(err error) error {
 // contact records when bytes last came from the server: the head of an answer that counts, or any part of its body. It also records that
 // calls did not reach the server, and reports when it answers again.
 type contact struct {
-	now  func() time.Time
-	last atomic.Pointer[time.Time]
-	lost atomic.Bool // a call failed without an answer, and none that counts came since
+	now   func() time.Time
+	clock clock
+	last  atomic.Pointer[time.Time]
+	lost  atomic.Bool // a call failed without an answer, and none that counts came since
 
 	mu    sync.Mutex
 	again chan struct{} // closed by wake; nil: not asked for
@@ -176,6 +177,7 @@ type contactTransport struct {
 }
 
 func (h *contactTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+	began := h.contact.now()
 	resp, err := h.next.RoundTrip(req)
 	if err != nil {
 		if given := Cause(req.Context(), err); !errors.Is(given, context.Canceled) { // else the caller gave up
@@ -186,6 +188,7 @@ func (h *contactTransport) RoundTrip(req *http.Request) (*http.Response, error) 
 	resp.Request = req // with its credentials, which not every transport sets
 	if counts(resp) {
 		h.contact.note()
+		h.contact.clock.observe(resp.Header.Get("Date"), began, h.contact.now())
 		resp.Body = &contactBody{ReadCloser: resp.Body, contact: h.contact}
 	}
 	return resp, nil

@@ -288,7 +288,7 @@ func (d *Decoder) transportError(err error) error {
 
 // spoil marks an object that was not read to its end.
 func spoil(o *ref.Object, err error) {
-	o.Status, o.Raw = nil, nil
+	o.Status, o.Spec, o.Raw = nil, nil, nil
 	if o.Err == nil {
 		o.Err = err
 	}

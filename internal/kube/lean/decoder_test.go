@@ -38,12 +38,22 @@ func statusOf(t testing.TB, raw []byte) string {
 	return string(o.Status)
 }
 
+func specOf(t testing.TB, raw []byte) string {
+	t.Helper()
+	var o struct{ Spec json.RawMessage }
+	if err := json.Unmarshal(raw, &o); err != nil {
+		t.Fatal(err)
+	}
+	return string(o.Spec)
+}
+
 // everything asks for all that can be asked for, but the whole object.
 var everything = ref.Want{
 	Labels:      []string{"internal.workload.kcp.io/", "app.kubernetes.io/name"},
 	Annotations: []string{"upstreamd.dev/upstream-generation", "deployment."},
 	StatusTimes: true,
 	Managers:    true,
+	Spec:        true,
 }
 
 func TestObjectKeepsWhatIsWanted(t *testing.T) {
@@ -51,7 +61,7 @@ func TestObjectKeepsWhatIsWanted(t *testing.T) {
 	at := time.Date(2026, 8, 19, 11, 4, 12, 0, time.UTC)
 	full := &ref.Object{
 		Namespace: "kcp-33jbiactwhg0", Name: "checkout", UID: "5d7a2c1e-8d0f-4d0e-9f39-7f6f0f3c9a51",
-		ResourceVersion: "8412907", Generation: 7,
+		ResourceVersion: "8412907", Generation: 7, Created: time.Date(2026, 3, 2, 9, 14, 55, 0, time.UTC),
 		Labels: map[string]string{
 			"internal.workload.kcp.io/cluster": "6ohB8yeXhwqTQVuBzJRgqcRJTpRjX7yTZu5g5g",
 			"app.kubernetes.io/name":           "checkout",
@@ -60,6 +70,7 @@ func TestObjectKeepsWhatIsWanted(t *testing.T) {
 		StatusTime:  at,
 		Managers:    []ref.Manager{{Name: "kube-controller-manager", Time: at}},
 		Status:      []byte(statusOf(t, raw)),
+		Spec:        []byte(specOf(t, raw)),
 	}
 	for name, tc := range map[string]struct {
 		want   ref.Want
@@ -67,12 +78,12 @@ func TestObjectKeepsWhatIsWanted(t *testing.T) {
 	}{
 		"everything": {everything, func(*ref.Object) {}},
 		"nothing": {ref.Want{}, func(o *ref.Object) {
-			o.Labels, o.Annotations, o.StatusTime, o.Managers = nil, nil, time.Time{}, nil
+			o.Labels, o.Annotations, o.StatusTime, o.Managers, o.Spec = nil, nil, time.Time{}, nil, nil
 		}},
-		"times only": {ref.Want{StatusTimes: true}, func(o *ref.Object) { o.Labels, o.Annotations, o.Managers = nil, nil, nil }},
+		"times only": {ref.Want{StatusTimes: true}, func(o *ref.Object) { o.Labels, o.Annotations, o.Managers, o.Spec = nil, nil, nil, nil }},
 		"whole": {ref.Want{Whole: true, Labels: []string{"app.kubernetes.io/name"}}, func(o *ref.Object) {
 			o.Labels = map[string]string{"app.kubernetes.io/name": "checkout"}
-			o.Annotations, o.StatusTime, o.Managers, o.Raw = nil, time.Time{}, nil, raw
+			o.Annotations, o.StatusTime, o.Managers, o.Raw, o.Spec = nil, time.Time{}, nil, raw, nil
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -48,7 +48,7 @@ var whatIsBelieved = cmp.Options{cmpopts.IgnoreFields(ref.Object{}, "Err"), cmpo
 
 var differentialWants = []ref.Want{
 	{},
-	{Labels: []string{"a", "b/", "app.kubernetes.io/name"}, Annotations: []string{ref.All}, StatusTimes: true, Managers: true},
+	{Labels: []string{"a", "b/", "app.kubernetes.io/name"}, Annotations: []string{ref.All}, StatusTimes: true, Managers: true, Spec: true},
 	{Labels: []string{ref.All}, Managers: true, Whole: true},
 }
 

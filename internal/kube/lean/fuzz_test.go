@@ -94,7 +94,13 @@ func standard(tree any, want ref.Want) (o *ref.Object, ok bool) {
 	if status := object["status"]; status != nil {
 		o.Status, _ = json.Marshal(status)
 	}
+	if spec, given := object["spec"]; given && want.Spec {
+		o.Spec, _ = json.Marshal(spec)
+	}
 	meta := typed[map[string]any](object["metadata"], &ok)
+	if text := typed[string](meta["creationTimestamp"], &ok); meta["creationTimestamp"] != nil && o.Created.UnmarshalText([]byte(text)) != nil {
+		ok = false
+	}
 	o.Name = typed[string](meta["name"], &ok)
 	o.Namespace = typed[string](meta["namespace"], &ok)
 	o.UID = types.UID(typed[string](meta["uid"], &ok))

@@ -8,8 +8,8 @@ import (
 
 // keep is a ref.Want made ready for the decoder: which keys of labels and annotations, and which other fields, to copy.
 type keep struct {
-	labels, annotations    keys
-	times, managers, whole bool
+	labels, annotations          keys
+	times, managers, spec, whole bool
 }
 
 func newKeep(w ref.Want) keep {
@@ -18,6 +18,7 @@ func newKeep(w ref.Want) keep {
 		annotations: newKeys(w.Annotations),
 		times:       w.StatusTimes,
 		managers:    w.Managers,
+		spec:        w.Spec,
 		whole:       w.Whole,
 	}
 }

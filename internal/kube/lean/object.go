@@ -43,7 +43,7 @@ func (s *scanner) object(o *ref.Object) error {
 	}
 	s.obj = nil
 	if o.Err != nil {
-		o.Status = nil
+		o.Status, o.Spec = nil, nil
 	}
 	return err
 }
@@ -67,6 +67,11 @@ func (s *scanner) objectMember(name []byte) error {
 		return s.members("metadata", s.metadataMember)
 	case "status":
 		return s.raw(&s.obj.Status)
+	case "spec":
+		if s.keep.spec {
+			return s.raw(&s.obj.Spec)
+		}
+		return s.skip()
 	default:
 		return s.skip()
 	}
@@ -74,7 +79,7 @@ func (s *scanner) objectMember(name []byte) error {
 
 func (s *scanner) resetMetadata() {
 	o := s.obj
-	*o = ref.Object{Workspace: o.Workspace, Status: o.Status, Raw: o.Raw, Err: o.Err}
+	*o = ref.Object{Workspace: o.Workspace, Status: o.Status, Spec: o.Spec, Raw: o.Raw, Err: o.Err}
 }
 
 func (s *scanner) metadataMember(name []byte) error {
@@ -90,6 +95,8 @@ func (s *scanner) metadataMember(name []byte) error {
 		return s.bounded("metadata.resourceVersion", maxVersion, &o.ResourceVersion, s.text)
 	case "generation":
 		return s.integer("metadata.generation", &o.Generation)
+	case "creationTimestamp":
+		return s.timestamp("metadata.creationTimestamp", &o.Created)
 	case "deletionTimestamp":
 		c, err := s.peek()
 		if err != nil {

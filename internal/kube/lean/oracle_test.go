@@ -46,7 +46,7 @@ func (s *oracle) object(o *ref.Object) error {
 	}
 	s.obj = nil
 	if o.Err != nil {
-		o.Status = nil
+		o.Status, o.Spec = nil, nil
 	}
 	return err
 }
@@ -70,6 +70,11 @@ func (s *oracle) objectMember(name []byte) error {
 		return s.members("metadata", s.metadataMember)
 	case "status":
 		return s.raw(&s.obj.Status)
+	case "spec":
+		if s.keep.spec {
+			return s.raw(&s.obj.Spec)
+		}
+		return s.SkipValue()
 	default:
 		return s.SkipValue()
 	}
@@ -77,7 +82,7 @@ func (s *oracle) objectMember(name []byte) error {
 
 func (s *oracle) resetMetadata() {
 	o := s.obj
-	*o = ref.Object{Workspace: o.Workspace, Status: o.Status, Raw: o.Raw, Err: o.Err}
+	*o = ref.Object{Workspace: o.Workspace, Status: o.Status, Spec: o.Spec, Raw: o.Raw, Err: o.Err}
 }
 
 func (s *oracle) metadataMember(name []byte) error {
@@ -93,6 +98,8 @@ func (s *oracle) metadataMember(name []byte) error {
 		return s.bounded("metadata.resourceVersion", maxVersion, &o.ResourceVersion, s.text)
 	case "generation":
 		return s.integer("metadata.generation", &o.Generation)
+	case "creationTimestamp":
+		return s.timestamp("metadata.creationTimestamp", &o.Created)
 	case "deletionTimestamp":
 		o.Deleting = s.PeekKind() != 'n'
 		return s.SkipValue()

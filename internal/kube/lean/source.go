@@ -79,7 +79,11 @@ func NewSource(conn *client.Conn, path string, want ref.Want, settings Settings,
 	if place == nil {
 		place = func(*ref.Object) {}
 	}
-	return &Source{conn: conn, path: path, want: want, settings: settings.withDefaults(), place: place}
+	timed := func(o *ref.Object) {
+		o.Clock = conn.Clock()
+		place(o)
+	}
+	return &Source{conn: conn, path: path, want: want, settings: settings.withDefaults(), place: timed}
 }
 
 // List reads everything, page by page. version is the resourceVersion to list at: "" is a consistent read, "0" the server's

@@ -70,6 +70,6 @@ func (c *Client) object(ctx context.Context, d endpoint, r client.Request, u ref
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", u, client.Cause(ctx, err))
 	}
-	o.Workspace = u.Workspace
+	o.Workspace, o.Clock = u.Workspace, d.conn.Clock()
 	return o, nil
 }
