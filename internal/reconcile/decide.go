@@ -128,6 +128,7 @@ func (s *State) input(o *object) aggregate.Input {
 			held++
 		}
 	}
+	in.Unplaced = placed == 0 && len(in.Sources) == 0 && len(s.targets) > 0 && s.ripe && in.Owned.Field()
 	in.Withdrawn = held == 0 && unknown == 0 && len(in.Ambiguous) == 0 && (o.had || s.possible(o, placed))
 	return in
 }

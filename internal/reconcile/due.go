@@ -3,6 +3,8 @@ package reconcile
 import (
 	"container/heap"
 	"time"
+
+	"github.com/upstreamd/upstreamd/internal/aggregate"
 )
 
 // timed has one time at which it is due.
@@ -145,4 +147,16 @@ func (s *State) rearm(o *object) {
 	case o.timer.index == 0 || o.timer.at != at:
 		s.due.set(o, at)
 	}
+}
+
+// ripening ends the time in which SyncTargets become known.
+type ripening struct{ *State }
+
+func (r ripening) due() *timer { return &r.ripens }
+
+func (r ripening) fire(s *State) {
+	s.ripe = true
+	s.eachPlace(func(p *place) {
+		s.each(p, s.consider, func(i int) bool { return p.objects[i].reason == aggregate.ReasonNotPlaced })
+	})
 }

@@ -165,6 +165,9 @@ func (m *machine) check() {
 		o := m.server[u]
 		in, certain := m.input(o)
 		if !certain {
+			if len(m.targets) > 0 && in.Owned.Field() {
+				m.t.Fatalf("%s: no SyncTarget can hold it, and %s is published", u, o.Status)
+			}
 			continue
 		}
 		p := m.policies[m.policy]

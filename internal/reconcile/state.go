@@ -18,6 +18,9 @@ import (
 // slice is how many objects long work concerns in one Step.
 const slice = 64
 
+// ripeAfter is the time in which the SyncTargets of a process become known to a new State.
+const ripeAfter = 10 * time.Second
+
 // Config is fixed for the life of a State, but for the policy.
 type Config struct {
 	Policy      *policy.Policy
@@ -54,6 +57,8 @@ type State struct {
 
 	now     time.Time
 	at      int64 // now in Unix nanoseconds
+	ripe    bool // all SyncTargets are known: it counts that none is placed
+	ripens  timer
 	cause   ref.SyncTarget
 	effects []Effect
 	count   counts
@@ -106,6 +111,9 @@ func Want(p *policy.Policy) ref.Want {
 // Step takes one event at a time that never goes back, and returns the effects to carry out. The slice is valid until the next Step.
 func (s *State) Step(now time.Time, e Event) []Effect {
 	s.now, s.at, s.cause = now, now.UnixNano(), ""
+	if !s.ripe && s.ripens.index == 0 {
+		s.due.set(ripening{s}, s.at+int64(ripeAfter))
+	}
 	clear(s.effects)
 	s.effects = s.effects[:0]
 	s.apply(e)
