@@ -100,6 +100,7 @@ func (c *conditionList) decide(end ending) []any {
 	}
 	if c.top {
 		c.terminal(end)
+		c.add(c.ended(end))
 		c.add(c.summary())
 	}
 	c.result = append(c.result, c.foreign(c.path, c.result)...)
@@ -139,7 +140,7 @@ func (c *conditionList) votes() []vote {
 func (c *conditionList) appendVotes(votes []vote, list []any, from *Source) []vote {
 	for _, item := range list {
 		v := vote{kind: text(item, "type"), status: text(item, "status"), entry: item.(map[string]any), source: from}
-		if c.top && (v.kind == SummaryType || c.isTerminal(v.kind)) || from == nil && !c.in.Owned.Item(c.path, item) {
+		if c.top && (v.kind == SummaryType || v.kind == EndedType || c.isTerminal(v.kind)) || from == nil && !c.in.Owned.Item(c.path, item) {
 			continue
 		}
 		if !c.copied && v.status != "True" && v.status != "False" {

@@ -19,15 +19,16 @@ const PrimaryAnnotation = "upstreamd.dev/primary"
 // Decide returns the status to publish for one upstream object, and the reason for it. It modifies nothing of its input; the decision shares
 // values with it.
 func Decide(p *policy.Policy, in Input) Decision {
-	if byName := func(a, b Source) int { return strings.Compare(string(a.Target), string(b.Target)) }; !slices.IsSortedFunc(in.Sources, byName) {
+	if !slices.IsSortedFunc(in.Sources, byTarget) {
 		in.Sources = slices.Clone(in.Sources)
-		slices.SortFunc(in.Sources, byName)
+		slices.SortFunc(in.Sources, byTarget)
 	}
-	d := decider{p: p, in: &in}
+	d := decider{p: p, in: &in, finished: endsOf(p)}
+	d.recall()
 	switch {
 	case len(in.Ambiguous) > 0:
 		return stay(ReasonAmbiguous, "several objects claim to be the copy in "+join(in.Ambiguous))
-	case p.Finished != nil && (d.ended(p.Finished.Success) || d.ended(p.Finished.Failure)):
+	case d.isOver():
 		return stay(ReasonFinished, "it has ended, and stays as it is published")
 	case in.Withdrawn:
 		return d.empty("no SyncTarget has a copy any more")
@@ -53,10 +54,13 @@ func Decide(p *policy.Policy, in Input) Decision {
 	return d.out
 }
 
+func byTarget(a, b Source) int { return strings.Compare(string(a.Target), string(b.Target)) }
+
 // decider is one decision in the making.
 type decider struct {
-	p  *policy.Policy
-	in *Input
+	p        *policy.Policy
+	in       *Input
+	finished *policy.Finished // what tells of an end; nil: nothing does
 
 	views     []*Source // the SyncTargets whose copies are merged, in the order of their names
 	counted   int       // the placed SyncTargets that count: all but those that the policy excludes
@@ -91,7 +95,7 @@ func (s *Source) stale() bool { return s.Stale || s.NotReporting != "" }
 
 // counts reports whether a placed SyncTarget counts under the policy.
 func (d *decider) counts(s *Source) bool {
-	return d.p.Stale != policy.Exclude || !s.stale() && s.State != Unknown
+	return d.p.Stale != policy.Exclude || s.remembered != "" || !s.stale() && s.State != Unknown
 }
 
 // admit finds the SyncTargets whose copies are merged. It returns those that have to be waited for.

@@ -77,6 +77,10 @@ func (d *decider) publishedBase() (ref.SyncTarget, bool) {
 // candidates are the views with a status in the order in which they are preferred.
 func (d *decider) candidates() []*Source {
 	candidates := slices.DeleteFunc(slices.Clone(d.views), func(v *Source) bool { return v.Contribution == nil })
+	if goOn := slices.DeleteFunc(slices.Clone(candidates), d.hasEnded); len(goOn) > 0 {
+		candidates = goOn // no end is published while others go on
+	}
+	candidates = slices.DeleteFunc(candidates, func(v *Source) bool { return v.remembered != "" }) // only its end is known
 	place := func(v *Source) int {
 		if i := slices.Index(d.p.Primary, string(v.Target)); i >= 0 {
 			return i

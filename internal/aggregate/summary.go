@@ -16,7 +16,9 @@ var baseNamed = map[policy.Strategy]string{policy.Primary: "; primary: ", policy
 const SummaryType = "upstreamd.dev/Aggregated"
 
 // summaryIn is the message of the summary in a status; empty if there is none.
-func summaryIn(status map[string]any) string { return text(find(status, topConditions, SummaryType), "message") }
+func summaryIn(status map[string]any) string {
+	return text(find(status, topConditions, SummaryType), "message")
+}
 
 // Lags reports whether a published status names a SyncTarget as not at this generation.
 func Lags(published map[string]any, name ref.SyncTarget, generation int64) bool {

@@ -46,24 +46,37 @@ func (o *Owned) Field(path ...string) bool {
 // Item reports whether the item of the list at this path is ours, by the key fields that the API server keys the list by. The item may hold
 // nothing else. A list that is owned as a whole (an atomic list: a leaf without members) means that every item is.
 func (o *Owned) Item(list []string, item any) bool {
+	is, _ := o.item(list, item)
+	return is
+}
+
+// ItemField reports whether a field of an item is ours.
+func (o *Owned) ItemField(list []string, item any, name string) bool {
+	is, fields := o.item(list, item)
+	return is && (fields == nil || fields.Members.Has(field(name)))
+}
+
+// item finds an item. fields are those of it that are ours, nil if it is owned as a whole.
+func (o *Owned) item(list []string, item any) (is bool, fields *fieldpath.Set) {
 	if o == nil {
-		return false
+		return false, nil
 	}
 	set, whole := o.descend(list)
 	if whole || set == nil {
-		return whole
-	}
-	for e := range set.Members.All() {
-		if names(e, item) {
-			return true
-		}
+		return whole, nil
 	}
 	for e := range set.Children.All() {
 		if names(e, item) {
-			return true
+			fields, _ = set.Children.Get(e)
+			return true, fields
 		}
 	}
-	return false
+	for e := range set.Members.All() {
+		if names(e, item) {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // descend follows path. It returns the set below it (nil: nothing there is ours), or whole if the path or one of its ancestors is

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -53,8 +54,29 @@ type List struct {
 
 // Finished is FinishedSpec in compiled form.
 type Finished struct {
-	Success, Failure       []string
-	OnSuccess, Needs, Idle []Path
+	Success, Failure             []End
+	Phase                        Path // of the phase that tells of an end; nil: none does
+	SuccessPhases, FailurePhases []string
+	OnSuccess, Needs, Idle       []Path
+}
+
+// End is a condition that tells of an end.
+type End struct{ Type, Status string }
+
+// String is the form in documents: the type, with "=False" for a condition that ends by that.
+func (e End) String() string {
+	if e.Status == "True" {
+		return e.Type
+	}
+	return e.Type + "=" + e.Status
+}
+
+func parseEnds(texts []string) (ends []End) {
+	for _, text := range texts {
+		kind, status, _ := strings.Cut(text, "=")
+		ends = append(ends, End{kind, cmp.Or(status, "True")})
+	}
+	return ends
 }
 
 // Extraction selects the parts of an object that are extracted, as status.Options has it.
@@ -100,9 +122,13 @@ func compile(doc *Document, env *Environment) (*Policy, error) {
 	}
 	if f := s.Finished; f != nil {
 		p.Finished = &Finished{
-			Success: f.Success, Failure: f.Failure,
+			Success: parseEnds(f.Success), Failure: parseEnds(f.Failure),
 			OnSuccess: parsePaths[Path](f.OnSuccess), Needs: parsePaths[Path](f.Needs), Idle: parsePaths[Path](f.Idle),
 		}
+	}
+	if f := s.Finished; f != nil && f.Phase != nil {
+		p.Finished.Phase = ParsePath(cmp.Or(f.Phase.Path, "phase"))
+		p.Finished.SuccessPhases, p.Finished.FailurePhases = f.Phase.Success, f.Phase.Failure
 	}
 	if e := s.Extract; e != nil {
 		p.Extract.Fields, p.Extract.Paths = parsePaths[[]string](e.Fields), map[string][]string{}

@@ -166,14 +166,23 @@ const (
 	AllAgree   ConditionMode = "All"
 )
 
-// FinishedSpec is for kinds that end, such as Job. A SyncTarget is done when it has the last condition of Success or Failure. Once all
-// placed ones are done, either all conditions of Success are published, or all of Failure if one failed; before, none of them.
+// FinishedSpec is for kinds that end, such as Job. A SyncTarget is done when it has the last condition of Success or Failure, or one of the
+// phases. Once all placed ones are done, either all conditions of Success are published, or all of Failure if one failed, with the phase of
+// such a SyncTarget; before, none of them.
 type FinishedSpec struct {
-	Success   []string `json:"success"`
-	Failure   []string `json:"failure"`
-	OnSuccess []string `json:"onSuccess,omitempty"` // fields that are published with Success only
-	Needs     []string `json:"needs,omitempty"`     // fields without which nothing is finished
-	Idle      []string `json:"idle,omitempty"`      // counters that must have come to zero first
+	Success   []string   `json:"success,omitempty"` // condition types, or Type=False where False is an end
+	Failure   []string   `json:"failure,omitempty"`
+	Phase     *PhaseSpec `json:"phase,omitempty"`
+	OnSuccess []string   `json:"onSuccess,omitempty"` // fields that are published with Success only
+	Needs     []string   `json:"needs,omitempty"`     // fields without which nothing is finished
+	Idle      []string   `json:"idle,omitempty"`      // counters that must have come to zero first
+}
+
+// PhaseSpec names the phases that tell of an end.
+type PhaseSpec struct {
+	Path    string   `json:"path,omitempty"` // below status; default: phase
+	Success []string `json:"success,omitempty"`
+	Failure []string `json:"failure,omitempty"`
 }
 
 // AbsentMode is the meaning of an absent positive condition.

@@ -162,14 +162,21 @@ func (v *validator) finished(p *field.Path, s *Spec) {
 	if f == nil {
 		return
 	}
-	if s.Strategy != "" && s.Strategy != Merge {
-		v.invalid(p, s.Strategy, "only the strategy Merge knows of an end")
+	if s.Strategy != "" && s.Strategy != Merge && s.Strategy != Primary && s.Strategy != Representative {
+		v.invalid(p, s.Strategy, "only the strategies Merge, Primary and Representative know of an end")
 	}
-	if len(f.Success) == 0 {
-		v.add(field.Required(p.Child("success"), "the conditions of success; the last one ends it"))
+	if len(f.Success) == 0 && (f.Phase == nil || len(f.Phase.Success) == 0) {
+		v.add(field.Required(p.Child("success"), "the conditions of success, of which the last one ends it, or phase.success"))
 	}
-	if len(f.Failure) == 0 {
-		v.add(field.Required(p.Child("failure"), "the conditions of failure; the last one ends it"))
+	for name, ends := range map[string][]string{"success": f.Success, "failure": f.Failure} {
+		for i, e := range parseEnds(ends) {
+			if e.Type == "" || e.Status != "True" && e.Status != "False" {
+				v.invalid(p.Child(name).Index(i), ends[i], `must be a condition type, or one with its status, such as "Succeeded=False"`)
+			}
+		}
+	}
+	if f.Phase != nil && f.Phase.Path != "" {
+		v.path(p.Child("phase", "path"), f.Phase.Path, false)
 	}
 	v.paths(p.Child("onSuccess"), f.OnSuccess, false)
 	v.paths(p.Child("needs"), f.Needs, false)

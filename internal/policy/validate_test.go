@@ -100,9 +100,8 @@ spec:
   finished: {}
 `, []string{
 			`spec.default: Invalid value: "Union": only the strategy Merge has a default rule`,
-			`spec.finished: Invalid value: "Latest": only the strategy Merge knows of an end`,
+			`spec.finished: Invalid value: "Latest": only the strategies Merge, Primary and Representative know of an end`,
 			`spec.finished.success: Required value`,
-			`spec.finished.failure: Required value`,
 		}},
 		"default": {head + "  default: Sum\n", []string{`spec.default: Unsupported value: "Sum": supported values: "Drop", "Unanimous"`}},
 		"paths": {head + `

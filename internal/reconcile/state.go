@@ -57,7 +57,7 @@ type State struct {
 
 	now     time.Time
 	at      int64 // now in Unix nanoseconds
-	ripe    bool // all SyncTargets are known: it counts that none is placed
+	ripe    bool  // all SyncTargets are known: it counts that none is placed
 	ripens  timer
 	cause   ref.SyncTarget
 	effects []Effect
