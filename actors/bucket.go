@@ -61,7 +61,9 @@ func newBucket(c AggregatorConfig, index int) actor.Actor {
 func (b *bucket) Receive(ctx actor.Context) {
 	switch m := ctx.Message().(type) {
 	case reconcile.Event:
-		b.step(ctx, m)
+		if idle := b.step(ctx, m); idle && ctx.Sender() != nil {
+			b.unspent(ctx)
+		}
 	case answered:
 		if m.of == b {
 			b.step(ctx, m.event)
@@ -75,6 +77,13 @@ func (b *bucket) Receive(ctx actor.Context) {
 		ctx.Respond(b.state.Explain(b.clock.now(), m.Upstream))
 	case *actor.Restarting, *actor.Stopping:
 		b.end()
+	}
+}
+
+// unspent answers an isolated report, unless its copy has gone meanwhile.
+func (b *bucket) unspent(ctx actor.Context) {
+	if _, alive := ctx.ActorSystem().ProcessRegistry.GetLocal(ctx.Sender().Id); alive {
+		ctx.Send(ctx.Sender(), Unspent{})
 	}
 }
 
@@ -99,10 +108,17 @@ func (b *bucket) end() {
 	}
 }
 
-// step takes an event and performs its effects.
-func (b *bucket) step(ctx actor.Context, e reconcile.Event) {
+// step takes an event and performs its effects. idle reports whether it led to a decision, and that to no write.
+func (b *bucket) step(ctx actor.Context, e reconcile.Event) (idle bool) {
 	now := b.clock.now()
+	decided, written := false, false
 	for _, effect := range b.state.Step(now, e) {
+		switch effect.(type) {
+		case reconcile.Decided:
+			decided = true
+		case reconcile.Write:
+			written = true
+		}
 		b.perform(ctx, effect)
 	}
 	if b.flushing && !b.state.Busy() {
@@ -113,6 +129,7 @@ func (b *bucket) step(ctx actor.Context, e reconcile.Event) {
 		b.longest = took
 		b.Metrics.LongestTurn.WithLabelValues(b.resource).Set(took.Seconds())
 	}
+	return decided && !written
 }
 
 func (b *bucket) perform(ctx actor.Context, effect reconcile.Effect) {

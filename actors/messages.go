@@ -70,6 +70,9 @@ type flush struct {
 	arming uint32
 }
 
+// Unspent answers the report of an isolated change that led to no write.
+type Unspent struct{}
+
 // ---- object → watch
 
 // objectRestarted asks for a read of the object: its actor lost its state.

@@ -72,6 +72,8 @@ func (o *objectActor) Receive(ctx actor.Context) {
 		o.observed(ctx, m)
 	case flush:
 		o.flush(ctx, m)
+	case Unspent:
+		o.unspent(ctx)
 	case resend:
 		o.resend(ctx, m)
 	case Deleted:
@@ -112,7 +114,7 @@ func (o *objectActor) observed(ctx actor.Context, m Observed) {
 	}
 	fire, after := o.window.Changed(window, now)
 	if fire {
-		o.send(ctx, now)
+		o.lead(ctx, now)
 		return
 	}
 	o.config.coalesced.Inc()
@@ -199,10 +201,35 @@ func (o *objectActor) extract(r *rules, obj *ref.Object) (parsed map[string]any,
 	}), nil
 }
 
+// lead reports an isolated change, and asks whether it led to nothing: then the next one is isolated too. A controller often writes a status
+// without news right before the one that matters.
+func (o *objectActor) lead(ctx actor.Context, now time.Time) {
+	o.sent(now)
+	ctx.Request(o.config.buckets.Of(o.upstream), o.report())
+	o.received = time.Time{}
+}
+
+func (o *objectActor) unspent(ctx actor.Context) {
+	now := time.Now()
+	if o.config.share.AllowN(now, 1) && o.window.Unspent() {
+		o.lead(ctx, now)
+	}
+}
+
 func (o *objectActor) send(ctx actor.Context, now time.Time) {
+	o.sent(now)
+	ctx.Send(o.config.buckets.Of(o.upstream), o.report())
+	o.received = time.Time{}
+}
+
+func (o *objectActor) sent(now time.Time) {
 	o.disarm()
 	o.window.Fired(now)
-	ctx.Send(o.config.buckets.Of(o.upstream), reconcile.Reported{
+	o.answered = true
+}
+
+func (o *objectActor) report() reconcile.Reported {
+	return reconcile.Reported{
 		Target:       o.config.target,
 		Source:       o.source,
 		Upstream:     o.upstream,
@@ -211,9 +238,7 @@ func (o *objectActor) send(ctx actor.Context, now time.Time) {
 		Evidence:     o.evidence,
 		Refused:      o.refused,
 		Received:     o.received,
-	})
-	o.received = time.Time{}
-	o.answered = true
+	}
 }
 
 func (o *objectActor) flush(ctx actor.Context, m flush) {

@@ -568,3 +568,38 @@ func TestEmbeddingErrorsNameTheFix(t *testing.T) {
 		t.Error("an unknown locator style was taken")
 	}
 }
+
+// A controller writes a status without news right before the one that matters. The first one does not begin a burst, so the second one is
+// published at once; what follows is held until it is quiet.
+func TestAChangeWithoutNewsDoesNotDelayTheNextOne(t *testing.T) {
+	run(t, []actors.SyncTarget{"east", "west"}, func(f *flow) {
+		f.upstream.put(web, 1, nil)
+		f.reports("east", 1)
+		f.reports("west", 1)
+		f.synced("east", "west")
+		f.settle()
+		before := len(f.upstream.patches())
+		for n := range 3 { // each is one that the policy drops
+			copied := f.copyOfWeb("east", 1)
+			f.must(unstructured.SetNestedField(copied.Object, int64(n), "status", "ignored"))
+			f.versions++
+			copied.SetResourceVersion(fmt.Sprint(f.versions))
+			f.must(f.system.SyncStatus(f.t.Context(), "east", deployments, copied))
+			time.Sleep(5 * time.Millisecond)
+		}
+		began := time.Now()
+		for n := range 10 {
+			f.reports("east", int64(2+n))
+			time.Sleep(10 * time.Millisecond)
+		}
+		synctest.Wait()
+		if patches := f.upstream.patches()[before:]; len(patches) != 1 || patches[0].at.Sub(began) > 10*time.Millisecond {
+			t.Errorf("%d PATCH calls while it changes, want one at once", len(patches))
+		}
+		f.settle()
+		if n := len(f.upstream.patches()) - before; n != 2 {
+			t.Errorf("%d PATCH calls for one burst, want 2", n)
+		}
+		f.wantReady(12)
+	})
+}

@@ -82,5 +82,13 @@ func (s *State) Alone(w Window, now time.Time) bool {
 // Fired notes that everything pending was passed on.
 func (s *State) Fired(now time.Time) { s.fired, s.latest = now.UnixNano(), 0 }
 
+// Unspent notes that what was passed on last led to nothing, so that it began no burst. A pending change is to be passed on now; else the next
+// one comes alone.
+func (s *State) Unspent() (pending bool) {
+	pending = s.Pending()
+	*s = State{}
+	return pending
+}
+
 // Pending says whether a change waits to be passed on.
 func (s *State) Pending() bool { return s.latest != 0 }
