@@ -471,6 +471,7 @@ func (s *State) sources(o *object) (sources []aggregate.Source, ambiguous []ref.
 			ambiguous = append(ambiguous, name)
 			continue
 		case copies[0].awaited:
+			source.Stale = false // its report is on its way
 		case s.earlier(o, copies[0]):
 			source.State, source.NotReporting = aggregate.NoStatus, "holds a copy of an earlier object"
 		case copies[0].value == nil:
