@@ -109,9 +109,11 @@ func (c *conditionList) decide(end ending) []any {
 			c.result = slices.DeleteFunc(c.result, func(e any) bool { return text(e, "type") == SummaryType })
 		}
 	}
-	slices.SortStableFunc(c.result, func(a, b any) int { return strings.Compare(text(a, "type"), text(b, "type")) })
+	slices.SortStableFunc(c.result, byType)
 	return c.result
 }
+
+func byType(a, b any) int { return strings.Compare(text(a, "type"), text(b, "type")) }
 
 func (c *conditionList) add(entry map[string]any) {
 	if entry != nil {

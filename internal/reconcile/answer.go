@@ -41,7 +41,7 @@ func (s *State) acknowledged(e Acknowledged) {
 	if e.Object.ResourceVersion == w.version {
 		t := o.troubled()
 		t.noopPatch, t.noopVersion = w.hash, w.version
-	} else {
+	} else if w.full == 0 {
 		s.untrouble(o)
 	}
 	var latency time.Duration
@@ -126,10 +126,7 @@ func (s *State) refused(e Refused) {
 		s.denied(o, e.Err)
 	case TooLarge, Invalid:
 		s.unparkPlace(o)
-		s.parkResult(o, w.hash, string(e.Class), e.Err)
-		if !latest {
-			s.consider(o)
-		}
+		s.refusedResult(o, w, e)
 	default: // the outcome is unknown
 		s.conflict(o, w)
 	}

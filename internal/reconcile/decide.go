@@ -148,6 +148,14 @@ func (s *State) write(o *object, out outcome) {
 		s.parkResult(o, 0, "Unencodable", out.bodyErr) // no patch has this hash: every decision tries to encode again
 		return
 	}
+	full := s.refusedBefore(o, out)
+	if full != 0 {
+		var ok bool
+		if out, ok = s.reduced(o, out); !ok {
+			s.retract(o)
+			return
+		}
+	}
 	hash := statusHash(out.body)
 	if s.heldBack(o, hash) {
 		s.retract(o)
@@ -162,7 +170,7 @@ func (s *State) write(o *object, out outcome) {
 	}
 	s.probe(o)
 	o.pending = &sent{
-		version: o.view.version, reread: s.reread, hash: hash,
+		version: o.view.version, reread: s.reread, hash: hash, full: full,
 		patch: out.patch, desired: out.Status, reason: out.Reason, received: o.received,
 	}
 	o.notBefore = s.at + int64(s.Quiet)
@@ -196,7 +204,19 @@ func (s *State) retract(o *object) {
 	}
 }
 
-// heldBack reports whether this very patch was refused, or changed nothing, and nothing has changed since.
+// refusedBefore returns the digest of a result that was refused as it is, and is not to be tried again yet; 0: it is another one.
+func (s *State) refusedBefore(o *object, out outcome) uint64 {
+	t := o.trouble
+	if t == nil || t.parkedReason == "" || t.parkedAny || t.parkedGeneration != o.generation || s.at >= t.parkedUntil {
+		return 0
+	}
+	if result := patch.Digest(out.Status, s.equality(o, true)); result == t.parkedResult {
+		return result
+	}
+	return 0
+}
+
+// heldBack reports whether this very patch has to wait for a read, changed nothing, or is forbidden, and nothing has changed since.
 func (s *State) heldBack(o *object, hash uint64) bool {
 	t := o.trouble
 	if t == nil {
@@ -210,7 +230,7 @@ func (s *State) heldBack(o *object, hash uint64) bool {
 		o.suppressed = "changes nothing at the API server"
 		return true
 	}
-	if t.parkedReason != "" && (t.parkedPatch == hash || t.parkedAny) && t.parkedGeneration == o.generation && s.at < t.parkedUntil {
+	if t.parkedAny && t.parkedGeneration == o.generation && s.at < t.parkedUntil {
 		o.suppressed = "Parked: " + t.parkedReason
 		s.decideAt(o, t.parkedUntil)
 		return true

@@ -73,11 +73,13 @@ type trouble struct {
 
 	// A result that was refused as such is not tried again until parkedUntil, unless it or the generation changes.
 	parkedUntil      int64
-	parkedPatch      uint64
-	parkedAny        bool // any patch of the object is refused
+	parkedResult     uint64 // digest of the decided status
+	parkedAny        bool   // any patch of the object is refused
 	parkedGeneration int64
 	parkedReason     string
 	denials          int // 403s in a row
+	refusal          aggregate.Refusal
+	reduction        int // of the result, that is published in its place
 
 	// The patch that changed nothing, and at which resourceVersion.
 	noopPatch   uint64
@@ -106,6 +108,7 @@ type sent struct {
 	version  string
 	reread   uint32
 	hash     uint64         // statusHash of the body
+	full     uint64         // digest of the refused result that this one is a reduction of; 0: it is none
 	patch    map[string]any // the status part of the body
 	desired  map[string]any // the whole decision
 	reason   aggregate.Reason

@@ -1,6 +1,16 @@
 package reconcile
 
-import "time"
+import (
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"github.com/upstreamd/upstreamd/internal/aggregate"
+	"github.com/upstreamd/upstreamd/internal/patch"
+)
 
 const (
 	resultPark = 10 * time.Minute
@@ -212,24 +222,75 @@ func (s *State) denied(o *object, err error) {
 	s.consider(o)
 }
 
-// parkResult parks a result that the API server refused.
-func (s *State) parkResult(o *object, hash uint64, reason string, err error) {
-	s.parkObject(o, hash, reason, resultPark)
+// refusedResult parks a result that the API server refused, and has what is left of it published in its place.
+func (s *State) refusedResult(o *object, w *sent, e Refused) {
+	t := o.troubled()
+	if w.full != 0 && t.parkedReason != "" && t.parkedResult == w.full {
+		t.reduction++
+	} else {
+		s.parkResult(o, patch.Digest(w.desired, s.equality(o, true)), string(e.Class), e.Err)
+		t.refusal, t.reduction = refusalOf(e.Err), aggregate.WithoutFields
+	}
+	s.consider(o)
+}
+
+// refusalOf reads the fields that an API server names, such as status.listeners[1].
+func refusalOf(err error) (r aggregate.Refusal) {
+	const most = 16
+	r.Message = bounded(err.Error())
+	sent, ok := errors.AsType[*apierrors.StatusError](err)
+	if !ok || sent.ErrStatus.Details == nil {
+		return r
+	}
+	for _, cause := range sent.ErrStatus.Details.Causes {
+		field, below := strings.CutPrefix(cause.Field, "status.")
+		if i := strings.IndexAny(field, ".["); i >= 0 {
+			field = field[:i]
+		}
+		if below && len(r.Fields) < most && !slices.Contains(r.Fields, field) {
+			r.Fields = append(r.Fields, field)
+		}
+	}
+	return r
+}
+
+// reduced replaces a result that was refused by what is left of it. ok is false if nothing is, or it is published already.
+func (s *State) reduced(o *object, out outcome) (less outcome, ok bool) {
+	t := o.trouble
+	for ; t.reduction > 0 && t.reduction <= aggregate.SummaryOnly; t.reduction++ {
+		less = outcome{Decision: out.Decision, in: out.in, lane: out.lane}
+		if less.Status, ok = aggregate.Reduce(s.Policy, out.in, out.Decision, t.refusal, t.reduction); ok {
+			less.patch = patch.Diff(out.in.Published, less.Status, out.in.Owned, s.equality(o, false))
+			break
+		}
+	}
+	o.suppressed = "Parked: " + t.parkedReason
+	s.decideAt(o, t.parkedUntil)
+	if less.patch == nil {
+		return less, false
+	}
+	less.body, less.bodyErr = patch.Body(o.view.version, less.patch)
+	return less, less.bodyErr == nil
+}
+
+// parkResult parks a result, by the digest of the decided status.
+func (s *State) parkResult(o *object, result uint64, reason string, err error) {
+	s.parkObject(o, result, reason, resultPark)
 	s.warn("park/"+reason, "the result was refused; parked until its inputs change", "upstream", o.name, "reason", reason, "error", err)
 	s.decideAt(o, s.at+int64(resultPark))
 }
 
-func (s *State) parkObject(o *object, hash uint64, reason string, d time.Duration) {
+func (s *State) parkObject(o *object, result uint64, reason string, d time.Duration) {
 	s.unpark(o)
 	s.emit(Count{Parked, reason, 1})
 	t := o.troubled()
-	t.parkedPatch, t.parkedGeneration, t.parkedReason, t.parkedUntil = hash, o.generation, reason, s.at+int64(d)
+	t.parkedResult, t.parkedGeneration, t.parkedReason, t.parkedUntil = result, o.generation, reason, s.at+int64(d)
 	o.suppressed = "Parked: " + reason
 }
 
 func (s *State) unpark(o *object) {
 	if t := o.trouble; t != nil && t.parkedReason != "" {
 		s.emit(Count{Parked, t.parkedReason, -1})
-		t.parkedReason, t.parkedPatch, t.parkedUntil, t.parkedAny = "", 0, 0, false
+		t.parkedReason, t.parkedResult, t.parkedUntil, t.parkedAny, t.reduction = "", 0, 0, false, 0
 	}
 }

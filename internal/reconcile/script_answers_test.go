@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/cockroachdb/datadriven"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/upstreamd/upstreamd/internal/patch"
 	"github.com/upstreamd/upstreamd/internal/ref"
@@ -139,7 +141,13 @@ func (s *script) refuse(d *datadriven.TestData) {
 	if text == "" {
 		d.Fatalf(s.t, "unknown class %q", class)
 	}
-	s.step(Refused{Upstream: u, Token: w.Token, Class: class, Err: errors.New(text)})
+	err := errors.New(text)
+	if field := arg(d, "field", ""); field != "" {
+		sent := &apierrors.StatusError{ErrStatus: metav1.Status{Message: text, Details: &metav1.StatusDetails{}}}
+		sent.ErrStatus.Details.Causes = append(sent.ErrStatus.Details.Causes, metav1.StatusCause{Field: field})
+		err = sent
+	}
+	s.step(Refused{Upstream: u, Token: w.Token, Class: class, Err: err})
 }
 
 // fetched answers a read with the object as the server holds it; with "gone" as if it held none. With "dead" the
