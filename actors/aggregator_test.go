@@ -10,6 +10,7 @@ import (
 
 	"github.com/upstreamd/upstreamd/internal/policy"
 	"github.com/upstreamd/upstreamd/internal/reconcile"
+	"github.com/upstreamd/upstreamd/internal/ref"
 )
 
 // fragile is a bucket that fails on some messages.
@@ -84,7 +85,7 @@ func TestReportsOfADeadBucketAreVoid(t *testing.T) {
 		buckets := BucketsOf(aggregator, 4)
 		for _, b := range buckets {
 			s.send(b, answered{of: &bucket{}, event: reconcile.UpstreamListed{Scope: "a", First: true, Last: true}})
-			s.send(b, answered{of: &bucket{}, event: reconcile.ScopeDescribed{Scope: "a", HasStatus: true}})
+			s.send(b, answered{of: &bucket{}, event: reconcile.ScopeDescribed{Scope: "a", Description: ref.Description{HasStatus: true}}})
 		}
 		synctest.Wait()
 		if got := received[UpstreamReady](parent); len(got) != 0 {

@@ -225,9 +225,7 @@ func (b *bucket) describe(ctx actor.Context, e reconcile.Describe) {
 	upstream, resource := b.Upstream, b.Resource
 	b.aside(ctx, func(limited context.Context) reconcile.Event {
 		m := reconcile.ScopeDescribed{Scope: e.Scope}
-		if m.HasStatus, m.Err = upstream.HasStatus(limited, resource, e.Scope); m.Err == nil {
-			m.Typed, m.Err = upstream.Typed(limited, resource, e.Scope)
-		}
+		m.Description, m.Err = upstream.Describe(limited, resource, e.Scope, e.Workspace)
 		return m
 	}, func(err error) reconcile.Event { return reconcile.ScopeDescribed{Scope: e.Scope, Err: err} })
 }

@@ -22,6 +22,8 @@ type (
 	Patch = ref.Patch
 	// SyncTarget names a physical cluster.
 	SyncTarget = ref.SyncTarget
+	// Description is how an API server serves a resource.
+	Description = ref.Description
 	// Workspace is the name of a logical cluster.
 	Workspace = ref.Workspace
 	// Resource is a group, version and plural resource name.
@@ -71,9 +73,6 @@ type Upstream interface {
 	Patch(ctx context.Context, p ref.Patch, want ref.Want) (*ref.Object, error)
 	// Host names the API server that serves u. Writes back off per Host.
 	Host(u ref.Upstream) string
-	// Typed reports whether the server normalises r by its own Go types in a scope, so that zero and absent are the same.
-	Typed(ctx context.Context, r ref.Resource, scope ref.Workspace) (bool, error)
-	// HasStatus reports whether r is served with a status subresource in a scope. Where that may differ between workspaces it reports true,
-	// and the first write shows it.
-	HasStatus(ctx context.Context, r ref.Resource, scope ref.Workspace) (bool, error)
+	// Describe tells how the API server serves r in a scope. The workspace is one of the scope's, or empty: schemas are served in workspaces.
+	Describe(ctx context.Context, r ref.Resource, scope, workspace ref.Workspace) (ref.Description, error)
 }

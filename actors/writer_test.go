@@ -65,8 +65,9 @@ func (h *hub) Watch(ctx context.Context, _ ref.Resource, _ ref.Want, _ ref.Emit)
 func (h *hub) Get(context.Context, ref.Resource, ref.Upstream, ref.Want) (*ref.Object, error) {
 	return nil, http.ErrNotSupported
 }
-func (h *hub) Typed(context.Context, ref.Resource, ref.Workspace) (bool, error)     { return false, nil }
-func (h *hub) HasStatus(context.Context, ref.Resource, ref.Workspace) (bool, error) { return true, nil }
+func (h *hub) Describe(context.Context, ref.Resource, ref.Workspace, ref.Workspace) (ref.Description, error) {
+	return ref.Description{HasStatus: true}, nil
+}
 
 // writing is a writer on a stage, and the buckets that it answers.
 type writing struct {
@@ -116,7 +117,7 @@ func (w *writing) write(incarnation uint64, name string, ready int) Write {
 	for _, e := range []reconcile.Event{
 		reconcile.SyncTargetAdded{Target: target, FromEpoch: 1},
 		reconcile.UpstreamListed{Scope: "a", Version: "1", Objects: []*ref.Object{object}, First: true, Last: true},
-		reconcile.ScopeDescribed{Scope: "a", HasStatus: true},
+		reconcile.ScopeDescribed{Scope: "a", Description: ref.Description{HasStatus: true}},
 		reconcile.CopiesListed{Target: "east", Epoch: 1, Copies: []reconcile.Copy{{Source: source, Upstream: u}}, Last: true},
 		reconcile.Reported{Target: "east", Source: source, Upstream: u, At: ref.Position{Epoch: 1},
 			Contribution: &aggregate.Contribution{Status: map[string]any{"readyReplicas": int64(ready)}, Generation: 1}},

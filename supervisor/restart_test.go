@@ -64,9 +64,9 @@ func (f *faulty) Host(u ref.Upstream) string {
 	return f.workspaces.Host(u)
 }
 
-func (f *faulty) HasStatus(ctx context.Context, r ref.Resource, w ref.Workspace) (bool, error) {
+func (f *faulty) Describe(ctx context.Context, r ref.Resource, scope, w ref.Workspace) (ref.Description, error) {
 	f.panics(&f.questions)
-	return f.workspaces.HasStatus(ctx, r, w)
+	return f.workspaces.Describe(ctx, r, scope, w)
 }
 
 // inFaultyWorld is inWorld with an upstream edge that panics.

@@ -238,12 +238,8 @@ func wanted(o *ref.Object, want ref.Want) *ref.Object {
 
 func (w *workspaces) Host(ref.Upstream) string { return "memory" }
 
-func (w *workspaces) Typed(context.Context, ref.Resource, ref.Workspace) (bool, error) {
-	return false, nil
-}
-
-func (w *workspaces) HasStatus(context.Context, ref.Resource, ref.Workspace) (bool, error) {
-	return true, nil
+func (w *workspaces) Describe(context.Context, ref.Resource, ref.Workspace, ref.Workspace) (ref.Description, error) {
+	return ref.Description{HasStatus: true}, nil
 }
 
 // refusal is an API server's answer by its code.

@@ -104,10 +104,8 @@ func (c *conditionList) decide(end ending) []any {
 		c.add(c.summary())
 	}
 	c.result = append(c.result, c.foreign(c.path, c.result)...)
-	if c.top && c.in.Schema != nil {
-		if most := c.in.Schema.MaxItems(c.path); most > 0 && len(c.result) > most { // the summary is the one that can be left out
-			c.result = slices.DeleteFunc(c.result, func(e any) bool { return text(e, "type") == SummaryType })
-		}
+	if most := c.in.Schema.List(c.path).MaxItems; c.top && most > 0 && len(c.result) > most { // the summary is the one that can be left out
+		c.result = slices.DeleteFunc(c.result, func(e any) bool { return text(e, "type") == SummaryType })
 	}
 	slices.SortStableFunc(c.result, byType)
 	return c.result

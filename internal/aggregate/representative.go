@@ -36,9 +36,6 @@ func (d *decider) representative() *Source {
 
 // counters adds up the replica counters of the schema.
 func (d *decider) counters() {
-	if d.in.Schema == nil {
-		return
-	}
 	for _, path := range d.in.Schema.Counters() {
 		if !slices.ContainsFunc(d.p.Fields, func(f policy.Field) bool { return slices.Equal(f.Path, path) }) {
 			d.field(&policy.Field{Path: path, FieldRule: policy.FieldRule{Rule: policy.RuleSum}}, ending{})

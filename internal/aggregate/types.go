@@ -51,7 +51,7 @@ type Input struct {
 	Generation  int64             // of the upstream object
 	Annotations map[string]string // of the upstream object: the primary's name
 	Labels      map[string]string // of the upstream object, for CEL
-	Schema      Schema            // of the kind; nil: not known
+	Schema      *ref.Schema       // of the kind; nil: not known
 	Workspace   ref.Workspace
 	Namespace   string
 	Name        string
@@ -64,20 +64,11 @@ type Input struct {
 	Unplaced    bool             // no SyncTarget is placed any more, and all SyncTargets are known: onEmpty applies
 }
 
-// Schema is the part of a kind's schema that merging follows. Paths are below status; "*" stands for a list item or any member of an object.
-type Schema interface {
-	ListKeys(path []string) []string // the key fields of a list of type map; none: another type, or not known
-	MaxItems(path []string) int      // the most items of a list; 0: no bound
-	Counters() [][]string            // the replica counters that the scale subresource names
-}
-
 // Keys returns the key fields of the list at a path below status, by the schema, else by the policy; none: its order counts. It is made for
 // patch.Options.
 func (in *Input) Keys(p *policy.Policy, path []string) []string {
-	if in.Schema != nil {
-		if keys := in.Schema.ListKeys(path); len(keys) > 0 {
-			return keys
-		}
+	if keys := in.Schema.List(path).Keys; len(keys) > 0 {
+		return keys
 	}
 	return p.Keys(path)
 }

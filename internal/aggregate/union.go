@@ -71,10 +71,8 @@ func (d *decider) join(path, keys []string, vals []any) any {
 		entries = append(entries, d.union(append(slices.Clip(path), "*"), nil, same[key]))
 	}
 	entries = append(entries, others...)
-	if d.in.Schema != nil {
-		if most := d.in.Schema.MaxItems(d.absolute(path)); most > 0 && len(entries) > most {
-			return entries[:most]
-		}
+	if most := d.in.Schema.List(d.absolute(path)).MaxItems; most > 0 && len(entries) > most {
+		return entries[:most]
 	}
 	return entries
 }

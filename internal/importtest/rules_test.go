@@ -48,13 +48,14 @@ var layers = map[string]struct {
 		[]string{"internal/ref", "internal/patch", "internal/kube/client", "internal/kube/lean"},
 		"discovery does not know the watchers of its resources",
 	},
-	"internal/kube/lease": {[]string{"internal/ref", "internal/patch", "internal/kube/client"}, "an election knows the right to write, not the writer"},
+	"internal/kube/openapi": {[]string{"internal/ref"}, "a schema is read without its users"},
+	"internal/kube/lease":   {[]string{"internal/ref", "internal/patch", "internal/kube/client"}, "an election knows the right to write, not the writer"},
 	"internal/kube/downstream": {
 		[]string{"internal/ref", "internal/patch", "internal/metrics", "internal/kube/client", "internal/kube/lean", "internal/kube/discovery"},
 		"clients know objects and patches, not their users",
 	},
 	"internal/kube/upstream": {
-		[]string{"internal/ref", "internal/patch", "internal/metrics", "internal/kube/client", "internal/kube/lean", "internal/kube/discovery"},
+		[]string{"internal/ref", "internal/patch", "internal/metrics", "internal/kube/client", "internal/kube/lean", "internal/kube/discovery", "internal/kube/openapi"},
 		"clients know objects and patches, not their users",
 	},
 	"internal/serving": {

@@ -41,7 +41,7 @@ type Case struct {
 	Typed      bool           // the API server leaves zeros out
 	Foreign    []string       // the parts of the published status that are not ours, as in Given
 
-	schema *schema // nil: not known
+	schema *ref.Schema // nil: not known
 }
 
 // Given is the file given.yaml: what is not seen from the objects.
@@ -273,9 +273,7 @@ func (o *object) time(extracted map[string]any) time.Time {
 func (c *Case) give(g Given) error {
 	c.Input.Overdue, c.Input.Withdrawn, c.Input.Unplaced, c.Input.Ambiguous = g.Overdue, g.Withdrawn, g.Unplaced, g.Ambiguous
 	c.Typed, c.Foreign = g.Typed, g.Foreign
-	if c.schema != nil {
-		c.Input.Schema = c.schema
-	}
+	c.Input.Schema = c.schema
 	for name, target := range g.Targets {
 		i := slices.IndexFunc(c.Input.Sources, func(s aggregate.Source) bool { return string(s.Target) == name })
 		if i < 0 {

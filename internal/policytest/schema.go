@@ -8,6 +8,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/upstreamd/upstreamd/internal/policy"
+	"github.com/upstreamd/upstreamd/internal/ref"
 )
 
 // schema is the file schema.yaml: the part of a kind's schema that merging follows, by path below status.
@@ -17,17 +18,6 @@ type schema struct {
 		MaxItems int      `json:"maxItems"` // 0: no bound
 	} `json:"lists"`
 	Scale []string `json:"scale"` // the counters that the scale subresource names
-}
-
-func (s *schema) ListKeys(path []string) []string { return s.Lists[policy.Path(path).String()].Keys }
-func (s *schema) MaxItems(path []string) int      { return s.Lists[policy.Path(path).String()].MaxItems }
-
-func (s *schema) Counters() [][]string {
-	var paths [][]string
-	for _, path := range s.Scale {
-		paths = append(paths, policy.ParsePath(path))
-	}
-	return paths
 }
 
 // loadSchema reads the schema, if the case has one.
@@ -44,6 +34,13 @@ func (c *Case) loadSchema(data []byte) error {
 			return fmt.Errorf("schema.yaml: lists[%s].maxItems: %d: must not be negative", path, s.Lists[path].MaxItems)
 		}
 	}
-	c.schema = s
+	var counters [][]string
+	for _, path := range s.Scale {
+		counters = append(counters, policy.ParsePath(path))
+	}
+	c.schema = ref.NewSchema(counters...)
+	for path, l := range s.Lists {
+		c.schema.Add(policy.ParsePath(path), ref.List{Keys: l.Keys, MaxItems: l.MaxItems})
+	}
 	return nil
 }

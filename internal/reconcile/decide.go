@@ -107,6 +107,7 @@ func (s *State) input(o *object) aggregate.Input {
 		Generation:  o.view.generation,
 		Annotations: o.view.annotations,
 		Labels:      o.view.labels,
+		Schema:      o.place.scope.schema,
 		Workspace:   o.name.Workspace,
 		Namespace:   o.name.Namespace,
 		Name:        o.name.Name,

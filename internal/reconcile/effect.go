@@ -52,7 +52,10 @@ type FetchToken struct {
 }
 
 // Describe asks how the API server serves the resource in a scope; ScopeDescribed answers it.
-type Describe struct{ Scope ref.Workspace }
+type Describe struct {
+	Scope     ref.Workspace
+	Workspace ref.Workspace // one of the scope's; empty: none is known
+}
 
 // ScopeReady says that a scope was listed and described: its objects are decided from now on.
 type ScopeReady struct{ Scope ref.Workspace }

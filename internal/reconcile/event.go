@@ -121,10 +121,9 @@ type ScopeLeft struct{ Scope ref.Workspace }
 
 // ScopeDescribed answers a Describe effect.
 type ScopeDescribed struct {
-	Scope     ref.Workspace
-	Typed     bool // the API server normalises: zero and absent are the same
-	HasStatus bool // the resource has a status subresource
-	Err       error
+	Scope ref.Workspace
+	ref.Description
+	Err error
 }
 
 // ---- outcomes of effects

@@ -230,6 +230,7 @@ func (s *State) refusedResult(o *object, w *sent, e Refused) {
 	} else {
 		s.parkResult(o, patch.Digest(w.desired, s.equality(o, true)), string(e.Class), e.Err)
 		t.refusal, t.reduction = refusalOf(e.Err), aggregate.WithoutFields
+		s.describeScope(o.place.scope, o.name.Workspace)
 	}
 	s.consider(o)
 }

@@ -253,7 +253,7 @@ func (m *machine) described() {
 	i := m.some("scope", len(m.describe))
 	scope := m.describe[i]
 	m.describe = slices.Delete(m.describe, i, i+1)
-	e := ScopeDescribed{Scope: scope, HasStatus: rapid.IntRange(0, 4).Draw(m.t, "status") > 0}
+	e := ScopeDescribed{Scope: scope, Description: ref.Description{HasStatus: rapid.IntRange(0, 4).Draw(m.t, "status") > 0}}
 	if rapid.IntRange(0, 4).Draw(m.t, "failed") == 0 {
 		e.Err = errors.New("connection refused")
 	}

@@ -152,7 +152,7 @@ func (m *machine) arrive() (some bool) {
 		for len(m.describe) > 0 {
 			scope := m.describe[0]
 			m.describe = m.describe[1:]
-			m.step(ScopeDescribed{Scope: scope, HasStatus: true})
+			m.step(ScopeDescribed{Scope: scope, Description: ref.Description{HasStatus: true}})
 			more = true
 		}
 	}

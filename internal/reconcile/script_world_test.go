@@ -195,7 +195,11 @@ func (s *script) described(d *datadriven.TestData) {
 	for len(s.describe) > 0 {
 		scope := s.describe[0]
 		s.describe = s.describe[1:]
-		e := ScopeDescribed{Scope: scope, Typed: d.HasArg("typed"), HasStatus: !d.HasArg("no-status")}
+		e := ScopeDescribed{Scope: scope, Description: ref.Description{Typed: d.HasArg("typed"), HasStatus: !d.HasArg("no-status")}}
+		if list, key, ok := strings.Cut(arg(d, "keys", ""), ":"); ok {
+			e.Schema = ref.NewSchema()
+			e.Schema.Add([]string{list}, ref.List{Keys: []string{key}})
+		}
 		if text := arg(d, "error", ""); text != "" {
 			e.Err = errors.New(text)
 			s.step(e)

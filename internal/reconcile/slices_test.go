@@ -54,7 +54,7 @@ func newMany(t *testing.T, objects int) *many {
 		}
 		m.step(e)
 	}
-	m.step(ScopeDescribed{Scope: "all", HasStatus: true})
+	m.step(ScopeDescribed{Scope: "all", Description: ref.Description{HasStatus: true}})
 	for i, n := range []ref.SyncTarget{"east", "west"} {
 		epoch := uint64(10 + i)
 		for j := range objects {

@@ -245,7 +245,9 @@ func statusHash(body []byte) uint64 {
 
 // equality says which differences count where an object lives.
 func (s *State) equality(o *object, whole bool) patch.Options {
-	options := patch.Options{Whole: whole, Typed: o.place.scope.typed, Ignore: s.Policy.Ignore, Keys: s.Policy.Keys}
+	in := aggregate.Input{Schema: o.place.scope.schema}
+	keys := func(path []string) []string { return in.Keys(s.Policy, path) }
+	options := patch.Options{Whole: whole, Typed: o.place.scope.typed, Ignore: s.Policy.Ignore, Keys: keys}
 	if len(o.place.lessons) > 0 {
 		options.Learned = o.learned
 	}

@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"maps"
+	"reflect"
 	"slices"
 	"time"
 
@@ -18,20 +19,23 @@ const describeRetry = 2 * time.Second
 // scope is the extent of one list: a workspace, all of them, or those of one shard. An object belongs to the scope that showed it; another
 // scope that lacks it says nothing about it.
 type scope struct {
-	name      ref.Workspace
-	places    map[ref.Workspace]*place
-	order     []*place // the same, in an order that does not depend on a map
-	version   string   // resourceVersion of the last list
-	life      uint32   // grows when the server was set back: versions before and after cannot be compared
-	list      uint32   // the list that is being taken, or was
-	listed    bool     // a list was completed since the last reread
-	reread    uint32   // State.reread when the last list began
-	described bool     // the API server said how it serves the resource
-	ready     bool
-	typed     bool
-	left      bool // no longer served: its objects are being forgotten
-	park      *park
-	timer     timer
+	name       ref.Workspace
+	places     map[ref.Workspace]*place
+	order      []*place      // the same, in an order that does not depend on a map
+	version    string        // resourceVersion of the last list
+	life       uint32        // grows when the server was set back: versions before and after cannot be compared
+	list       uint32        // the list that is being taken, or was
+	listed     bool          // a list was completed since the last reread
+	reread     uint32        // State.reread when the last list began
+	describing bool          // a Describe effect is not answered yet
+	example    ref.Workspace // that it was asked about; empty: none
+	described  bool          // the API server said how it serves the resource
+	schema     *ref.Schema
+	ready      bool
+	typed      bool
+	left       bool // no longer served: its objects are being forgotten
+	park       *park
+	timer      timer
 }
 
 // place is a workspace within a scope.
@@ -55,7 +59,7 @@ func (c *scope) due() *timer      { return &c.timer }
 // fire asks again how the resource is served, or ends the scope's park.
 func (c *scope) fire(s *State) {
 	if !c.described {
-		s.emit(Describe{c.name})
+		s.describeScope(c, c.example)
 	}
 	if c.park != nil {
 		s.parkEnded(c.park)
@@ -111,6 +115,9 @@ func (s *State) placeIn(c *scope, w ref.Workspace) *place {
 		p = &place{scope: c, workspace: w, index: len(c.order)}
 		c.places[w] = p
 		c.order = append(c.order, p)
+		if c.described && c.example == "" {
+			s.describeScope(c, w) // schemas are served in workspaces
+		}
 		s.places[w] = append(s.places[w], p)
 	}
 	return p
@@ -125,9 +132,13 @@ func (s *State) upstreamListed(e UpstreamListed) {
 		}
 		c = &scope{name: e.Scope, places: map[ref.Workspace]*place{}, reread: s.reread}
 		s.scopes[e.Scope] = c
-		s.emit(Describe{e.Scope})
 	}
 	if e.First {
+		example := ref.Workspace("")
+		if len(e.Objects) > 0 {
+			example = e.Objects[0].Workspace
+		}
+		s.describeScope(c, example)
 		c.list++
 		c.reread = s.reread
 		if ref.Newer(c.version, e.Version) { // the server was set back, as by a restored backup: known versions only look newer
@@ -165,19 +176,34 @@ func (s *State) ready(c *scope) {
 
 func (s *State) scopeDescribed(e ScopeDescribed) {
 	c := s.scopes[e.Scope]
-	if c == nil || c.described {
+	if c == nil {
 		return
 	}
+	c.describing = false
 	if e.Err != nil {
 		s.warn("describe/"+string(e.Scope)+"/"+e.Err.Error(), "cannot find out how the API server serves the resource; retrying", "workspace", e.Scope, "error", e.Err)
 		s.due.set(c, s.at+int64(describeRetry))
 		return
 	}
-	c.described, c.typed = true, e.Typed
+	changed := c.described && !reflect.DeepEqual(c.schema, e.Schema)
+	c.described, c.typed, c.schema = true, e.Typed, e.Schema
 	if !e.HasStatus {
 		s.park(&c.park, c, nil, nil, "the resource is not served with a status subresource")
 	}
-	s.ready(c)
+	if s.ready(c); changed {
+		for _, p := range c.order {
+			s.reconsider(p)
+		}
+	}
+}
+
+// describeScope asks how the API server serves the resource in a scope: at first, with each list, and when a result is refused, as schemas change.
+func (s *State) describeScope(c *scope, workspace ref.Workspace) {
+	if !c.describing {
+		c.describing = true
+		c.example = workspace
+		s.emit(Describe{c.name, workspace})
+	}
 }
 
 func (s *State) upstreamObserved(e UpstreamObserved) {

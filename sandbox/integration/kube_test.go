@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -219,7 +220,7 @@ func testUpstreamDiscovery(t *testing.T, world *sandbox.Sandbox) {
 	}
 	c := newUpstream(t, world.Upstream(), "team-b")
 	sandboxtest.Eventually(t, 30*time.Second, func() error {
-		_, err := c.HasStatus(t.Context(), things, "team-b")
+		_, err := c.Describe(t.Context(), things, "team-b", "")
 		return err
 	})
 	for _, tc := range []struct {
@@ -234,10 +235,12 @@ func testUpstreamDiscovery(t *testing.T, world *sandbox.Sandbox) {
 		{r: ref.Resource{Group: "example.dev", Version: "v1", Resource: "others"}, unknown: true},
 		{r: ref.Resource{Group: "nowhere.dev", Version: "v1", Resource: "things"}, unknown: true},
 	} {
-		typed, typedErr := c.Typed(t.Context(), tc.r, "team-b")
-		status, statusErr := c.HasStatus(t.Context(), tc.r, "team-b")
-		if typed != tc.typed || status != tc.status || errors.Is(statusErr, upstream.ErrUnknownResource) != tc.unknown || !tc.unknown && (typedErr != nil || statusErr != nil) {
-			t.Errorf("%s: typed %t (%v), status %t (%v)", ref.ResourceString(tc.r), typed, typedErr, status, statusErr)
+		got, err := c.Describe(t.Context(), tc.r, "team-b", "")
+		if got.Typed != tc.typed || got.HasStatus != tc.status || errors.Is(err, upstream.ErrUnknownResource) != tc.unknown || !tc.unknown && err != nil {
+			t.Errorf("%s: described as %+v, %v", ref.ResourceString(tc.r), got, err)
+		}
+		if tc.r == deployments && !slices.Equal(got.Schema.List([]string{"conditions"}).Keys, []string{"type"}) {
+			t.Error("the schema of a Deployment's status has no keyed list of conditions")
 		}
 	}
 }

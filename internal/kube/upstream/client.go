@@ -60,6 +60,7 @@ type Client struct {
 	export   *export // nil: none
 	settings lean.Settings
 	timeout  time.Duration
+	schemas  schemas
 
 	mu    sync.RWMutex
 	names map[string]ref.Workspace // by configured name or path; set by Resolve

@@ -435,12 +435,14 @@ func TestGetOfNothing(t *testing.T) {
 
 func TestDiscovery(t *testing.T) {
 	const (
-		apps   = `{"kind":"APIResourceList","groupVersion":"apps/v1","resources":[{"name":"deployments","kind":"Deployment","verbs":["get"]},{"name":"deployments/status","kind":"Deployment","verbs":["get","patch"]},{"name":"controllerrevisions","kind":"ControllerRevision","verbs":["get"]},{"name":"inventions","kind":"Invention","verbs":["get"]}]}`
-		core   = `{"kind":"APIResourceList","groupVersion":"v1","resources":[{"name":"pods","kind":"Pod"},{"name":"pods/status","kind":"Pod","verbs":["get"]}]}`
-		own    = `{"kind":"APIResourceList","groupVersion":"example.com/v1","resources":[{"name":"things","kind":"Thing"}]}`
-		groups = `{"kind":"APIGroupList","groups":[{"name":"apps"},{"name":"example.com"}]}`
-		inKCP  = `{"kind":"APIGroupList","groups":[{"name":"apis.kcp.io"},{"name":"apps"}]}`
-		crds   = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/"
+		apps    = `{"kind":"APIResourceList","groupVersion":"apps/v1","resources":[{"name":"deployments","kind":"Deployment","verbs":["get"]},{"name":"deployments/status","kind":"Deployment","verbs":["get","patch"]},{"name":"controllerrevisions","kind":"ControllerRevision","verbs":["get"]},{"name":"inventions","kind":"Invention","verbs":["get"]}]}`
+		core    = `{"kind":"APIResourceList","groupVersion":"v1","resources":[{"name":"pods","kind":"Pod"},{"name":"pods/status","kind":"Pod","verbs":["get"]}]}`
+		own     = `{"kind":"APIResourceList","groupVersion":"example.com/v1","resources":[{"name":"things","kind":"Thing"}]}`
+		groups  = `{"kind":"APIGroupList","groups":[{"name":"apps"},{"name":"example.com"}]}`
+		inKCP   = `{"kind":"APIGroupList","groups":[{"name":"apis.kcp.io"},{"name":"apps"}]}`
+		openapi = `{"paths":{"apis/apps/v1":{"serverRelativeURL":"/openapi/v3/apis/apps/v1?hash=A"}}}`
+		schemas = `{"components":{"schemas":{"D":{"x-kubernetes-group-version-kind":[{"group":"apps","version":"v1","kind":"Deployment"}],"properties":{"status":{"properties":{"conditions":{"x-kubernetes-list-type":"map","x-kubernetes-list-map-keys":["type"],"items":{}}}}}}}}}`
+		crds    = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/"
 	)
 	served := routes{
 		"/clusters/kube/apis": kt.JSON(200, groups), "/clusters/kube/apis/apps/v1": kt.JSON(200, apps),
@@ -455,48 +457,52 @@ func TestDiscovery(t *testing.T) {
 		"/clusters/halfill/apis":                    kt.JSON(503, ""), "/clusters/halfill/apis/apps/v1": kt.JSON(200, apps),
 		"/clusters/crdill/apis": kt.JSON(200, groups), "/clusters/crdill/apis/apps/v1": kt.JSON(200, apps),
 		"/clusters/crdill" + crds + "deployments.apps": kt.JSON(500, ""),
+		"/clusters/kube/openapi/v3":                    kt.JSON(200, openapi), "/clusters/kube/openapi/v3/apis/apps/v1": kt.JSON(200, schemas),
+		"/clusters/openapiill/apis": kt.JSON(200, inKCP), "/clusters/openapiill/apis/apps/v1": kt.JSON(200, apps), "/clusters/openapiill/openapi/v3": kt.JSON(500, ""),
+		"/clusters/openapiodd/apis": kt.JSON(200, inKCP), "/clusters/openapiodd/apis/apps/v1": kt.JSON(200, apps),
+		"/clusters/openapiodd/openapi/v3": kt.JSON(200, openapi), "/clusters/openapiodd/openapi/v3/apis/apps/v1": kt.JSON(200, "{"),
 	}
 	gvr := func(group, version, resource string) ref.Resource {
 		return ref.Resource{Group: group, Version: version, Resource: resource}
 	}
-	type answer struct {
-		yes           bool
-		unknown, fail bool
-	}
 	for _, tc := range []struct {
 		w             ref.Workspace
 		r             ref.Resource
-		typed, status answer
+		typed, status bool
+		unknown, fail bool
+		keys          []string // of the status's conditions, by the schema
 	}{
-		{"kube", kt.Deployments, answer{yes: true}, answer{yes: true}},
-		{"kube", gvr("", "v1", "pods"), answer{yes: true}, answer{}}, // a status that may not be patched
-		{"kube", gvr("apps", "v1", "controllerrevisions"), answer{yes: true}, answer{}},
-		{"kube", gvr("apps", "v1", "inventions"), answer{}, answer{}},
-		{"kube", gvr("example.com", "v1", "things"), answer{}, answer{}},
-		{"kube", gvr("apps", "v1", "nonsense"), answer{unknown: true}, answer{unknown: true}},
-		{"kube", gvr("batch", "v1", "jobs"), answer{unknown: true}, answer{unknown: true}},
-		{"kube", gvr("apps", "v1", "a/b"), answer{fail: true}, answer{fail: true}},
-		{"kcp", kt.Deployments, answer{}, answer{yes: true}},
-		{"custom", kt.Deployments, answer{}, answer{yes: true}},
-		{"shy", kt.Deployments, answer{yes: true}, answer{yes: true}},
-		{"ill", kt.Deployments, answer{fail: true}, answer{fail: true}},
-		{"odd", kt.Deployments, answer{fail: true}, answer{fail: true}},
-		{"halfill", kt.Deployments, answer{fail: true}, answer{yes: true}},
-		{"crdill", kt.Deployments, answer{fail: true}, answer{yes: true}},
-		{"foreign", kt.Deployments, answer{fail: true}, answer{fail: true}},
+		{w: "kube", r: kt.Deployments, typed: true, status: true, keys: []string{"type"}},
+		{w: "kube", r: gvr("", "v1", "pods"), typed: true}, // a status that may not be patched
+		{w: "kube", r: gvr("apps", "v1", "controllerrevisions"), typed: true},
+		{w: "kube", r: gvr("apps", "v1", "inventions")},
+		{w: "kube", r: gvr("example.com", "v1", "things")},
+		{w: "kube", r: gvr("apps", "v1", "nonsense"), unknown: true},
+		{w: "kube", r: gvr("batch", "v1", "jobs"), unknown: true},
+		{w: "kube", r: gvr("apps", "v1", "a/b"), fail: true},
+		{w: "kcp", r: kt.Deployments, status: true},
+		{w: "custom", r: kt.Deployments, status: true},
+		{w: "shy", r: kt.Deployments, typed: true, status: true},
+		{w: "ill", r: kt.Deployments, fail: true},
+		{w: "odd", r: kt.Deployments, fail: true},
+		{w: "halfill", r: kt.Deployments, fail: true},
+		{w: "crdill", r: kt.Deployments, fail: true},
+		{w: "openapiill", r: kt.Deployments, fail: true},
+		{w: "openapiodd", r: kt.Deployments, fail: true},
+		{w: "foreign", r: kt.Deployments, fail: true},
 	} {
 		t.Run(fmt.Sprintf("%s %s", tc.w, ref.ResourceString(tc.r)), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				c := connect(t, kt.Memory(t, served), Options{Workspaces: []string{"kube", "kcp", "custom", "shy", "ill", "odd", "halfill", "crdill"}})
-				check := func(what string, want answer, yes bool, err error) {
-					if yes != want.yes || (err != nil) != (want.unknown || want.fail) || errors.Is(err, ErrUnknownResource) != want.unknown {
-						t.Errorf("%s: %t, %v; want %+v", what, yes, err, want)
+				c := connect(t, kt.Memory(t, served), Options{Workspaces: []string{"kube", "kcp", "custom", "shy", "ill", "odd", "halfill", "crdill", "openapiill", "openapiodd"}})
+				for range 2 { // the second time from the cache
+					got, err := c.Describe(t.Context(), tc.r, tc.w, "")
+					if (err != nil) != (tc.unknown || tc.fail) || errors.Is(err, ErrUnknownResource) != tc.unknown {
+						t.Fatalf("error = %v", err)
+					}
+					if err == nil && (got.Typed != tc.typed || got.HasStatus != tc.status || !slices.Equal(got.Schema.List([]string{"conditions"}).Keys, tc.keys)) {
+						t.Errorf("described as %+v", got)
 					}
 				}
-				yes, err := c.Typed(t.Context(), tc.r, tc.w)
-				check("Typed", tc.typed, yes, err)
-				yes, err = c.HasStatus(t.Context(), tc.r, tc.w)
-				check("HasStatus", tc.status, yes, err)
 			})
 		})
 	}

@@ -19,12 +19,11 @@ func TestEveryCallReturns(t *testing.T) {
 				c := connect(t, kt.Memory(t, answer), Options{Workspaces: []string{"a"}})
 				web := ref.Upstream{Workspace: "a", Namespace: "ns", Name: "web"}
 				kt.Returns(t, 3*time.Minute, map[string]func(context.Context) error{
-					"Resolve":   c.Resolve,
-					"Get":       func(ctx context.Context) error { _, err := c.Get(ctx, kt.Deployments, web, ref.Want{}); return err },
-					"Kinds":     func(ctx context.Context) error { _, err := c.Kinds(ctx); return err },
-					"HasStatus": func(ctx context.Context) error { _, err := c.HasStatus(ctx, kt.Deployments, "a"); return err },
-					"Typed":     func(ctx context.Context) error { _, err := c.Typed(ctx, kt.Deployments, "a"); return err },
-					"At":        func(ctx context.Context) error { _, err := c.At("a").Kinds(ctx); return err },
+					"Resolve":  c.Resolve,
+					"Get":      func(ctx context.Context) error { _, err := c.Get(ctx, kt.Deployments, web, ref.Want{}); return err },
+					"Kinds":    func(ctx context.Context) error { _, err := c.Kinds(ctx); return err },
+					"Describe": func(ctx context.Context) error { _, err := c.Describe(ctx, kt.Deployments, "a", "a"); return err },
+					"At":       func(ctx context.Context) error { _, err := c.At("a").Kinds(ctx); return err },
 					"Patch": func(ctx context.Context) error {
 						_, err := c.Patch(ctx, ref.Patch{Resource: kt.Deployments, Upstream: web, Body: []byte("{}")}, ref.Want{})
 						return err

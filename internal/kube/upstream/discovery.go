@@ -69,34 +69,60 @@ func (c *Client) resolve(ctx context.Context, configured string) (ref.Workspace,
 	return ref.Workspace(name), nil
 }
 
-// HasStatus reports whether a scope serves r with a status subresource that can be patched. ErrUnknownResource: it does not serve r. Over
-// all workspaces of a server this may differ from one to the other, and discovery cannot answer: it is true then.
-func (c *Client) HasStatus(ctx context.Context, r ref.Resource, scope ref.Workspace) (bool, error) {
-	if scope == All && c.export == nil {
-		_, err := c.inScope(scope)
-		return err == nil, err
-	}
-	_, served, err := c.resources(ctx, r, scope)
-	if err != nil {
-		return false, err
-	}
-	status := slices.IndexFunc(served, func(a metav1.APIResource) bool { return a.Name == r.Resource+"/status" })
-	return status >= 0 && slices.Contains(served[status].Verbs, "patch"), nil
-}
-
-// Typed reports whether r is one of a kube-apiserver's own types in a scope, for which zero and absent fields are the same. The resources of
-// the same names in kcp are not: there they come from an APIExport's schema, and values are stored as they are sent. Only kcp has
-// scopes of many workspaces.
-func (c *Client) Typed(ctx context.Context, r ref.Resource, scope ref.Workspace) (bool, error) {
-	if c.export != nil || scope == All || !scheme.Scheme.IsVersionRegistered(r.GroupVersion()) {
-		return false, nil
+// Describe tells how r is served in a scope. The workspace is one of the scope's, or empty: then there is no schema where the scope has many.
+func (c *Client) Describe(ctx context.Context, r ref.Resource, scope, workspace ref.Workspace) (ref.Description, error) {
+	if scope == All && c.export == nil { // whether there is a status subresource may differ between workspaces: the first write shows it
+		if _, err := c.inScope(scope); err != nil {
+			return ref.Description{}, err
+		}
+		return c.describeIn(ctx, r, workspace)
 	}
 	d, served, err := c.resources(ctx, r, scope)
 	if err != nil {
-		return false, err
+		return ref.Description{}, err
 	}
-	own := slices.IndexFunc(served, func(a metav1.APIResource) bool { return a.Name == r.Resource })
-	if !scheme.Scheme.Recognizes(r.GroupVersion().WithKind(served[own].Kind)) {
+	status := slices.IndexFunc(served, func(a metav1.APIResource) bool { return a.Name == r.Resource+"/status" })
+	description := ref.Description{HasStatus: status >= 0 && slices.Contains(served[status].Verbs, "patch")}
+	own := served[slices.IndexFunc(served, func(a metav1.APIResource) bool { return a.Name == r.Resource })]
+	if description.Typed, err = c.typed(ctx, d, r, own.Kind); err != nil {
+		return ref.Description{}, err
+	}
+	if c.export != nil {
+		of, err := c.describeIn(ctx, r, workspace)
+		description.Schema = of.Schema
+		return description, err
+	}
+	description.Schema, err = c.schemas.status(ctx, c, d, r, own.Kind)
+	return description, err
+}
+
+// describeIn reads the schema of r in a workspace of a scope of many.
+func (c *Client) describeIn(ctx context.Context, r ref.Resource, workspace ref.Workspace) (ref.Description, error) {
+	description := ref.Description{HasStatus: true}
+	if workspace == "" {
+		return description, nil
+	}
+	d, err := c.endpoint(workspace)
+	if err != nil {
+		return description, nil //nolint:nilerr // it has left meanwhile
+	}
+	var list metav1.APIResourceList
+	if err := c.document(ctx, d, client.GroupVersionPath(r.Group, r.Version), &list); err != nil {
+		return description, absent(err)
+	}
+	own := slices.IndexFunc(list.APIResources, func(a metav1.APIResource) bool { return a.Name == r.Resource })
+	if own < 0 {
+		return description, nil
+	}
+	description.Schema, err = c.schemas.status(ctx, c, d, r, list.APIResources[own].Kind)
+	return description, err
+}
+
+// typed reports whether r is one of a kube-apiserver's own types, for which zero and absent fields are the same. The resources of
+// the same names in kcp are not: there they come from an APIExport's schema, and values are stored as they are sent. Only kcp has
+// scopes of many workspaces.
+func (c *Client) typed(ctx context.Context, d endpoint, r ref.Resource, kind string) (bool, error) {
+	if c.export != nil || !scheme.Scheme.Recognizes(r.GroupVersion().WithKind(kind)) {
 		return false, nil
 	}
 	var groups metav1.APIGroupList

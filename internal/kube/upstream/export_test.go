@@ -282,17 +282,14 @@ func TestExportFollowsShards(t *testing.T) {
 			t.Errorf("got %+v, %v", o, err)
 		}
 		for _, scope := range []ref.Workspace{"*@" + firstURL, "*@" + nextURL} {
-			if has, err := c.HasStatus(t.Context(), kt.Deployments, scope); !has || err != nil {
-				t.Errorf("%s: has a status: %t, %v", scope, has, err)
-			}
-			if typed, err := c.Typed(t.Context(), kt.Deployments, scope); typed || err != nil {
-				t.Errorf("%s: typed: %t, %v", scope, typed, err)
+			if got, err := c.Describe(t.Context(), kt.Deployments, scope, ""); !got.HasStatus || got.Typed || err != nil {
+				t.Errorf("%s: described as %+v, %v", scope, got, err)
 			}
 		}
 
 		k.publish(t, next) // the first shard is taken away
 		v.expect(t, "*@"+nextURL+": bbb/same")
-		if _, err := c.HasStatus(t.Context(), kt.Deployments, "*@"+firstURL); !errors.Is(err, ErrForeign) {
+		if _, err := c.Describe(t.Context(), kt.Deployments, "*@"+firstURL, "aaa"); !errors.Is(err, ErrForeign) {
 			t.Errorf("a shard that is gone: %v", err)
 		}
 		if _, err := c.Get(t.Context(), kt.Deployments, ref.Upstream{Workspace: "aaa", Namespace: "default", Name: "same"}, ref.Want{}); !errors.Is(err, ErrForeign) {
@@ -662,11 +659,8 @@ func TestAllWorkspacesOfAServer(t *testing.T) {
 		if err := c.Resolve(t.Context()); err != nil || c.Name("root:bbb") != "bbb" {
 			t.Errorf("root:bbb is %s, %v", c.Name("root:bbb"), err)
 		}
-		if has, err := c.HasStatus(t.Context(), kt.Deployments, "*"); !has || err != nil {
-			t.Errorf("has a status: %t, %v", has, err)
-		}
-		if typed, err := c.Typed(t.Context(), kt.Deployments, "*"); typed || err != nil {
-			t.Errorf("typed: %t, %v", typed, err)
+		if got, err := c.Describe(t.Context(), kt.Deployments, "*", "bbb"); !got.HasStatus || got.Typed || err != nil {
+			t.Errorf("described as %+v, %v", got, err)
 		}
 		u := ref.Upstream{Workspace: "bbb", Namespace: "default", Name: "same"}
 		if _, err := c.Patch(t.Context(), ref.Patch{Resource: kt.Deployments, Upstream: u, Body: []byte(`{"status":{"n":8}}`)}, ref.Want{}); err != nil {
