@@ -65,11 +65,13 @@ func (o *Owned) item(list []string, item any) (is bool, fields *fieldpath.Set) {
 	if whole || set == nil {
 		return whole, nil
 	}
-	for e := range set.Children.All() {
+	set.Children.Iterate(func(e fieldpath.PathElement) { // All, of structured-merge-diff v6.4.2, panics if it is left early
 		if names(e, item) {
 			fields, _ = set.Children.Get(e)
-			return true, fields
 		}
+	})
+	if fields != nil {
+		return true, fields
 	}
 	for e := range set.Members.All() {
 		if names(e, item) {

@@ -76,3 +76,22 @@ func TestOwnedNothing(t *testing.T) {
 		t.Error("broken JSON was taken")
 	}
 }
+
+// Another manager may own a field of an entry of ours.
+func TestOwnedFieldsOfAnEntry(t *testing.T) {
+	o, err := ParseOwned([]byte(`{"f:status":{"f:conditions":{
+		"k:{\"type\":\"A\"}":{".":{},"f:status":{},"f:message":{}},
+		"k:{\"type\":\"B\"}":{".":{},"f:status":{}},
+		"k:{\"type\":\"C\"}":{"f:message":{}}},"f:atomic":{}}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for kind, want := range map[string]bool{"A": true, "B": false, "C": true, "D": false} {
+		if got := o.ItemField([]string{"conditions"}, map[string]any{"type": kind}, "message"); got != want {
+			t.Errorf("the message of %s is ours: %v, want %v", kind, got, want)
+		}
+	}
+	if !o.ItemField([]string{"atomic"}, map[string]any{"type": "A"}, "message") {
+		t.Error("the message in an atomic list of ours is not ours")
+	}
+}
