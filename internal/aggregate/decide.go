@@ -209,7 +209,11 @@ func (d *decider) decide() {
 		}
 		d.copyFrom(ReasonPrimary, d.base, true)
 	case d.p.Strategy == policy.Representative:
-		d.copyFrom(ReasonRepresentative, d.representative(), true)
+		if d.base = d.representative(); d.base == nil {
+			d.hold(ReasonNoStatus)
+			return
+		}
+		d.copyFrom(ReasonRepresentative, d.base, true)
 		d.counters()
 	default:
 		d.out.Reason = ReasonMerged

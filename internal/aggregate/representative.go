@@ -12,9 +12,12 @@ import (
 var healthTypes = [...]string{"Ready", "Available", "Healthy", "Programmed", "Accepted", "Synced"}
 
 // representative is the view whose status is published with the conditions of all: the worst one. It changes only if another one is strictly
-// worse by a condition or a phase, or if the published one is not fresh any more.
+// worse by a condition or a phase, or if the published one is not fresh any more. It is nil if only ends are known.
 func (d *decider) representative() *Source {
 	candidates := d.candidates()
+	if len(candidates) == 0 {
+		return nil
+	}
 	if fresh := slices.DeleteFunc(slices.Clone(candidates), (*Source).stale); len(fresh) > 0 {
 		candidates = fresh
 	}
