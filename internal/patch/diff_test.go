@@ -100,6 +100,8 @@ func TestDiff(t *testing.T) {
 
 		{name: "keyed lists by key", published: `{"conditions":[{"type":"A","status":"True"},{"type":"B","status":"True"}]}`,
 			wanted: `{"conditions":[{"type":"B","status":"True"},{"type":"A","status":"True"}]}`, o: Options{Keys: byType, Whole: true}},
+		{name: "list keyed by an object, in another order", published: `{"parents":[{"ref":{"name":"a","port":1}},{"ref":{"name":"b"}}]}`,
+			wanted: `{"parents":[{"ref":{"name":"b"}},{"ref":{"port":1,"name":"a"}}]}`, o: Options{Keys: func([]string) []string { return []string{"ref"} }, Whole: true}},
 		{name: "keyed list with a change, in another order", published: `{"conditions":[{"type":"A","status":"True"},{"type":"B","status":"True"}]}`,
 			wanted: `{"conditions":[{"type":"B","status":"False"},{"type":"A","status":"True"}]}`, o: Options{Keys: byType, Whole: true},
 			patch: `{"conditions":[{"type":"B","status":"False"},{"type":"A","status":"True"}]}`},

@@ -1,6 +1,7 @@
 package patch
 
 import (
+	"encoding/json"
 	"fmt"
 	"math"
 	"strconv"
@@ -106,8 +107,11 @@ func EntryKey(item any, keys []string) (key string, ok bool) {
 			b = append(b, `""`...)
 		case string:
 			b, ok = strconv.AppendQuote(b, v), ok || v != ""
-		case []any, map[string]any:
+		case []any:
 			return "", false
+		case map[string]any: // such as parentRef, which tells the parents of a route apart
+			object, err := json.Marshal(v)
+			b, ok = append(b, object...), ok || err == nil
 		default:
 			if i, whole := integer(v); whole {
 				b, ok = fmt.Appendf(b, "%020d", i), true // in the order of numbers
