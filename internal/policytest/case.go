@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/tools/txtar"
@@ -25,6 +26,9 @@ import (
 	"github.com/upstreamd/upstreamd/internal/status"
 	"github.com/upstreamd/upstreamd/internal/transform"
 )
+
+// builtin compiles the embedded policies once for all cases.
+var builtin = sync.OnceValues(policy.Builtin)
 
 // firstSeen is the time of a status that tells none.
 var firstSeen = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -122,7 +126,7 @@ func (c *Case) loadPolicy(data []byte) error {
 		}
 		return c.choose(from.File, data, from.Name)
 	}
-	set, err := policy.Builtin()
+	set, err := builtin()
 	if err != nil {
 		return err
 	}
