@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -21,8 +22,9 @@ func newPolicy() *cobra.Command {
 		Use:   "policy",
 		Short: "List, check, test and try out status policies",
 		Long: text(`
-			A StatusPolicy says how the statuses of several clusters become one. There are built-in ones for the workload kinds
-			and for any other kind; documents in policies.directory add to them or replace them. No command here asks a cluster.`),
+			A StatusPolicy says how the statuses of several clusters become one. There are built-in ones for the workload kinds,
+			a library for the custom resources of common projects, and one for any other kind; documents in policies.directory add
+			to them or replace them. No command here asks a cluster.`),
 		Example: example(`
 			# Start from a built-in one
 			upstreamd policy show deployments.apps > mine.yaml
@@ -90,26 +92,18 @@ func newPolicyList() *cobra.Command {
 
 func listPolicies(w io.Writer, set *policy.Set) error {
 	table := tabwriter.NewWriter(w, 0, 8, 3, ' ', 0)
-	_, _ = fmt.Fprintln(table, "NAME\tSTRATEGY\tSTALE\tFOR") // Flush tells what went wrong
+	_, _ = fmt.Fprintln(table, "KIND\tGROUP\tSTRATEGY\tSTALE\tSOURCE\tPOLICY") // Flush reports errors
 	for _, p := range set.All() {
-		var kinds []string
-		for _, r := range p.Document.Spec.Resources {
-			kinds = append(kinds, resourceName(r))
+		for _, r := range set.Resources(p) {
+			kind := r.Resource
+			if r.Version != "" {
+				kind += " (" + r.Version + ")"
+			}
+			source := cmp.Or(p.Document.Source, "folder")
+			_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", kind, cmp.Or(r.Group, "core"), p.Strategy, p.Stale, source, p.Name)
 		}
-		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", p.Name, p.Strategy, p.Stale, strings.Join(kinds, ", "))
 	}
 	return table.Flush()
-}
-
-func resourceName(r policy.Resource) string {
-	switch {
-	case r.Resource == "*":
-		return "anything else"
-	case r.Version == "":
-		return strings.TrimSuffix(r.Resource+"."+r.Group, ".")
-	default:
-		return strings.TrimSuffix(r.Resource+"."+r.Version+"."+r.Group, ".")
-	}
 }
 
 func newPolicyShow() *cobra.Command {

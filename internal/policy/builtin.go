@@ -4,21 +4,36 @@ import (
 	"embed"
 	"errors"
 	"fmt"
+	"path"
 )
 
-//go:embed builtin/*.yaml
-var builtin embed.FS
+// The sources of embedded policies. A policy from elsewhere has none.
+const (
+	SourceBuiltin = "builtin" // kinds of Kubernetes, and the one for all others
+	SourceLibrary = "library" // custom resources of common projects
+)
 
-// Builtin returns the embedded policies: those of the built-in kinds, and the one for all others.
+//go:embed builtin/*.yaml library/*.yaml
+var embedded embed.FS
+
+// Builtin returns the embedded policies: those of the built-in kinds, those of the library, and the one for all others.
 func Builtin() (*Set, error) {
-	entries, err := builtin.ReadDir("builtin")
 	var docs []*Document
-	for _, entry := range entries {
-		data, readErr := builtin.ReadFile("builtin/" + entry.Name())
-		parsed, parseErr := Parse(entry.Name(), data)
-		docs, err = append(docs, parsed...), errors.Join(err, readErr, parseErr)
+	var errs []error
+	for _, source := range []string{SourceBuiltin, SourceLibrary} {
+		entries, err := embedded.ReadDir(source)
+		errs = append(errs, err)
+		for _, entry := range entries {
+			data, readErr := embedded.ReadFile(path.Join(source, entry.Name()))
+			parsed, parseErr := Parse(entry.Name(), data)
+			errs = append(errs, readErr, parseErr)
+			for _, doc := range parsed {
+				doc.Source = source
+				docs = append(docs, doc)
+			}
+		}
 	}
-	if err != nil {
+	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("built-in policies: %w", err)
 	}
 	return Compile(docs...)

@@ -22,7 +22,9 @@ type Document struct {
 	Metadata   Metadata `json:"metadata"`
 	Spec       Spec     `json:"spec"`
 
-	source string // file and place in it, for errors
+	Source string `json:"-"` // SourceBuiltin, SourceLibrary or empty
+
+	location string // file and place in it, for errors
 }
 
 // Metadata names a document. Labels and annotations are the author's own.

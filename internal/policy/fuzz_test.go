@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"io/fs"
 	"testing"
 
 	"sigs.k8s.io/yaml"
@@ -9,16 +10,16 @@ import (
 // FuzzParse: whatever a file of policies holds, there are documents or an error, and what compiles does so again after it was
 // written out, to the same rules.
 func FuzzParse(f *testing.F) {
-	files, err := builtin.ReadDir("builtin")
+	err := fs.WalkDir(embedded, ".", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		data, err := embedded.ReadFile(name)
+		f.Add(data)
+		return err
+	})
 	if err != nil {
 		f.Fatal(err)
-	}
-	for _, file := range files {
-		data, err := builtin.ReadFile("builtin/" + file.Name())
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(data)
 	}
 	f.Add([]byte(head + "  fields: {a.b: {rule: CEL, expr: 'targets.size()'}, '': {rule: Sum}}\n  groups: [[a, a]]\n"))
 	f.Add([]byte("---\nnull\n---\n[]\n---\na: &a [*a]\n"))

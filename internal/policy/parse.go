@@ -30,7 +30,7 @@ func Parse(name string, data []byte) ([]*Document, error) {
 		case err != nil:
 			errs = append(errs, located(fmt.Sprintf("%s: document %d", name, i), err)...)
 		case doc != nil:
-			doc.source = fmt.Sprintf("%s: %s", name, doc.Metadata.Name)
+			doc.location = fmt.Sprintf("%s: %s", name, doc.Metadata.Name)
 			docs = append(docs, doc)
 		}
 	}

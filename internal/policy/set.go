@@ -6,21 +6,28 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/upstreamd/upstreamd/internal/ref"
 )
 
 // Set finds the policy of a resource. It is immutable.
 type Set struct {
-	policies map[Resource]*Policy
+	policies map[Resource]*entry
+}
+
+// entry is a document and its policy, which is compiled at its first use if the document is embedded: all of these take 100 ms.
+type entry struct {
+	doc    *Document
+	policy func() *Policy
 }
 
 var anything = Resource{Group: "*", Resource: "*"}
 
 // Compile checks and compiles documents into a set. It must hold a policy for "anything else" (group and resource "*") if For is
-// called with resources that no document names. The error lists every mistake in all documents.
+// called with resources that no document names. The error lists every mistake in all documents but the embedded ones.
 func Compile(docs ...*Document) (*Set, error) {
-	set := &Set{policies: map[Resource]*Policy{}}
+	set := &Set{policies: map[Resource]*entry{}}
 	names := map[string]bool{}
 	env, err := NewEnvironment()
 	if err != nil {
@@ -28,27 +35,41 @@ func Compile(docs ...*Document) (*Set, error) {
 	}
 	var errs []error
 	for _, doc := range docs {
-		p, err := compile(doc, env)
-		if err != nil {
-			errs = append(errs, located(doc.place(), err)...)
-			continue
-		}
-		if names[p.Name] {
-			errs = append(errs, fmt.Errorf("%s: metadata.name: %q names two policies: rename one", doc.place(), p.Name))
-		}
-		names[p.Name] = true
-		for i, r := range doc.Spec.Resources {
-			if other, taken := set.policies[r]; taken {
-				errs = append(errs, fmt.Errorf("%s: spec.resources[%d]: policy %q is for the same resource: remove it from one", doc.place(), i, other.Name))
+		e := &entry{doc: doc, policy: sync.OnceValue(func() *Policy { return mustCompile(doc, env) })}
+		if doc.Source == "" {
+			p, err := compile(doc, env)
+			if err != nil {
+				errs = append(errs, located(doc.place(), err)...)
 				continue
 			}
-			set.policies[r] = p
+			e.policy = func() *Policy { return p }
+		}
+		name := doc.Metadata.Name
+		if names[name] {
+			errs = append(errs, fmt.Errorf("%s: metadata.name: %q names two policies: rename one", doc.place(), name))
+		}
+		names[name] = true
+		for i, r := range doc.Spec.Resources {
+			if other, taken := set.policies[r]; taken {
+				errs = append(errs, fmt.Errorf("%s: spec.resources[%d]: policy %q is for the same resource: remove it from one", doc.place(), i, other.doc.Metadata.Name))
+				continue
+			}
+			set.policies[r] = e
 		}
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
 	return set, nil
+}
+
+// mustCompile compiles an embedded document; a test compiles all of them.
+func mustCompile(doc *Document, env *Environment) *Policy {
+	p, err := compile(doc, env)
+	if err != nil {
+		panic(fmt.Sprintf("embedded policy %s: %v", doc.place(), err))
+	}
+	return p
 }
 
 // With returns the set with documents added. They replace the policies of the same resource; one without a version replaces all versions.
@@ -59,7 +80,7 @@ func (s *Set) With(docs ...*Document) (*Set, error) {
 	}
 	policies := maps.Clone(s.policies)
 	for r := range added.policies {
-		maps.DeleteFunc(policies, func(old Resource, _ *Policy) bool {
+		maps.DeleteFunc(policies, func(old Resource, _ *entry) bool {
 			return old.Group == r.Group && old.Resource == r.Resource && r.Version == ""
 		})
 	}
@@ -70,23 +91,35 @@ func (s *Set) With(docs ...*Document) (*Set, error) {
 // For returns the policy of a resource: that of its version, else of its kind, else the one for anything else. It is never nil for a set
 // that Builtin made.
 func (s *Set) For(r ref.Resource) *Policy {
-	if p, ok := s.policies[Resource{Group: r.Group, Version: r.Version, Resource: r.Resource}]; ok {
-		return p
+	for _, name := range []Resource{{Group: r.Group, Version: r.Version, Resource: r.Resource}, {Group: r.Group, Resource: r.Resource}, anything} {
+		if e, ok := s.policies[name]; ok {
+			return e.policy()
+		}
 	}
-	if p, ok := s.policies[Resource{Group: r.Group, Resource: r.Resource}]; ok {
-		return p
-	}
-	return s.policies[anything]
+	return nil
 }
 
 // All returns the policies in force, by name.
 func (s *Set) All() []*Policy {
-	return slices.Compact(slices.SortedFunc(maps.Values(s.policies), func(a, b *Policy) int { return strings.Compare(a.Name, b.Name) }))
+	var all []*Policy
+	for _, e := range s.policies {
+		all = append(all, e.policy())
+	}
+	slices.SortFunc(all, func(a, b *Policy) int { return strings.Compare(a.Name, b.Name) })
+	return slices.Compact(all)
+}
+
+// Resources returns the resources for which a policy is in force: those of its document that no other policy replaces.
+func (s *Set) Resources(p *Policy) []Resource {
+	return slices.DeleteFunc(slices.Clone(p.Document.Spec.Resources), func(r Resource) bool {
+		e, ok := s.policies[r]
+		return !ok || e.doc != p.Document
+	})
 }
 
 func (d *Document) place() string {
-	if d.source != "" {
-		return d.source
+	if d.location != "" {
+		return d.location
 	}
 	return d.Metadata.Name
 }
