@@ -32,10 +32,14 @@ func TestPolicyList(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, "widgets.yaml", widgets)
 	got := try(t, "policy", "list", "--directory", dir)
-	if got.status != 0 || !strings.HasPrefix(got.stdout, "NAME ") {
+	if got.status != 0 || !strings.HasPrefix(got.stdout, "KIND ") {
 		t.Fatalf("%+v", got)
 	}
-	for _, want := range [][]string{{"deployments.apps", "Merge", "Hold", "deployments.apps"}, {"widgets", "Merge", "Hold", "widgets.v1.example.com"}, {"pods", "Primary"}} {
+	for _, want := range [][]string{
+		{"deployments", "apps", "Merge", "Hold", "builtin", "deployments.apps"}, {"pods", "core", "Primary"}, {"*", "*", "Representative", "Hold", "builtin"},
+		{"httproutes", "gateway.networking.k8s.io", "Merge", "Hold", "library", "routes.gateway.networking.k8s.io"},
+		{"widgets", "(v1)", "example.com", "Merge", "Hold", "folder", "widgets"},
+	} {
 		if !slices.ContainsFunc(slices.Collect(strings.Lines(got.stdout)), func(l string) bool {
 			fields := strings.Fields(l)
 			return len(fields) >= len(want) && slices.Equal(fields[:len(want)], want)
@@ -43,8 +47,11 @@ func TestPolicyList(t *testing.T) {
 			t.Errorf("no line starts with %v in\n%s", want, got.stdout)
 		}
 	}
-	if !strings.Contains(got.stdout, "anything else") {
-		t.Errorf("the policy for anything else is missing in\n%s", got.stdout)
+	write(t, dir, "routes.yaml", strings.NewReplacer("example.com, version: v1, resource: widgets", "gateway.networking.k8s.io, resource: httproutes",
+		"widgets", "mine").Replace(widgets))
+	got = try(t, "policy", "list", "--directory", dir)
+	if n := strings.Count(got.stdout, "httproutes "); n != 1 || !strings.Contains(got.stdout, "folder    mine") || !strings.Contains(got.stdout, "grpcroutes ") {
+		t.Errorf("%d policies of a kind that the folder replaces in\n%s", n, got.stdout)
 	}
 	var documents []map[string]any
 	if err := json.Unmarshal([]byte(try(t, "policy", "list", "-o", "json").stdout), &documents); err != nil || len(documents) < 10 || documents[0]["kind"] != "StatusPolicy" {

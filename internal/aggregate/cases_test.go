@@ -25,20 +25,29 @@ var update = flag.Bool("update", false, "write the present results into the case
 
 // TestCases runs the case files. They document the published status.
 func TestCases(t *testing.T) {
-	n := 0
+	n, of := 0, map[string]int{}
 	err := filepath.WalkDir("testdata", func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}
 		n++
-		t.Run(strings.TrimSuffix(strings.TrimPrefix(path, "testdata/"), ".txtar"), func(t *testing.T) { run(t, path) })
+		t.Run(strings.TrimSuffix(strings.TrimPrefix(path, "testdata/"), ".txtar"), func(t *testing.T) { of[run(t, path)]++ })
 		return nil
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n < 120 {
-		t.Errorf("%d case files, want at least 120", n)
+	if n < 450 {
+		t.Errorf("%d case files, want at least 450", n)
+	}
+	set, err := policy.Builtin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range set.All() {
+		if least := 3 * len(p.Document.Spec.Resources); p.Document.Source == policy.SourceLibrary && of[p.Name] < least {
+			t.Errorf("%d cases of %s, want at least %d: 3 of each kind", of[p.Name], p.Name, least)
+		}
 	}
 }
 
@@ -65,7 +74,8 @@ func TestExamples(t *testing.T) {
 	}
 }
 
-func run(t *testing.T, path string) {
+// run returns the name of the case's policy.
+func run(t *testing.T, path string) string {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -80,11 +90,12 @@ func run(t *testing.T, path string) {
 	result := policytest.Run(c)
 	if *update {
 		write(t, path, data, result)
-		return
+		return c.Policy.Name
 	}
 	for _, failure := range result.Failures {
 		t.Error(failure)
 	}
+	return c.Policy.Name
 }
 
 // write replaces the parts of a case that are wrong now.
