@@ -18,6 +18,7 @@ import (
 	"github.com/upstreamd/upstreamd/internal/kube/client"
 	"github.com/upstreamd/upstreamd/internal/kube/discovery"
 	"github.com/upstreamd/upstreamd/internal/kube/downstream"
+	"github.com/upstreamd/upstreamd/internal/kube/lean"
 	"github.com/upstreamd/upstreamd/internal/metrics"
 	"github.com/upstreamd/upstreamd/internal/ref"
 	"github.com/upstreamd/upstreamd/supervisor"
@@ -280,5 +281,6 @@ func (a *App) followSyncTargets(ctx context.Context, emit func(map[string]discov
 		Server:          a.upstream.At(strings.TrimSpace(d.Workspace)),
 		SecretNamespace: d.SecretNamespace,
 		Servers:         a.servers,
+		Settings:        lean.Settings{Logger: a.component("targets")},
 	}.Watch(ctx, emit, func(err error) { note(outage, err) })
 }
