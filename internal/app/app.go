@@ -7,13 +7,13 @@ import (
 	"net"
 	"os"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/rs/zerolog"
+	"k8s.io/apimachinery/pkg/util/cache"
 	"k8s.io/component-base/featuregate"
 
 	"github.com/upstreamd/upstreamd/internal/config"
@@ -51,7 +51,7 @@ type App struct {
 	file     *configurationFile      // nil: it is not followed
 	reload   <-chan os.Signal        // reads file at once
 	notYet   atomic.Pointer[error]
-	warned   sync.Map // warnings that are worth one
+	warned   *cache.LRUExpireCache // warnings that are logged once a day
 
 	listening chan struct{} // closed when address is known
 	address   net.Addr      // nil: metrics are not served
@@ -89,6 +89,7 @@ func New(c *config.Configuration, log zerolog.Logger) (*App, error) {
 		lists:    lean.NewLists(listsAtATime, listTurn),
 		pace: pace{resolveEvery: time.Minute, resolveSoon: time.Second, resolveLate: 15 * time.Second, policies: 2 * time.Second,
 			configuration: 2 * time.Second, mend: 30 * time.Second, survey: 30 * time.Second, again: 5 * time.Second, warm: 100 * time.Millisecond},
+		warned:    cache.NewLRUExpireCache(4096),
 		reloaded:  make(chan struct{}, 1),
 		rebound:   make(chan struct{}, 1),
 		listening: make(chan struct{}),

@@ -188,9 +188,6 @@ func (a *App) startSystem(ctx context.Context, policies *policy.Set) (*superviso
 // target is a SyncTarget as the actors take it. Without workspaces in the configuration there is one, upstream's own; "*" stays
 // as it is.
 func (a *App) target(t config.SyncTarget) supervisor.Target {
-	if a.config.Upstream.Unlisted() && a.upstream.Bind(t.Workspaces) {
-		signal(a.rebound)
-	}
 	workspaces := make([]ref.Workspace, 0, len(t.Workspaces))
 	for _, w := range t.Workspaces {
 		workspaces = append(workspaces, a.upstream.Name(w))

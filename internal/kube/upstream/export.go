@@ -279,6 +279,7 @@ func (x *export) setShards(ctx context.Context, endpoints map[string]endpoint) {
 	for _, s := range ended {
 		s.end()
 	}
+	x.client.hosts.keep(append(slices.Collect(maps.Values(endpoints)), x.client.front))
 }
 
 // leftFor is how long events of a workspace that left are compared with the version at which it left.
