@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"runtime/debug"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -41,6 +42,7 @@ type App struct {
 	election *lease.Election         // nil: there is none, and this daemon always writes
 	gates    featuregate.FeatureGate // for features that are not stable yet
 	lists    *lean.Lists             // bounds the lists of all SyncTargets
+	budget   *lean.Budget            // bounds the heap that is kept for all SyncTargets
 	pace     pace
 	gate     gate // protects the endpoints
 	own      []*ownAccess
@@ -87,6 +89,7 @@ func New(c *config.Configuration, log zerolog.Logger) (*App, error) {
 		agent:    "upstreamd/" + BuildVersion().Version,
 		registry: prometheus.NewRegistry(),
 		lists:    lean.NewLists(listsAtATime, listTurn),
+		budget:   lean.NewBudget(c.Limits.Total(debug.SetMemoryLimit(-1))),
 		pace: pace{resolveEvery: time.Minute, resolveSoon: time.Second, resolveLate: 15 * time.Second, policies: 2 * time.Second,
 			configuration: 2 * time.Second, mend: 30 * time.Second, survey: 30 * time.Second, again: 5 * time.Second, warm: 100 * time.Millisecond},
 		warned:    cache.NewLRUExpireCache(4096),
@@ -195,6 +198,7 @@ func (a *App) downstreamOptions(target string) downstream.Options {
 		Logger:     a.component("downstream").With().Str("sync_target", target).Logger(),
 		Limits:     lean.Limits{Objects: int64(l.Objects), Kept: int64(l.Mebibytes) << 20},
 		Lists:      a.lists,
+		Budget:     a.budget,
 		Quarantine: lean.Backoff{Initial: l.Quarantine.Duration, Max: 10 * l.Quarantine.Duration, Jitter: .1},
 	}
 }

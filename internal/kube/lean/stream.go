@@ -57,7 +57,7 @@ func (f *follower) open(parent context.Context, options metav1.ListOptions, stre
 		return nil, err
 	}
 	if streaming {
-		f.census = newCensus(f.source.settings.Limits)
+		f.census = newCensus(f.source.settings.Limits, f.share)
 	}
 	s := &stream{done: make(chan struct{}), results: make(chan watch.Event, 64), cancel: cancel, census: f.census, listing: streaming}
 	f.work.Go(func() {
@@ -114,6 +114,7 @@ func (s *stream) read(ctx context.Context, source *Source, decoder *Decoder, idl
 		switch {
 		case e.InitialEnd:
 			i.initialEnd, s.listing = true, false
+			s.census.complete()
 			unbound()
 			listed()
 		case e.Type == watch.Bookmark:
