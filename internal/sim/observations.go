@@ -26,6 +26,7 @@ type observedResource struct {
 // observedObject is the history of one object: its reports and the times of their arrival. It begins without a report.
 type observedObject struct {
 	version   string
+	created   time.Time
 	facts     []fact
 	published int // the oldest fact behind the latest published status
 }
@@ -40,6 +41,7 @@ type fact struct {
 type observation struct {
 	namespace, name string
 	version         string
+	created         time.Time
 	token           string
 	located         bool // of Namespaces: it carries a locator
 }
@@ -60,13 +62,14 @@ func (s *observations) resource(plural string) *observedResource {
 type wireObject struct {
 	Metadata struct {
 		Name, Namespace, ResourceVersion string
+		CreationTimestamp                time.Time
 		Annotations                      map[string]string
 	}
 	Status json.RawMessage
 }
 
 func (o *wireObject) observation(plural string) observation {
-	t := observation{namespace: o.Metadata.Namespace, name: o.Metadata.Name, version: o.Metadata.ResourceVersion}
+	t := observation{namespace: o.Metadata.Namespace, name: o.Metadata.Name, version: o.Metadata.ResourceVersion, created: o.Metadata.CreationTimestamp}
 	if plural == "namespaces" {
 		t.located = o.Metadata.Annotations[locatorAnnotation] != ""
 		return t
@@ -161,6 +164,15 @@ func (s *observations) present(plural string, t observation) {
 		r.objects[t.namespace+"/"+t.name] = o
 	}
 	o.add(t.version, t.token)
+	o.created = t.created
+}
+
+// outlived reports whether a copy is older than an upstream object that was created at a time.
+func (s *observations) outlived(plural, namespace, name string, created time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	o := s.resource(plural).objects[namespace+"/"+name]
+	return o != nil && o.created.Before(created)
 }
 
 // add adds a fact. An empty version is that of a list that lacks the object.
