@@ -65,18 +65,14 @@ func (o *Owned) item(list []string, item any) (is bool, fields *fieldpath.Set) {
 	if whole || set == nil {
 		return whole, nil
 	}
-	for e := range set.Children.All() {
-		if names(e, item) {
+	set.Children.Iterate(func(e fieldpath.PathElement) { // All panics where its loop ends early (v6.4.2)
+		if !is && names(e, item) {
+			is = true
 			fields, _ = set.Children.Get(e)
-			return true, fields
 		}
-	}
-	for e := range set.Members.All() {
-		if names(e, item) {
-			return true, nil
-		}
-	}
-	return false, nil
+	})
+	set.Members.Iterate(func(e fieldpath.PathElement) { is = is || names(e, item) })
+	return is, fields
 }
 
 // descend follows path. It returns the set below it (nil: nothing there is ours), or whole if the path or one of its ancestors is
