@@ -64,7 +64,7 @@ func (j *judge) sent(l *life, c call, body []byte, called time.Time) *sent {
 	if !leased {
 		j.fail("%s: sent by %s without the lease", c, l.name)
 	}
-	isDenied := j.net.denies != nil && j.net.denies(c)
+	isDenied := j.net.denies != nil && j.net.denies(c) != 0
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if isDenied {
@@ -136,8 +136,8 @@ func (j *judge) checkObserved(s *sent, k *kind, placed []int, before, published 
 	for _, target := range placed {
 		known, plural, below := s.life.observations(target), k.resource.Resource, j.world.downNamespace(o, target)
 		tokens, listed := known.possible(plural, below, o.name, s.called, since)
-		if !listed && summarised && before[target] == "" && published[target] == "" {
-			continue // it held no share of the published status: while it is away, it is not waited for
+		if !listed && summarised && before[target] == "" && published[target] == "" && known.wasStale(plural, s.called) {
+			continue // it held no share of the published status: while it is stale, it is not waited for
 		}
 		if !listed && !one {
 			j.fail("%s: published by %s although SyncTarget %d was never listed", s.call, s.life.name, target)

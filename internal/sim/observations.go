@@ -19,7 +19,8 @@ type observations struct {
 
 // observedResource are the objects of one resource.
 type observedResource struct {
-	listed  bool // once completely
+	listed  bool      // once completely
+	stale   time.Time // when it became stale first; zero: never
 	objects map[string]*observedObject
 }
 
@@ -33,8 +34,9 @@ type observedObject struct {
 
 // fact is the contribution of an object from a moment on; "" is none.
 type fact struct {
-	at    time.Time
-	token string
+	at      time.Time
+	token   string
+	refused bool // a status that is not accepted: the last good one counts, if there is one
 }
 
 // observation is one object in a list or event.
@@ -43,6 +45,7 @@ type observation struct {
 	version         string
 	created         time.Time
 	token           string
+	refused         bool // its status is not accepted
 	located         bool // of Namespaces: it carries a locator
 }
 
@@ -75,7 +78,7 @@ func (o *wireObject) observation(plural string) observation {
 		return t
 	}
 	if k := kindOf(plural); k != nil {
-		t.token = k.token(o.Status)
+		t.token, t.refused = k.token(o.Status), isTooMuch(o.Status)
 	}
 	return t
 }
@@ -163,8 +166,31 @@ func (s *observations) present(plural string, t observation) {
 		o = &observedObject{facts: []fact{{}}}
 		r.objects[t.namespace+"/"+t.name] = o
 	}
-	o.add(t.version, t.token)
+	switch {
+	case t.refused:
+		o.version = t.version
+		o.facts = append(o.facts, fact{at: time.Now(), refused: true})
+	default:
+		o.add(t.version, t.token)
+	}
 	o.created = t.created
+}
+
+// becameStale notes that a resource is stale.
+func (s *observations) becameStale(plural string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r := s.resource(plural); r.stale.IsZero() {
+		r.stale = time.Now()
+	}
+}
+
+// wasStale reports whether a resource had become stale before a time.
+func (s *observations) wasStale(plural string, at time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	stale := s.resource(plural).stale
+	return !stale.IsZero() && stale.Before(at)
 }
 
 // outlived reports whether a copy is older than an upstream object that was created at a time.
@@ -183,7 +209,7 @@ func (o *observedObject) add(version, token string) {
 		}
 	}
 	o.version = cmp.Or(version, o.version)
-	o.facts = append(o.facts, fact{time.Now(), token})
+	o.facts = append(o.facts, fact{at: time.Now(), token: token})
 }
 
 // watchObservations is a watch that is open.
@@ -251,6 +277,8 @@ func (s *observations) possible(plural, namespace, name string, at time.Time, pa
 		switch {
 		case f.at.After(at):
 			return tokens, r.listed
+		case f.refused:
+			tokens = append(tokens, "")
 		case at.Sub(f.at) >= patience:
 			tokens = append(tokens[:0], f.token)
 		default:
@@ -271,7 +299,7 @@ func (s *observations) inOrder(plural, namespace, name, token string, at time.Ti
 	}
 	first := o.published
 	for i, f := range o.facts {
-		if at.Sub(f.at) >= patience {
+		if at.Sub(f.at) >= patience && !f.refused {
 			first = max(first, i)
 		}
 	}

@@ -435,6 +435,9 @@ func (w *world) reported(o *object, i int) bool {
 	if err != nil || o.kind.token(down.Status) == "" {
 		return false
 	}
+	if isTooMuch(down.Status) {
+		return false
+	}
 	return o.kind != deployments || parse(down.Status).ObservedGeneration == down.Meta.Generation
 }
 
