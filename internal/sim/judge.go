@@ -142,7 +142,7 @@ func (j *judge) checkObserved(s *sent, k *kind, placed []int, before, published 
 		if !listed && !one {
 			j.fail("%s: published by %s although SyncTarget %d was never listed", s.call, s.life.name, target)
 		}
-		if published[target] == "" && known.outlived(plural, below, o.name, old.Meta.CreationTimestamp.Time) {
+		if published[target] == "" && known.outlived(plural, below, o.name, old.Meta.CreationTimestamp.Time, s.called, since) {
 			fits = true // the copy of an object before this one need not count
 			continue
 		}

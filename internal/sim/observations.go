@@ -27,7 +27,6 @@ type observedResource struct {
 // observedObject is the history of one object: its reports and the times of their arrival. It begins without a report.
 type observedObject struct {
 	version   string
-	created   time.Time
 	facts     []fact
 	published int // the oldest fact behind the latest published status
 }
@@ -35,6 +34,7 @@ type observedObject struct {
 // fact is the contribution of an object from a moment on; "" is none.
 type fact struct {
 	at      time.Time
+	created time.Time // of the copy; zero: there is none
 	token   string
 	refused bool // a status that is not accepted: the last good one counts, if there is one
 }
@@ -144,7 +144,7 @@ func (s *observations) list(plural string, all []observation) {
 	r.listed = true
 	for key, o := range r.objects {
 		if !there[key] {
-			o.add("", "")
+			o.add("", "", time.Time{})
 		}
 	}
 }
@@ -169,11 +169,10 @@ func (s *observations) present(plural string, t observation) {
 	switch {
 	case t.refused:
 		o.version = t.version
-		o.facts = append(o.facts, fact{at: time.Now(), refused: true})
+		o.facts = append(o.facts, fact{at: time.Now(), refused: true, created: t.created})
 	default:
-		o.add(t.version, t.token)
+		o.add(t.version, t.token, t.created)
 	}
-	o.created = t.created
 }
 
 // becameStale notes that a resource is stale.
@@ -193,23 +192,34 @@ func (s *observations) wasStale(plural string, at time.Time) bool {
 	return !stale.IsZero() && stale.Before(at)
 }
 
-// outlived reports whether a copy is older than an upstream object that was created at a time.
-func (s *observations) outlived(plural, namespace, name string, created time.Time) bool {
+// outlived reports whether the copy that a daemon may know is older than an upstream object that was created at a time. at and patience are
+// those of possible.
+func (s *observations) outlived(plural, namespace, name string, created, at time.Time, patience time.Duration) (old bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	o := s.resource(plural).objects[namespace+"/"+name]
-	return o != nil && o.created.Before(created)
+	if o == nil {
+		return false
+	}
+	for _, f := range o.facts {
+		if f.at.After(at) {
+			return old
+		}
+		older := !f.created.IsZero() && f.created.Before(created)
+		old = older || old && at.Sub(f.at) < patience
+	}
+	return old
 }
 
 // add adds a fact. An empty version is that of a list that lacks the object.
-func (o *observedObject) add(version, token string) {
+func (o *observedObject) add(version, token string, created time.Time) {
 	if version != "" && o.version != "" {
 		if order, err := resourceversion.CompareResourceVersion(version, o.version); err == nil && order < 0 {
 			return
 		}
 	}
 	o.version = cmp.Or(version, o.version)
-	o.facts = append(o.facts, fact{at: time.Now(), token: token})
+	o.facts = append(o.facts, fact{at: time.Now(), token: token, created: created})
 }
 
 // watchObservations is a watch that is open.
@@ -257,7 +267,7 @@ func (t *watchObservations) line(text []byte) {
 		if t.plural == "namespaces" {
 			delete(t.namespaces, o.name)
 		} else if known := t.resource(t.plural).objects[o.namespace+"/"+o.name]; known != nil {
-			known.add(o.version, "")
+			known.add(o.version, "", time.Time{})
 		}
 	}
 }
