@@ -189,7 +189,7 @@ func (s *observations) wasStale(plural string, at time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	stale := s.resource(plural).stale
-	return !stale.IsZero() && stale.Before(at)
+	return !stale.IsZero() && !stale.After(at)
 }
 
 // outlived reports whether the copy that a daemon may know is older than an upstream object that was created at a time. at and patience are
