@@ -21,6 +21,7 @@ LEAST       := 80
 DEMO_FOR    ?=
 BENCH       ?= .
 SEEDS       ?= 200
+CHURN       ?= 1000000
 FUZZTIME    ?= 30s
 FUZZ        ?=
 FROM        ?= 1
@@ -65,6 +66,10 @@ test: ## Run all tests under the race detector, on real API servers too, and che
 .PHONY: sim
 sim: ## Simulate the whole system in virtual time under random faults: SEEDS=1000 starting at FROM=1, or SEED=42 with its trace
 	go test -v -count=1 -timeout 60m ./internal/sim $(if $(SEED),-run 'TestSeed$$' -args -sim.seed=$(SEED) $(if $(LOG),-sim.log),-run TestSeeds -args -sim.seeds=$(SEEDS) -sim.from=$(FROM))
+
+.PHONY: churn
+churn: ## CHURN=1000000 objects and 1.2 times as many Namespaces come, are published and go: the heap stays (2 to 6 minutes)
+	go test -count=1 -v -timeout 30m ./supervisor -run 'TestChurn$$' -args -churn=$(CHURN)
 
 .PHONY: mutate
 mutate: ## Apply each mutation of the product and check that a test fails (MUTATIONS="part of a name" selects)

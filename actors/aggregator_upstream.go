@@ -44,6 +44,10 @@ func (a *aggregator) drain(ctx actor.Context, m poked) {
 	}
 	b := a.inbox.take(turn)
 	a.health(b.health)
+	if b.lost {
+		a.rewatch(ctx)
+		return
+	}
 	if b.scopes != nil {
 		a.readiness.announce(b.scopes.event.Scopes)
 		a.whenReady(ctx)

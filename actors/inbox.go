@@ -9,7 +9,8 @@ import (
 )
 
 // inbox lies between a watch's goroutine and its actor. It keeps the latest event per object, so its memory is bounded by the number of
-// objects, not of events, and it pokes the actor once when it is no longer empty.
+// objects, not of events, and it pokes the actor once when it is no longer empty. Objects that come and go faster than the actor takes
+// them count, too: beyond maxChanges, the inbox drops them all, and the actor lists again.
 type inbox struct {
 	poke func(*inbox)
 
@@ -22,7 +23,12 @@ type inbox struct {
 	health  map[ref.Workspace]scopeHealth // news since the last take; nil: none
 	poked   bool
 	merged  int // events that a later one replaced, since the last take
+
+	overflown bool // no change is kept any more
 }
+
+// maxChanges bounds the objects with a pending change. A list of more is one event.
+const maxChanges = 1 << 18
 
 // scopeHealth is how the watch of one scope went since the last take.
 type scopeHealth struct {
@@ -149,6 +155,9 @@ func (b *inbox) change(e ref.Event, now time.Time) {
 	if before, ok := b.changes[key]; ok {
 		b.merged++
 		now = before.received // latency counts from the oldest event that is in it
+	} else if b.overflown || len(b.order) >= maxChanges {
+		b.changes, b.order, b.overflown = map[changeKey]arrival{}, nil, true
+		return
 	} else {
 		b.order = append(b.order, key)
 	}
@@ -163,13 +172,14 @@ type batch struct {
 	health  map[ref.Workspace]scopeHealth // of the scopes that reported something
 	merged  int
 	more    bool // another poke is due
+	lost    bool // changes were dropped: only a list brings them
 }
 
 // take returns a list if there is one, else up to limit changes in the order of their arrival.
 func (b *inbox) take(limit int) batch {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	out := batch{health: b.health, merged: b.merged, scopes: b.scopes}
+	out := batch{health: b.health, merged: b.merged, scopes: b.scopes, lost: b.overflown}
 	b.health, b.merged, b.scopes = nil, 0, nil
 	if len(b.lists) > 0 {
 		first := b.lists[0]

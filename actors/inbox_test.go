@@ -2,6 +2,7 @@ package actors
 
 import (
 	"fmt"
+	"strconv"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -126,5 +127,19 @@ func TestInboxHoldsTheEndOfAScopeInThePlaceOfItsList(t *testing.T) {
 	got := b.take(10)
 	if got.list == nil || got.list.event.Type != ref.Left || got.more {
 		t.Errorf("got %+v, want the end of the scope alone", got)
+	}
+}
+
+// TestInboxOverflows: of objects that come and go faster than the actor takes them, none is kept, and the actor learns that it has to list.
+func TestInboxOverflows(t *testing.T) {
+	b := newInbox(func(*inbox) {})
+	for n := range maxChanges + 2 {
+		b.emit(ref.Event{Type: ref.Deleted, Objects: []*ref.Object{{Name: strconv.Itoa(n)}}})
+		if n == maxChanges-1 && (len(b.changes) != maxChanges || b.overflown) {
+			t.Fatalf("%d changes are kept, want %d", len(b.changes), maxChanges)
+		}
+	}
+	if got := b.take(turn); !got.lost || len(got.changes) != 0 || len(b.changes)+len(b.order) != 0 {
+		t.Errorf("lost %v, %d changes, %d kept", got.lost, len(got.changes), len(b.changes))
 	}
 }

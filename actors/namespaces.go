@@ -109,6 +109,11 @@ func (n *namespacesActor) drain(ctx actor.Context, m poked) {
 	}
 	b := n.inbox.take(turn)
 	n.health.take(ctx, b.health[""], b.list != nil)
+	if b.lost {
+		n.stop()
+		n.start(ctx)
+		return
+	}
 	if b.list != nil {
 		n.listed(ctx, b.list.event.Objects)
 		n.health.live(ctx, true)

@@ -27,6 +27,10 @@ func (w *watchActor) drain(ctx actor.Context, m poked) {
 	b := w.inbox.take(turn)
 	w.opening = w.opening && !b.health[""].live
 	w.health.take(ctx, b.health[""], b.list != nil)
+	if b.lost {
+		w.relist(ctx)
+		return
+	}
 	if b.merged > 0 {
 		w.Metrics.Coalesced.WithLabelValues(ref.ResourceString(w.Resource), "watch").Add(float64(b.merged))
 	}

@@ -276,3 +276,20 @@ func TestChurnLeavesNothingInAWatch(t *testing.T) {
 		})
 	}
 }
+
+// TestOverflowIsListed: after an overflow of the inbox, a list brings the copies of which no event was kept.
+func TestOverflowIsListed(t *testing.T) {
+	onWatch(t, true, func(w *watching) {
+		w.edge.emit(deployments, ref.Event{Type: ref.Listed})
+		synctest.Wait()
+		w.actor.inbox.overflown = true
+		o := w.object("kcp-a-x", "web")
+		w.edge.emit(deployments, ref.Event{Type: ref.Changed, Objects: []*ref.Object{o}})
+		synctest.Wait()
+		w.edge.emit(deployments, ref.Event{Type: ref.Listed, Objects: []*ref.Object{o}})
+		synctest.Wait()
+		if n := len(w.actor.objects); n != 1 || w.actor.inbox.overflown {
+			t.Errorf("%d copies after the list; the old inbox is in use: %v", n, w.actor.inbox.overflown)
+		}
+	})
+}

@@ -6,14 +6,15 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"runtime/debug"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/rs/zerolog"
+	"k8s.io/apimachinery/pkg/util/cache"
 	"k8s.io/component-base/featuregate"
 
 	"github.com/upstreamd/upstreamd/internal/config"
@@ -41,6 +42,7 @@ type App struct {
 	election *lease.Election         // nil: there is none, and this daemon always writes
 	gates    featuregate.FeatureGate // for features that are not stable yet
 	lists    *lean.Lists             // bounds the lists of all SyncTargets
+	budget   *lean.Budget            // bounds the heap that is kept for all SyncTargets
 	pace     pace
 	gate     gate // protects the endpoints
 	own      []*ownAccess
@@ -51,7 +53,7 @@ type App struct {
 	file     *configurationFile      // nil: it is not followed
 	reload   <-chan os.Signal        // reads file at once
 	notYet   atomic.Pointer[error]
-	warned   sync.Map // warnings that are worth one
+	warned   *cache.LRUExpireCache // warnings that are logged once a day
 
 	listening chan struct{} // closed when address is known
 	address   net.Addr      // nil: metrics are not served
@@ -87,8 +89,10 @@ func New(c *config.Configuration, log zerolog.Logger) (*App, error) {
 		agent:    "upstreamd/" + BuildVersion().Version,
 		registry: prometheus.NewRegistry(),
 		lists:    lean.NewLists(listsAtATime, listTurn),
+		budget:   lean.NewBudget(c.Limits.Total(debug.SetMemoryLimit(-1))),
 		pace: pace{resolveEvery: time.Minute, resolveSoon: time.Second, resolveLate: 15 * time.Second, policies: 2 * time.Second,
 			configuration: 2 * time.Second, mend: 30 * time.Second, survey: 30 * time.Second, again: 5 * time.Second, warm: 100 * time.Millisecond},
+		warned:    cache.NewLRUExpireCache(4096),
 		reloaded:  make(chan struct{}, 1),
 		rebound:   make(chan struct{}, 1),
 		listening: make(chan struct{}),
@@ -194,6 +198,7 @@ func (a *App) downstreamOptions(target string) downstream.Options {
 		Logger:     a.component("downstream").With().Str("sync_target", target).Logger(),
 		Limits:     lean.Limits{Objects: int64(l.Objects), Kept: int64(l.Mebibytes) << 20},
 		Lists:      a.lists,
+		Budget:     a.budget,
 		Quarantine: lean.Backoff{Initial: l.Quarantine.Duration, Max: 10 * l.Quarantine.Duration, Jitter: .1},
 	}
 }

@@ -85,7 +85,7 @@ func TestHealthMayBeOff(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, stop, err := a.serve(t.Context())
+			stop, err := a.serve(t.Context())
 			if (err != nil) != tc.fails {
 				t.Fatal(err)
 			}

@@ -61,11 +61,11 @@ func (a *App) keep(ctx context.Context, system *supervisor.System) (stop func())
 	a.setUnready(errBeginning)
 	if a.config.Discovery != nil {
 		a.setUnready(errUndiscovered)
-		running.Go(func() { a.followSyncTargets(ctx, k.offer) })
+		running.Go(func() { client.Persist(ctx, log, func() { a.followSyncTargets(ctx, k.offer) }) })
 	} else {
 		k.found = map[string]discovery.SyncTarget{}
 	}
-	running.Go(func() { k.run(ctx) })
+	running.Go(func() { client.Persist(ctx, log, func() { k.run(ctx) }) })
 	return func() {
 		cancel()
 		running.Wait()

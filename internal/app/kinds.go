@@ -13,6 +13,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/upstreamd/upstreamd/internal/config"
+	"github.com/upstreamd/upstreamd/internal/kube/client"
 	"github.com/upstreamd/upstreamd/internal/kube/discovery"
 	"github.com/upstreamd/upstreamd/internal/kube/downstream"
 	"github.com/upstreamd/upstreamd/internal/ref"
@@ -170,6 +171,12 @@ func covers(w config.Resource, n kindName) bool {
 	})
 }
 
+// recovered calls a server from a goroutine without recover: a panic is an error.
+func recovered[T any](ctx context.Context, call func(context.Context) (T, error)) (answer T, err error) {
+	err = client.Recover(func() (err error) { answer, err = call(ctx); return err })
+	return answer, err
+}
+
 // survey asks upstream and the SyncTargets which kinds they serve.
 func (a *App) survey(ctx context.Context, clients map[string]*downstream.Client) survey {
 	out := survey{targets: map[string][]discovery.Kind{}}
@@ -182,7 +189,7 @@ func (a *App) survey(ctx context.Context, clients map[string]*downstream.Client)
 			defer func() { <-turns }()
 			limited, cancel := context.WithTimeout(ctx, surveyTimeout) // from its turn on: servers that hang use up no time of the others
 			defer cancel()
-			kinds, err := c.Kinds(limited)
+			kinds, err := recovered(limited, c.Kinds)
 			mu.Lock()
 			defer mu.Unlock()
 			if err == nil {
@@ -194,7 +201,7 @@ func (a *App) survey(ctx context.Context, clients map[string]*downstream.Client)
 	}
 	limited, cancel := context.WithTimeout(ctx, surveyTimeout)
 	defer cancel()
-	kinds, err := a.upstream.Kinds(limited)
+	kinds, err := recovered(limited, a.upstream.Kinds)
 	asked.Wait()
 	out.upstream = kinds
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/apimachinery/pkg/util/uuid"
 
+	"github.com/upstreamd/upstreamd/internal/kube/client"
 	"github.com/upstreamd/upstreamd/internal/kube/lease"
 	"github.com/upstreamd/upstreamd/internal/ref"
 )
@@ -85,7 +86,7 @@ func (a *App) elect() (resign func(written bool)) {
 	var taking sync.WaitGroup
 	taking.Go(func() {
 		a.warmUp(ctx)
-		a.election.Run(ctx)
+		client.Persist(ctx, a.log, func() { a.election.Run(ctx) })
 	})
 	return func(written bool) {
 		cancel()

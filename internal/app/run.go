@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -14,6 +13,7 @@ import (
 	"github.com/upstreamd/upstreamd/actors"
 	"github.com/upstreamd/upstreamd/internal/config"
 	"github.com/upstreamd/upstreamd/internal/debounce"
+	"github.com/upstreamd/upstreamd/internal/kube/client"
 	"github.com/upstreamd/upstreamd/internal/policy"
 	"github.com/upstreamd/upstreamd/internal/ref"
 	"github.com/upstreamd/upstreamd/supervisor"
@@ -23,7 +23,7 @@ import (
 // once. A cluster that cannot be reached does not end it.
 func (a *App) Run(ctx context.Context) (err error) {
 	defer a.upstream.Close()
-	broken, stopServing, err := a.serve(ctx)
+	stopServing, err := a.serve(ctx)
 	if err != nil {
 		return err
 	}
@@ -34,9 +34,10 @@ func (a *App) Run(ctx context.Context) (err error) {
 	a.warnOfLoadBalancers()
 	following, stopFollowing := context.WithCancel(ctx)
 	var follower sync.WaitGroup
-	follower.Go(func() { a.policies.follow(following, a.pace.policies) })
+	persist := func(fn func()) { follower.Go(func() { client.Persist(following, a.log, fn) }) }
+	persist(func() { a.policies.follow(following, a.pace.policies) })
 	if a.file != nil {
-		follower.Go(func() { a.file.follow(following, a.pace.configuration, a.reload) })
+		persist(func() { a.file.follow(following, a.pace.configuration, a.reload) })
 	}
 	defer follower.Wait()
 	defer stopFollowing()
@@ -45,7 +46,7 @@ func (a *App) Run(ctx context.Context) (err error) {
 		if !a.resolve(ctx) {
 			break
 		}
-		err = a.operate(ctx, broken)
+		err = a.operate(ctx)
 	}
 	resign(err == nil)
 	if cause := context.Cause(ctx); cause != nil {
@@ -68,9 +69,9 @@ func (a *App) warnOfLoadBalancers() {
 	}
 }
 
-// operate runs one actor system, until ctx ends, serving breaks, or the workspaces turn out to be others than those it was
-// started with: then it returns nil, for the next one to be started. Nothing is lost with it, since all is read again.
-func (a *App) operate(ctx context.Context, broken <-chan error) error {
+// operate runs one actor system, until ctx ends or the workspaces turn out to be others than those it was started with: then it returns
+// nil, for the next one to be started. Nothing is lost with it, since all is read again.
+func (a *App) operate(ctx context.Context) error {
 	workspaces, policies := a.upstream.Workspaces(), a.policies.current.Load()
 	system, err := a.startSystem(ctx, policies)
 	if err != nil {
@@ -82,11 +83,9 @@ func (a *App) operate(ctx context.Context, broken <-chan error) error {
 	a.log.Info().Int("workspaces", len(workspaces)).Msg("started")
 	again := time.NewTicker(a.pace.resolveEvery)
 	defer again.Stop()
-	for err == nil && ctx.Err() == nil && slices.Equal(workspaces, a.upstream.Workspaces()) {
+	for ctx.Err() == nil && slices.Equal(workspaces, a.upstream.Workspaces()) {
 		select {
 		case <-ctx.Done():
-		case err = <-broken:
-			err = fmt.Errorf("serving health and metrics: %w", err)
 		case <-again.C:
 			a.resolveAgain(ctx)
 		case <-a.rebound:
@@ -100,18 +99,18 @@ func (a *App) operate(ctx context.Context, broken <-chan error) error {
 	}
 	a.system.Store(nil)
 	letGo()
-	anew := err == nil && ctx.Err() == nil
+	anew := ctx.Err() == nil
 	if anew {
 		a.log.Info().Msg("a workspace has another name now: starting anew")
 	}
 	end, cancel := a.deadline()
 	defer cancel()
-	stopped := system.Stop(end)
-	if anew && stopped != nil { // the next system decides again on the writes that were not sent; only the operator ends the process
-		a.log.Warn().Err(stopped).Msg("pending writes were not flushed before the new start")
+	err = system.Stop(end)
+	if anew && err != nil { // the next system decides again on the writes that were not sent; only the operator ends the process
+		a.log.Warn().Err(err).Msg("pending writes were not flushed before the new start")
 		return nil
 	}
-	return errors.Join(err, stopped)
+	return err
 }
 
 // deadline bounds the shutdown. It has no parent, because Run's context has ended by then.
@@ -189,9 +188,6 @@ func (a *App) startSystem(ctx context.Context, policies *policy.Set) (*superviso
 // target is a SyncTarget as the actors take it. Without workspaces in the configuration there is one, upstream's own; "*" stays
 // as it is.
 func (a *App) target(t config.SyncTarget) supervisor.Target {
-	if a.config.Upstream.Unlisted() && a.upstream.Bind(t.Workspaces) {
-		signal(a.rebound)
-	}
 	workspaces := make([]ref.Workspace, 0, len(t.Workspaces))
 	for _, w := range t.Workspaces {
 		workspaces = append(workspaces, a.upstream.Name(w))

@@ -87,8 +87,8 @@ func (a *App) reviewer(r *config.Reviews) (*serving.Reviewer, error) {
 	return reviewer, nil
 }
 
-// serve starts the listeners that the configuration names. broken gets the error of one that ends by itself; stop ends them.
-func (a *App) serve(ctx context.Context) (broken <-chan error, stop func() error, err error) {
+// serve starts the listeners that the configuration names; stop ends them.
+func (a *App) serve(ctx context.Context) (stop func() error, err error) {
 	var servers []*server
 	stop = func() error {
 		end, cancel := a.deadline()
@@ -110,22 +110,21 @@ func (a *App) serve(ctx context.Context) (broken <-chan error, stop func() error
 	c := a.config.Serving
 	if c.Address != "" {
 		if a.address, err = open(c.Address, endpoints(a.registry, a.unready, a.role, a.gate), mainService(a.gate)); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		a.log.Info().Stringer("address", a.address).Str("certificate", a.gate.fingerprint()).Bool("reviews", a.gate.reviewer != nil).Msg("serving metrics and health")
 	}
 	if address := c.HealthAddress(); address != "" {
 		if a.healthAddress, err = open(address, healthEndpoints(a.unready, a.role, config.Loopback(address)), healthService()); err != nil {
-			return nil, nil, errors.Join(err, stop())
+			return nil, errors.Join(err, stop())
 		}
 		a.log.Info().Stringer("address", a.healthAddress).Msg("serving health")
 	}
-	ended := make(chan error, len(servers))
 	for _, s := range servers {
-		s.start(ended)
+		go s.run()
 	}
 	close(a.listening)
-	return ended, stop, nil
+	return stop, nil
 }
 
 // server is one listener with its endpoints.
@@ -185,15 +184,13 @@ func listen(ctx context.Context, address string, handler http.Handler, how servi
 	return s, nil
 }
 
-// start serves until stop; ended gets the error then.
-func (s *server) start(ended chan<- error) {
-	go func() {
-		if s.gate.certificate != nil {
-			ended <- s.http.ServeTLS(s.listener, "", "")
-			return
-		}
-		ended <- s.http.Serve(s.listener)
-	}()
+// run serves until stop. The listener retries all errors, so that none but the one of stop comes here.
+func (s *server) run() {
+	if s.gate.certificate != nil {
+		_ = s.http.ServeTLS(s.listener, "", "")
+		return
+	}
+	_ = s.http.Serve(s.listener)
 }
 
 // stop lets answers under way finish until ctx ends.

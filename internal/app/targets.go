@@ -18,6 +18,7 @@ import (
 	"github.com/upstreamd/upstreamd/internal/kube/client"
 	"github.com/upstreamd/upstreamd/internal/kube/discovery"
 	"github.com/upstreamd/upstreamd/internal/kube/downstream"
+	"github.com/upstreamd/upstreamd/internal/kube/lean"
 	"github.com/upstreamd/upstreamd/internal/metrics"
 	"github.com/upstreamd/upstreamd/internal/ref"
 	"github.com/upstreamd/upstreamd/supervisor"
@@ -25,12 +26,13 @@ import (
 
 // wanted is a SyncTarget as desired.
 type wanted struct {
-	target  supervisor.Target
-	config  *rest.Config // nil: it cannot be reached, for the reason in err
-	content []byte       // the kubeconfig that config was made of
-	err     error
-	ready   metav1.ConditionStatus // of the SyncTarget object's condition Ready; empty: it has none, or there is no object
-	object  bool                   // there is a SyncTarget object
+	target     supervisor.Target
+	workspaces []string     // that it is bound to, as configured
+	config     *rest.Config // nil: it cannot be reached, for the reason in err
+	content    []byte       // the kubeconfig that config was made of
+	err        error
+	ready      metav1.ConditionStatus // of the SyncTarget object's condition Ready; empty: it has none, or there is no object
+	object     bool                   // there is a SyncTarget object
 }
 
 // targetReconciler holds a System to the SyncTargets that are wanted. It belongs to one goroutine.
@@ -217,7 +219,7 @@ func sameTarget(a, b supervisor.Target) bool {
 func (a *App) wantedTargets(configured []configuredTarget, found map[string]discovery.SyncTarget, now time.Time) (all map[ref.SyncTarget]wanted, until time.Time) {
 	all = make(map[ref.SyncTarget]wanted, len(configured)+len(found))
 	for _, t := range configured {
-		all[ref.SyncTarget(t.Name)] = wanted{target: a.target(t.SyncTarget), config: t.config, content: t.content}
+		all[ref.SyncTarget(t.Name)] = wanted{target: a.target(t.SyncTarget), workspaces: t.Workspaces, config: t.config, content: t.content}
 	}
 	for _, name := range slices.Sorted(maps.Keys(found)) {
 		t := found[name]
@@ -234,7 +236,22 @@ func (a *App) wantedTargets(configured []configuredTarget, found map[string]disc
 		}
 		all[ref.SyncTarget(name)] = w
 	}
+	a.bind(all)
 	return all, until
+}
+
+// bind makes upstream resolve the workspaces of these SyncTargets, and no others.
+func (a *App) bind(all map[ref.SyncTarget]wanted) {
+	if !a.config.Upstream.Unlisted() {
+		return
+	}
+	var bound []string
+	for _, w := range all {
+		bound = append(bound, w.workspaces...)
+	}
+	if a.upstream.Bind(bound) {
+		signal(a.rebound)
+	}
 }
 
 // foundTarget is a SyncTarget object as the actors take it. Its annotation binds it only where the configuration lets it; on a
@@ -255,7 +272,7 @@ func (a *App) foundTarget(t discovery.SyncTarget) wanted {
 		a.warnOnce("binding/"+t.Name+"/"+w).Str("sync_target", t.Name).Str("workspace", w).
 			Msg("binding refused: syncTargetDiscovery.workspaces does not hold the workspace that the SyncTarget object names")
 	}
-	w := wanted{target: a.target(target), config: t.Config, content: t.Content, err: err, ready: t.Ready, object: true}
+	w := wanted{target: a.target(target), workspaces: target.Workspaces, config: t.Config, content: t.Content, err: err, ready: t.Ready, object: true}
 	if !hub && len(target.Workspaces) == 0 {
 		w.target.Workspaces = nil // only placement labels make it count
 	}
@@ -263,11 +280,12 @@ func (a *App) foundTarget(t discovery.SyncTarget) wanted {
 	return w
 }
 
-// warnOnce is a warning that is logged once.
+// warnOnce is a warning that is logged once a day.
 func (a *App) warnOnce(what string) *zerolog.Event {
-	if _, before := a.warned.LoadOrStore(what, struct{}{}); before {
+	if _, before := a.warned.Get(what); before {
 		return a.log.Debug()
 	}
+	a.warned.Add(what, nil, 24*time.Hour)
 	return a.log.Warn()
 }
 
@@ -280,5 +298,6 @@ func (a *App) followSyncTargets(ctx context.Context, emit func(map[string]discov
 		Server:          a.upstream.At(strings.TrimSpace(d.Workspace)),
 		SecretNamespace: d.SecretNamespace,
 		Servers:         a.servers,
+		Settings:        lean.Settings{Logger: a.component("targets"), Limits: lean.Limits{Objects: 20_000, Kept: 256 << 20}},
 	}.Watch(ctx, emit, func(err error) { note(outage, err) })
 }

@@ -181,10 +181,10 @@ func TestErrors(t *testing.T) {
 		{name: "too slow", add: "writer: {qps: 0.001}", want: []string{`writer.qps: Invalid value: 0.001: must be 0 (no cap) or at least 0.01`}},
 		{name: "one lost probe", add: "staleness: {grace: 15s}", want: []string{`staleness.grace: Invalid value: "15s": must be at least twice the probe's interval (20s)`}},
 		{
-			name: "limits out of bounds", add: "limits: {objects: 0, mebibytes: 1048577, quarantine: 1ms}",
+			name: "limits out of bounds", add: "limits: {objects: 0, mebibytes: 1048577, totalMebibytes: -1, quarantine: 1ms}",
 			want: []string{
 				`limits.quarantine: Invalid value: "1ms": must be between 1s and 1h0m0s`,
-				`limits.objects: Invalid value: 0: must be between 1 and 10000000`, `limits.mebibytes: Invalid value: 1048577`,
+				`limits.objects: Invalid value: 0: must be between 1 and 10000000`, `limits.mebibytes: Invalid value: 1048577`, `limits.totalMebibytes: Invalid value: -1`,
 			},
 		},
 		{

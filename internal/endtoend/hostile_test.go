@@ -220,6 +220,9 @@ func TestOneSyncTargetIsHostile(t *testing.T) {
 
 func hostile(t *testing.T, serve func(*testing.T, http.Handler) *rest.Config, a attack) {
 	limits := lean.Limits{Kept: 64 << 20, Objects: mostObjects} // the others as they are by default
+	if a.over == ref.LimitObjects {
+		limits.Kept = 1 << 30
+	}
 	if a.over == ref.LimitListTime {
 		limits.ListTime = 5 * time.Second
 	}

@@ -42,7 +42,10 @@ var layers = map[string]struct {
 	"internal/metrics":     {[]string{"internal/ref"}, "metrics are a leaf that every shell may use"},
 	"internal/shown":       {nil, "escaping does not depend on the kind of text"},
 	"internal/config":      {nil, "a configuration file is read without the packages that it configures"},
-	"internal/kube/lean":   {[]string{"internal/ref", "internal/patch", "internal/kube/client"}, "clients know objects and patches, not their users"},
+	"internal/kube/lean": {
+		[]string{"internal/ref", "internal/patch", "internal/status", "internal/kube/client"},
+		"clients know objects, patches, and the memory that a status takes, not their users",
+	},
 	"internal/kube/client": {[]string{"internal/ref", "internal/patch"}, "clients know objects and patches, not their users"},
 	"internal/kube/discovery": {
 		[]string{"internal/ref", "internal/patch", "internal/kube/client", "internal/kube/lean"},

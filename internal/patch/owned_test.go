@@ -8,6 +8,7 @@ const ownedByUs = `{
 		"f:conditions": {
 			".": {},
 			"k:{\"type\":\"Available\"}": {".": {}, "f:status": {}, "f:type": {}},
+			"k:{\"type\":\"Degraded\"}": {".": {}, "f:status": {}, "f:type": {}},
 			"k:{\"port\":80,\"protocol\":\"TCP\"}": {}
 		},
 		"f:loadBalancer": {"f:ingress": {}},
@@ -50,6 +51,7 @@ func TestOwned(t *testing.T) {
 		want bool
 	}{
 		"an entry of ours":               {[]string{"conditions"}, map[string]any{"type": "Available"}, true},
+		"an entry after another":         {[]string{"conditions"}, map[string]any{"type": "Degraded"}, true},
 		"two keys, any order, an int":    {[]string{"conditions"}, map[string]any{"protocol": "TCP", "port": int64(80)}, true},
 		"another number":                 {[]string{"conditions"}, map[string]any{"protocol": "TCP", "port": int64(81)}, false},
 		"another's entry":                {[]string{"conditions"}, map[string]any{"type": "Progressing"}, false},

@@ -1,6 +1,7 @@
 package patch
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -76,6 +77,9 @@ func (s *Slots) Free(host string, w ref.Workspace, now time.Time) bool {
 func (s *Slots) Begin(host string, w ref.Workspace, now time.Time) {
 	h := s.servers[host]
 	if h == nil {
+		if len(s.servers) >= maxServers {
+			maps.DeleteFunc(s.servers, func(_ string, h *server) bool { return h.inFlight == 0 })
+		}
 		h = &server{climber: newClimber(s.most)}
 		s.servers[host] = h
 	}
@@ -132,6 +136,9 @@ func (s *Slots) End(host string, w ref.Workspace, began, now time.Time, how Endi
 		clear(s.workspaces) // nothing is under way that they could hold up
 	}
 }
+
+// maxServers is how many servers without a call under way are remembered. Beyond, their limits are measured anew.
+const maxServers = 256
 
 // shared is how many of so many slots one user of them may have when there are others. A single slot can't be shared.
 func shared(slots int) int {

@@ -10,7 +10,8 @@ const (
 	LimitObjectSize Limit = "ObjectSize" // bytes of one object or event, or of a line that does not end
 	LimitListSize   Limit = "ListSize"   // bytes of one list, all its pages together
 	LimitObjects    Limit = "Objects"    // objects of one kind at a time
-	LimitKept       Limit = "Kept"       // bytes that have to be kept of these objects
+	LimitKept       Limit = "Kept"       // bytes of heap that these objects take
+	LimitMemory     Limit = "Memory"     // likewise, as a part of those for all SyncTargets
 	LimitPages      Limit = "Pages"      // pages of one list
 	LimitListTime   Limit = "ListTime"   // seconds that one list takes
 	LimitCompressed Limit = "Compressed" // none are taken
@@ -32,7 +33,9 @@ func (e *OverLimit) Error() string {
 	case LimitObjects:
 		return fmt.Sprintf("more than %d objects", e.Most)
 	case LimitKept:
-		return fmt.Sprintf("objects whose status and metadata take more than %d bytes", e.Most)
+		return fmt.Sprintf("objects that take more than %d bytes of memory", e.Most)
+	case LimitMemory:
+		return fmt.Sprintf("objects that take more than %d bytes of memory, while all SyncTargets together take too much", e.Most)
 	case LimitPages:
 		return fmt.Sprintf("more than %d pages in one list", e.Most)
 	case LimitListTime:

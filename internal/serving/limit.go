@@ -1,10 +1,12 @@
 package serving
 
 import (
+	"errors"
 	"net"
 	"net/http"
 	"net/netip"
 	"sync"
+	"time"
 )
 
 // Limit bounds the open connections of a server, in all and of one client. Where a new connection goes beyond a bound, the oldest one
@@ -34,12 +36,20 @@ type limitedListener struct {
 	limit *Limit
 }
 
-// Accept implements net.Listener.
+// acceptPause is the wait after a failed accept.
+const acceptPause = 100 * time.Millisecond
+
+// Accept implements net.Listener. It returns no error before the listener is closed: accept reports errors of single connections, of
+// the network and of a kernel out of files or memory, and http.Server gives up at some of them.
 func (l *limitedListener) Accept() (net.Conn, error) {
 	for {
 		conn, err := l.Listener.Accept()
-		if err != nil {
+		switch {
+		case errors.Is(err, net.ErrClosed):
 			return nil, err
+		case err != nil:
+			time.Sleep(acceptPause)
+			continue
 		}
 		if admitted := l.limit.admit(conn); admitted != nil {
 			return admitted, nil

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -157,4 +158,23 @@ func TestALongAnswerIsNotCut(t *testing.T) {
 	if body, err := io.ReadAll(resp.Body); err != nil || string(body) != "whole" {
 		t.Errorf("%q, %v", body, errors.Unwrap(err))
 	}
+}
+
+// TestAcceptRetries: errors of accept do not end the server, as the end of its listener does.
+func TestAcceptRetries(t *testing.T) {
+	served := NewLimit(1, 1).Listener(&failing{errs: []error{syscall.ENOBUFS, syscall.ENETDOWN, net.ErrClosed}})
+	if _, err := served.Accept(); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("accept ended with %v", err)
+	}
+}
+
+type failing struct {
+	net.Listener
+	errs []error
+}
+
+func (f *failing) Accept() (net.Conn, error) {
+	err := f.errs[0]
+	f.errs = f.errs[1:]
+	return nil, err
 }

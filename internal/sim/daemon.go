@@ -28,7 +28,8 @@ type life struct {
 	end          context.CancelFunc
 	electing     sync.WaitGroup
 
-	restarts restarting
+	restarts    restarting
+	discovering *discovering // nil: upstream has no SyncTarget objects
 
 	mu       sync.Mutex
 	observed []*observations // by target
@@ -56,6 +57,15 @@ func (l *life) observations(target int) *observations {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.observed[target]
+}
+
+// stale notes that a SyncTarget became stale.
+func (l *life) stale(w *world, e supervisor.Health) {
+	for i, t := range w.targets {
+		if t.name == string(e.Target) {
+			l.observations(i).becameStale(e.Resource.Resource)
+		}
+	}
 }
 
 // disturb notes that the code of this life was made to fail.
@@ -95,6 +105,10 @@ func (n *network) begin(w *world, daemon string, nth int, wildcard bool, l *leas
 	born.end = cancel
 	born.elector = &elector{lease: l, name: born.name, reach: func() (time.Duration, bool) { return n.toLease(born) }}
 	born.electing.Go(func() { born.elector.run(ctx) })
+	if !w.typed {
+		born.discovering = &discovering{judge: n.judge, life: born, world: w}
+		born.electing.Go(func() { born.discovering.run(ctx, up) })
+	}
 	figures, err := born.restarts.metrics()
 	if err != nil {
 		return nil, err
@@ -136,6 +150,9 @@ func (n *network) begin(w *world, daemon string, nth int, wildcard bool, l *leas
 			n.trace.note("%s: acknowledged: %s %s: %s", born.name, e.Resource.Resource, e.Upstream, e.Reason)
 		case supervisor.Health:
 			n.trace.note("%s: %s is stale: %v", born.name, e.Target, e.Stale)
+			if e.Stale {
+				born.stale(w, e)
+			}
 		case supervisor.Failure:
 			n.trace.note("%s: failed: %s", born.name, e.Actor)
 		}

@@ -125,7 +125,7 @@ func checkEmpty(k *kind, got []byte) error {
 func (w *world) wrong() []string {
 	var lines []string
 	for _, o := range w.objects {
-		if w.denies(o) {
+		if w.denies(o) != 0 {
 			continue
 		}
 		published, err := w.upstream.Cluster(o.workspace).Get(o.kind.resource, o.namespace, o.name)

@@ -50,7 +50,9 @@ func streams(c call) bool { return c.streaming }
 func reads(c call) bool   { return c.verb != "patch" }
 
 // discovers reports whether a call is about discovery. Probes are not.
-func discovers(c call) bool { return c.verb == "other" && strings.HasPrefix(c.name, "/api") }
+func discovers(c call) bool {
+	return c.verb == "other" && strings.HasPrefix(strings.TrimPrefix(c.name, "/clusters/"+c.workspace), "/api")
+}
 
 // status answers with an error; the request is not processed.
 func status(code int, after time.Duration) func(draw) harm {

@@ -27,8 +27,8 @@ type network struct {
 	log   zerolog.Logger // of the daemons
 	// strike is asked before each write leaves: the daemon may be frozen right now, or the write so late on its way. Nil: nothing happens.
 	strike func(*life, call) (late time.Duration)
-	// denies is asked whether a write is forbidden for good. Nil: none is.
-	denies func(call) bool
+	// denies is asked for the code that a write is refused with for good; 0: it is not. Nil: none is.
+	denies func(call) int
 
 	arrival sync.Mutex // held while a write is at its server
 	writing *sent      // that write
@@ -112,11 +112,15 @@ func (w *way) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // deny refuses a write that is denied for good, in place of any other harm.
 func (w *way) deny(c call, h harm) harm {
-	if w.denies == nil || !w.denies(c) {
+	if w.denies == nil {
+		return h
+	}
+	code := w.denies(c)
+	if code == 0 {
 		return h
 	}
 	w.plan.count(denied)
-	return harm{server: memapi.Fault{Status: http.StatusForbidden}}
+	return harm{server: memapi.Fault{Status: code}}
 }
 
 // nothing blocks until the caller gives up.

@@ -19,7 +19,8 @@ type observations struct {
 
 // observedResource are the objects of one resource.
 type observedResource struct {
-	listed  bool // once completely
+	listed  bool      // once completely
+	stale   time.Time // when it became stale first; zero: never
 	objects map[string]*observedObject
 }
 
@@ -32,15 +33,19 @@ type observedObject struct {
 
 // fact is the contribution of an object from a moment on; "" is none.
 type fact struct {
-	at    time.Time
-	token string
+	at      time.Time
+	created time.Time // of the copy; zero: there is none
+	token   string
+	refused bool // a status that is not accepted: the last good one counts, if there is one
 }
 
 // observation is one object in a list or event.
 type observation struct {
 	namespace, name string
 	version         string
+	created         time.Time
 	token           string
+	refused         bool // its status is not accepted
 	located         bool // of Namespaces: it carries a locator
 }
 
@@ -60,19 +65,20 @@ func (s *observations) resource(plural string) *observedResource {
 type wireObject struct {
 	Metadata struct {
 		Name, Namespace, ResourceVersion string
+		CreationTimestamp                time.Time
 		Annotations                      map[string]string
 	}
 	Status json.RawMessage
 }
 
 func (o *wireObject) observation(plural string) observation {
-	t := observation{namespace: o.Metadata.Namespace, name: o.Metadata.Name, version: o.Metadata.ResourceVersion}
+	t := observation{namespace: o.Metadata.Namespace, name: o.Metadata.Name, version: o.Metadata.ResourceVersion, created: o.Metadata.CreationTimestamp}
 	if plural == "namespaces" {
 		t.located = o.Metadata.Annotations[locatorAnnotation] != ""
 		return t
 	}
 	if k := kindOf(plural); k != nil {
-		t.token = k.token(o.Status)
+		t.token, t.refused = k.token(o.Status), isTooMuch(o.Status)
 	}
 	return t
 }
@@ -138,7 +144,7 @@ func (s *observations) list(plural string, all []observation) {
 	r.listed = true
 	for key, o := range r.objects {
 		if !there[key] {
-			o.add("", "")
+			o.add("", "", time.Time{})
 		}
 	}
 }
@@ -160,18 +166,60 @@ func (s *observations) present(plural string, t observation) {
 		o = &observedObject{facts: []fact{{}}}
 		r.objects[t.namespace+"/"+t.name] = o
 	}
-	o.add(t.version, t.token)
+	switch {
+	case t.refused:
+		o.version = t.version
+		o.facts = append(o.facts, fact{at: time.Now(), refused: true, created: t.created})
+	default:
+		o.add(t.version, t.token, t.created)
+	}
+}
+
+// becameStale notes that a resource is stale.
+func (s *observations) becameStale(plural string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r := s.resource(plural); r.stale.IsZero() {
+		r.stale = time.Now()
+	}
+}
+
+// wasStale reports whether a resource had become stale before a time.
+func (s *observations) wasStale(plural string, at time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	stale := s.resource(plural).stale
+	return !stale.IsZero() && !stale.After(at)
+}
+
+// outlived reports whether the copy that a daemon may know is older than an upstream object that was created at a time. at and patience are
+// those of possible.
+func (s *observations) outlived(plural, namespace, name string, created, at time.Time, patience time.Duration) (old bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	o := s.resource(plural).objects[namespace+"/"+name]
+	if o == nil {
+		return false
+	}
+	for _, f := range o.facts {
+		if f.at.After(at) {
+			return old
+		}
+		older := !f.created.IsZero() && f.created.Before(created)
+		old = older || old && at.Sub(f.at) < patience
+	}
+	return old
 }
 
 // add adds a fact. An empty version is that of a list that lacks the object.
-func (o *observedObject) add(version, token string) {
+func (o *observedObject) add(version, token string, created time.Time) {
 	if version != "" && o.version != "" {
 		if order, err := resourceversion.CompareResourceVersion(version, o.version); err == nil && order < 0 {
 			return
 		}
 	}
 	o.version = cmp.Or(version, o.version)
-	o.facts = append(o.facts, fact{time.Now(), token})
+	o.facts = append(o.facts, fact{at: time.Now(), token: token, created: created})
 }
 
 // watchObservations is a watch that is open.
@@ -219,7 +267,7 @@ func (t *watchObservations) line(text []byte) {
 		if t.plural == "namespaces" {
 			delete(t.namespaces, o.name)
 		} else if known := t.resource(t.plural).objects[o.namespace+"/"+o.name]; known != nil {
-			known.add(o.version, "")
+			known.add(o.version, "", time.Time{})
 		}
 	}
 }
@@ -239,6 +287,8 @@ func (s *observations) possible(plural, namespace, name string, at time.Time, pa
 		switch {
 		case f.at.After(at):
 			return tokens, r.listed
+		case f.refused:
+			tokens = append(tokens, "")
 		case at.Sub(f.at) >= patience:
 			tokens = append(tokens[:0], f.token)
 		default:
@@ -259,7 +309,7 @@ func (s *observations) inOrder(plural, namespace, name, token string, at time.Ti
 	}
 	first := o.published
 	for i, f := range o.facts {
-		if at.Sub(f.at) >= patience {
+		if at.Sub(f.at) >= patience && !f.refused {
 			first = max(first, i)
 		}
 	}

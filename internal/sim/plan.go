@@ -92,6 +92,7 @@ func newPlan(seed Seed, begin time.Time, chaos time.Duration, daemons, targets [
 	// Each of these draws from a generator of its own, so that the rest of a seed's plan does not depend on it.
 	p.drawVanishings(targets)
 	p.drawRestarts(targets)
+	p.drawRefusals(targets)
 	return p
 }
 

@@ -85,7 +85,9 @@ func run(seed Seed, log zerolog.Logger) Result {
 	}
 	w.drawDenials(chaos)
 	n.denies = w.deniesCall
+	w.register(n.plan)
 	w.plan(chaos)
+	w.overdo(n.plan)
 	w.vanish(n.plan)
 	w.tenants(n.plan)
 	w.busy(n.plan)
@@ -226,7 +228,7 @@ func (s *simulation) heal() Result {
 	if len(s.world.denials) > 0 {
 		limit = healsDenied
 	}
-	for wrong = s.world.wrong(); len(wrong) > 0 && time.Since(healed) < limit; wrong = s.world.wrong() {
+	for wrong = s.wrong(); len(wrong) > 0 && time.Since(healed) < limit; wrong = s.wrong() {
 		time.Sleep(time.Second)
 	}
 	for _, line := range wrong {
@@ -243,11 +245,20 @@ func (s *simulation) heal() Result {
 		if n := s.judge.sends() - before; n > 0 {
 			s.judge.fail("%d writes although nothing changes", n)
 		}
-		for _, line := range s.world.wrong() {
+		for _, line := range s.wrong() {
 			s.judge.fail("true, and then not any more: %s", line)
 		}
 	}
 	return Result{Healed: took, Writes: s.judge.sends()}
+}
+
+// wrong is all that is not true yet.
+func (s *simulation) wrong() []string {
+	lines := s.world.wrong()
+	for _, l := range s.lives {
+		lines = append(lines, l.discovering.wrong()...)
+	}
+	return lines
 }
 
 // explain adds to the trace the knowledge of the daemons about wrong objects.

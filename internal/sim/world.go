@@ -306,11 +306,13 @@ func (w *world) place(o *object) {
 	w.trace.note("place %s on %v: %v", o, o.assigned, err)
 }
 
+// edit changes an object, and of Deployments the spec: the other kinds have no field that can change.
 func (w *world) edit(o *object) {
-	_, err := w.upstream.Cluster(o.workspace).As("user").Patch(o.kind.resource, o.namespace, o.name, map[string]any{
-		"metadata": map[string]any{"annotations": map[string]any{"edited": strconv.FormatInt(w.rand.Int64N(1e9), 36)}},
-		"spec":     map[string]any{"minReadySeconds": w.rand.Int64N(1e6)},
-	})
+	change := map[string]any{"metadata": map[string]any{"annotations": map[string]any{"edited": strconv.FormatInt(w.rand.Int64N(1e9), 36)}}}
+	if seconds := w.rand.Int64N(1e6); o.kind == deployments {
+		change["spec"] = map[string]any{"minReadySeconds": seconds}
+	}
+	_, err := w.upstream.Cluster(o.workspace).As("user").Patch(o.kind.resource, o.namespace, o.name, change)
 	w.trace.note("edit %s: %v", o, err)
 }
 
@@ -364,6 +366,9 @@ func (w *world) sync(o *object, i int) {
 		spec["minReadySeconds"] = wanted.Spec["minReadySeconds"]
 	}
 	copied := map[string]any{"apiVersion": o.kind.apiVersion, "kind": o.kind.name, "metadata": meta, "spec": spec}
+	if before, err := at.Get(o.kind.resource, down.Namespace, o.name); err == nil && o.kind == pods && before.Meta.CreationTimestamp.Before(&published.Meta.CreationTimestamp) {
+		_ = at.Delete(o.kind.resource, down.Namespace, o.name) // what ends is not taken over by another object
+	}
 	if _, err = at.Create(o.kind.resource, copied); err != nil {
 		_, err = at.Patch(o.kind.resource, w.downNamespace(o, i), o.name, map[string]any{"metadata": meta, "spec": spec})
 	}
@@ -428,6 +433,9 @@ func (w *world) spread(o *object) {
 func (w *world) reported(o *object, i int) bool {
 	down, err := w.targets[i].server.Cluster("").Get(o.kind.resource, w.downNamespace(o, i), o.name)
 	if err != nil || o.kind.token(down.Status) == "" {
+		return false
+	}
+	if isTooMuch(down.Status) {
 		return false
 	}
 	return o.kind != deployments || parse(down.Status).ObservedGeneration == down.Meta.Generation

@@ -66,6 +66,9 @@ func newSession(cfg *rest.Config, contact *contact, connections *connections) (s
 	if err != nil {
 		return session{}, fmt.Errorf("credentials: %w", err)
 	}
+	if cfg.ExecProvider != nil {
+		rt = &impatient{next: rt}
+	}
 	return session{http: &http.Client{Transport: bounded{rt}, CheckRedirect: refuseRedirect}, transport: below}, nil
 }
 

@@ -29,22 +29,22 @@ type Kind struct {
 	Status  bool // its status can be patched, as a subresource
 }
 
-// Serves reports whether the server serves r. It is false only if the server itself answers so: a proxy's answer is an
-// error.
+// Serves reports whether the server serves r. It is false only if the server itself answers so, by a list that lacks it: a proxy's answer
+// is an error. A kcp answers 403 for a group that it does not serve, and its list of groups lacks the group.
 func (s Server) Serves(ctx context.Context, r ref.Resource) (bool, error) {
 	list, err := s.resources(ctx, r.GroupVersion())
 	if err == nil {
 		return slices.ContainsFunc(list, func(a resource) bool { return a.Name == r.Resource }), nil
 	}
-	if !apierrors.IsNotFound(err) {
+	if !apierrors.IsNotFound(err) && !apierrors.IsForbidden(err) {
 		return false, err
 	}
-	versions, err := s.versions(ctx, r.Group == "")
-	if err != nil {
-		return false, err
+	versions, failed := s.versions(ctx, r.Group == "")
+	if failed != nil {
+		return false, failed
 	}
 	if slices.Contains(versions, r.GroupVersion()) {
-		return false, fmt.Errorf("discover %s: it is named, and not found", r.GroupVersion())
+		return false, fmt.Errorf("discover %s, which is named: %w", r.GroupVersion(), err)
 	}
 	return false, nil
 }

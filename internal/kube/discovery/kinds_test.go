@@ -20,6 +20,9 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // documents answers paths with bodies; other paths are 404 in plain text, as from a kube-apiserver.
 type documents map[string]string
 
+// forbidden is the body of a 403.
+const forbidden = `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"Forbidden","code":403}`
+
 func (d documents) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	path := r.URL.Path
 	if accept := r.Header.Get("Accept"); accept != "application/json" {
@@ -28,7 +31,11 @@ func (d documents) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if body, ok := d[path]; ok {
-		kt.JSON(http.StatusOK, body)(w, r)
+		code := http.StatusOK
+		if body == forbidden {
+			code = http.StatusForbidden
+		}
+		kt.JSON(code, body)(w, r)
 		return
 	}
 	http.NotFound(w, r)
@@ -176,6 +183,9 @@ func TestServes(t *testing.T) {
 		"no such version":                           {plain, ref.Resource{Group: "apps", Version: "v2", Resource: "deployments"}, false},
 		"an ingress without a backend":              {documents{}, kt.Deployments, unknown},
 		"a group that is named and does not answer": {documents{"/apis": groups}, kt.Deployments, unknown},
+		"a group that is forbidden and not named":   {documents{"/apis": groups, "/apis/gadgets.io/v1": forbidden}, ref.Resource{Group: "gadgets.io", Version: "v1", Resource: "gadgets"}, false},
+		"a group that is forbidden and named":       {documents{"/apis": groups, "/apis/apps/v1": forbidden}, kt.Deployments, unknown},
+		"a group that is forbidden, as all is":      {documents{"/apis": forbidden, "/apis/gadgets.io/v1": forbidden}, ref.Resource{Group: "gadgets.io", Version: "v1", Resource: "gadgets"}, unknown},
 		"a web page":                                {documents{"/apis": `{"hello":"world"}`}, kt.Deployments, unknown},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -73,8 +73,9 @@ func (s SyncTargets) Watch(ctx context.Context, emit func(map[string]SyncTarget)
 	v := newView(s.SecretNamespace, emit, failed)
 	v.servers = s.Servers
 	var watches sync.WaitGroup
-	watches.Go(func() { s.watch(ctx, syncTargets, "", v.objects, v) })
-	watches.Go(func() { s.watch(ctx, secrets, s.SecretNamespace, v.secrets, v) })
+	log := s.Settings.Logger
+	watches.Go(func() { client.Persist(ctx, log, func() { s.watch(ctx, syncTargets, "", v.objects, v) }) })
+	watches.Go(func() { client.Persist(ctx, log, func() { s.watch(ctx, secrets, s.SecretNamespace, v.secrets, v) }) })
 	watches.Wait()
 }
 
@@ -94,7 +95,9 @@ func (s SyncTargets) watch(ctx context.Context, r ref.Resource, namespace string
 	doubts := make(chan struct{}, 1)
 	var confirming sync.WaitGroup
 	defer confirming.Wait()
-	confirming.Go(func() { v.confirmDoubts(ctx, source, into, doubts) })
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	confirming.Go(func() { client.Persist(ctx, settings.Logger, func() { v.confirmDoubts(ctx, source, into, doubts) }) })
 	source.Watch(ctx, func(e ref.Event) {
 		if v.take(e, into) {
 			select {

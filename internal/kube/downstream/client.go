@@ -30,6 +30,7 @@ type Options struct {
 	PageSize     int              // objects per page of a list; default 500
 	Backoff      lean.Backoff     // between attempts of one watch; default 0.5 s to 10 s, see lean.Settings
 	Lists        *lean.Lists      // bounds the lists of all SyncTargets together; nil: nothing does
+	Budget       *lean.Budget     // bounds the heap that is kept for all SyncTargets together; nil: nothing does
 	WatchIdle    time.Duration    // a watch without an event or bookmark for so long is opened anew; default 150 s
 	ListIdle     time.Duration    // a list without a byte for so long is given up; default 60 s
 	StreamIdle   time.Duration    // see lean.Settings; default 15 s
@@ -100,7 +101,7 @@ func newClient(opts Options) *Client {
 			StreamIdle: opts.StreamIdle,
 			Logger:     opts.Logger,
 
-			ServerLists: lean.NewLists(listsAtATime, 0), ProcessLists: opts.Lists,
+			ServerLists: lean.NewLists(listsAtATime, 0), ProcessLists: opts.Lists, Budget: opts.Budget,
 		},
 	}
 }

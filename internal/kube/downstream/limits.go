@@ -13,8 +13,8 @@ func DefaultLimits() lean.Limits {
 		Object:   4 << 20, // etcd takes 1.5 MiB
 		List:     4 << 30,
 		Objects:  200_000,
-		Kept:     512 << 20,
-		Pages:    5_000, // of 500 objects; some may be empty
+		Kept:     2 << 30, // 150,000 Pods take about that
+		Pages:    5_000,   // of 500 objects; some may be empty
 		ListTime: 10 * time.Minute,
 	}
 }

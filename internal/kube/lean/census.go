@@ -5,25 +5,44 @@ import (
 	"math"
 
 	"github.com/upstreamd/upstreamd/internal/ref"
+	"github.com/upstreamd/upstreamd/internal/status"
 )
 
-// census records which objects exist, by a list and the watch after it, and how many bytes are kept of each: the input of one connection
+// census records which objects exist, by a list and the watch after it, and how much heap each takes: the input of one connection
 // must not take unbounded memory. An object costs about 20 bytes here, for names are kept as
 // hashes with a secret seed, so that collisions cannot be constructed. nil counts nothing.
 type census struct {
 	objects, kept int64 // at most; 0: any number
+	share         *share
+	listing       bool // until the list is complete, its predecessor is kept, and counts in the share
 	seed          maphash.Seed
 	sizes         map[uint64]uint32
 	total         int64 // of sizes
 	repeated      int64 // entries of the list with a name that it held before
 }
 
-// newCensus is nil if the limits ask for none.
-func newCensus(l Limits) *census {
-	if l.Objects <= 0 && l.Kept <= 0 {
+// newCensus begins the census of a list. It is nil if there are no limits.
+func newCensus(l Limits, s *share) *census {
+	if l.Objects <= 0 && l.Kept <= 0 && s == nil {
 		return nil
 	}
-	return &census{objects: l.Objects, kept: l.Kept, seed: maphash.MakeSeed(), sizes: map[uint64]uint32{}}
+	return &census{objects: l.Objects, kept: l.Kept, share: s, listing: true, seed: maphash.MakeSeed(), sizes: map[uint64]uint32{}}
+}
+
+// complete ends the list.
+func (c *census) complete() {
+	if c != nil {
+		c.listing = false
+		_ = c.hold(c.total) // refused while it was counted, if at all
+	}
+}
+
+// hold takes a number of bytes out of the share.
+func (c *census) hold(total int64) error {
+	if c.listing && c.share != nil {
+		total = max(total, c.share.held)
+	}
+	return c.share.hold(total)
 }
 
 // add takes an object that was added or modified. The error is a limit that it exceeds; then it is not taken.
@@ -39,6 +58,9 @@ func (c *census) add(o *ref.Object) error {
 	total := c.total - int64(before) + int64(size)
 	if c.kept > 0 && total > c.kept {
 		return tooLarge(ref.LimitKept, c.kept)
+	}
+	if err := c.hold(total); err != nil {
+		return err
 	}
 	c.sizes[key], c.total = size, total
 	return nil
@@ -69,6 +91,7 @@ func (c *census) remove(o *ref.Object) bool {
 	key := c.key(o)
 	before, known := c.sizes[key]
 	c.total -= int64(before)
+	_ = c.hold(c.total) // less is never refused
 	delete(c.sizes, key)
 	return known
 }
@@ -83,16 +106,28 @@ func (c *census) key(o *ref.Object) uint64 {
 	return h.Sum64()
 }
 
-// size is how many bytes an object keeps of the server's input.
+// Bytes of heap: an object with the bookkeeping for it, a map of strings, an entry of it, a manager.
+const (
+	heapOfObject  = 512
+	heapOfMap     = 336
+	heapOfEntry   = 40
+	heapOfManager = 80
+)
+
+// size estimates the heap that an object takes as long as it exists, with its status in parsed form. The true heap is at most four times as
+// much.
 func size(o *ref.Object) uint32 {
-	n := len(o.Name) + len(o.Namespace) + len(o.UID) + len(o.ResourceVersion) + len(o.Status) + len(o.Raw)
+	n := heapOfObject + len(o.Name) + len(o.Namespace) + len(o.UID) + len(o.ResourceVersion) + len(o.Spec) + len(o.Raw) + int(status.Heap(o.Status))
 	for _, m := range []map[string]string{o.Labels, o.Annotations} {
+		if m != nil {
+			n += heapOfMap
+		}
 		for key, value := range m {
-			n += len(key) + len(value)
+			n += heapOfEntry + len(key) + len(value)
 		}
 	}
 	for _, m := range o.Managers {
-		n += len(m.Name) + len(m.Fields)
+		n += heapOfManager + len(m.Name) + len(m.Fields)
 	}
 	return uint32(min(n, math.MaxUint32))
 }

@@ -32,6 +32,7 @@ type follower struct {
 	absent bool           // the server does not serve the resource: the next list is complete and current, never a resume
 	last   *stream        // the watch that was opened last
 	census *census        // of the list that counts, and the watches after it; last writes it while it is read
+	share  *share         // of the budget, for the census
 	again  bool           // list before going on: a watch went over a limit
 	broken bool           // Failed was the last report: neither a list nor an open watch followed
 	gone   int            // times in a row that the server refused a resourceVersion, since the last list
@@ -83,6 +84,7 @@ func (f *follower) report(e ref.Event) {
 
 func (f *follower) stop() {
 	f.work.Wait()
+	f.share.close()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.stopped = true
@@ -190,7 +192,7 @@ func (f *follower) ListWithContext(ctx context.Context, options metav1.ListOptio
 		if f.absent && options.ResourceVersion != "" {
 			return errAbsent
 		}
-		page, f.census, err = f.source.list(ctx, options.ResourceVersion)
+		page, f.census, err = f.source.list(ctx, options.ResourceVersion, f.share)
 		return err
 	}, func(error) bool { return false })
 	if err != nil {

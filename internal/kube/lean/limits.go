@@ -13,7 +13,7 @@ type Limits struct {
 	Object   int64         // bytes of one object, or one watch event; default 4 MiB
 	List     int64         // bytes of one list, all its pages together; default 1 GiB (watch caches ignore page sizes)
 	Objects  int64         // objects that are there at a time, by a list and the watch after it
-	Kept     int64         // bytes that are kept of them: statuses, names, wanted labels and annotations
+	Kept     int64         // bytes of heap that they take: parsed statuses, names, wanted labels and annotations
 	Pages    int           // pages of one list
 	ListTime time.Duration // from the first request of a list to its end; default 10 min
 }

@@ -2,10 +2,12 @@ package lean
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -14,9 +16,11 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/types"
+	"pgregory.net/rapid"
 
 	kt "github.com/upstreamd/upstreamd/internal/kube/kubetest"
 	"github.com/upstreamd/upstreamd/internal/ref"
+	"github.com/upstreamd/upstreamd/internal/status"
 )
 
 // bulk is the JSON of objects o0, o1, …, each with a status of so many bytes.
@@ -70,14 +74,148 @@ func trickle(head, part string, every time.Duration) http.HandlerFunc {
 
 // TestSize: all that is kept of an object counts.
 func TestSize(t *testing.T) {
-	o := &ref.Object{
-		Namespace: long(1), Name: long(2), UID: types.UID(long(4)), ResourceVersion: long(8), Status: []byte(long(16)), Raw: []byte(long(32)),
-		Labels: map[string]string{long(64): long(128)}, Annotations: map[string]string{long(256): long(512)},
-		Managers: []ref.Manager{{Name: long(1024), Fields: []byte(long(2048))}},
+	object := func(n func(int) string) *ref.Object {
+		return &ref.Object{
+			Namespace: n(1), Name: n(2), UID: types.UID(n(4)), ResourceVersion: n(8), Status: []byte(n(16)), Raw: []byte(n(32)),
+			Labels: map[string]string{n(64): n(128)}, Annotations: map[string]string{n(256): n(512)},
+			Managers: []ref.Manager{{Name: n(1024), Fields: []byte(n(2048))}}, Spec: []byte(n(4096)),
+		}
 	}
-	if got := size(o); got != 4095 {
+	if got := size(object(long)) - size(object(func(int) string { return "" })); got != 8191 {
 		t.Errorf("got %d = %[1]b", got)
 	}
+}
+
+// TestKeptIsHeap: the objects that a limit admits take at most four times as much heap, whatever they hold, their parsed statuses included.
+func TestKeptIsHeap(t *testing.T) {
+	const limit = 1 << 20
+	type kept struct {
+		object *ref.Object
+		parsed map[string]any
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		labels := rapid.MapOfN(rapid.StringMatching("[a-z]{1,8}"), rapid.StringMatching("[a-z]{0,8}"), 0, 12).Draw(t, "labels")
+		one, err := json.Marshal(map[string]any{
+			"metadata": map[string]any{"name": "NAME", "uid": "u", "labels": labels}, "status": map[string]any{"a": valueGen(3).Draw(t, "status")},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		counted, all, before := newCensus(Limits{Kept: limit}, nil), []kept{}, heapInUse()
+		for n := 0; ; n++ {
+			text := strings.Replace(string(one), "NAME", fmt.Sprint("object-", n), 1)
+			o, err1 := NewDecoder(strings.NewReader(text), ref.Want{Labels: []string{ref.All}}, Limits{}).Object()
+			if counted.add(o) != nil {
+				break
+			}
+			parsed, err2 := status.Parse(o.Status)
+			if err := errors.Join(err1, err2); err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, kept{o, parsed})
+		}
+		heap := heapInUse() - before
+		runtime.KeepAlive(all)
+		runtime.KeepAlive(counted)
+		if heap > 4*limit {
+			t.Fatalf("%d objects like %s take %d bytes", len(all), one, heap)
+		}
+	})
+}
+
+func heapInUse() int64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
+func valueGen(depth int) *rapid.Generator[any] {
+	scalars := rapid.OneOf(rapid.Just[any](nil), rapid.Bool().AsAny(), rapid.Int32().AsAny(), rapid.StringN(0, 8, -1).AsAny())
+	if depth == 0 {
+		return scalars
+	}
+	below := valueGen(depth - 1)
+	return rapid.OneOf(scalars, rapid.SliceOfN(below, 0, 9).AsAny(), rapid.MapOfN(rapid.StringN(0, 4, -1), below, 0, 9).AsAny())
+}
+
+// TestBudget: while the budget is exceeded, watches that keep more than an equal part get no more; others do, up to that.
+func TestBudget(t *testing.T) {
+	b := NewBudget(100)
+	big, small := b.open(), b.open()
+	idle := []*share{b.open(), b.open()}
+	for i, step := range []struct {
+		of    *share
+		bytes int64
+		ok    bool
+	}{
+		{big, 90, true}, {small, 10, true}, {big, 91, false}, {big, 90, true}, {small, 25, true}, {small, 26, false}, {big, 75, true}, {small, 25, true},
+		{small, 26, false}, {big, 60, true}, {small, 40, true}, {small, 41, false},
+	} {
+		if err := step.of.hold(step.bytes); (err == nil) != step.ok {
+			t.Errorf("step %d: %d bytes: %v", i, step.bytes, err)
+		}
+	}
+	big.close()
+	_ = big.hold(1000)
+	if err := small.hold(100); err != nil || b.used != 100 || b.shares != 3 {
+		t.Errorf("%v; %d bytes, %d shares", err, b.used, b.shares)
+	}
+	for _, s := range append(idle, small) {
+		s.close()
+	}
+	if b.used != 0 || b.shares != 0 {
+		t.Errorf("%d bytes, %d shares at the end", b.used, b.shares)
+	}
+}
+
+// TestBudgetOfLists: until a list is complete, the state before it is kept, and counts; then the list counts alone.
+func TestBudgetOfLists(t *testing.T) {
+	part := NewBudget(1 << 20).open()
+	counted := newCensus(Limits{}, part)
+	o := &ref.Object{Name: "a", Status: []byte(long(100))}
+	_ = counted.add(o)
+	counted.complete()
+	before := part.held
+	relisted := newCensus(Limits{}, part)
+	_ = relisted.add(&ref.Object{Name: "a"})
+	if part.held != before || before != int64(size(o)) {
+		t.Errorf("%d bytes during the list, want %d", part.held, before)
+	}
+	if relisted.complete(); part.held != before-100 {
+		t.Errorf("%d bytes after the list, want %d", part.held, before-100)
+	}
+}
+
+// TestBudgetOfWatches: a watch that exceeds its part of the budget is quarantined.
+func TestBudgetOfWatches(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		budget := NewBudget(4 * kept(100))
+		settings := Settings{Budget: budget, Quarantine: Backoff{Initial: time.Minute, Max: time.Minute}, WatchIdle: time.Hour}
+		expired := `{"type":"ERROR","object":{"kind":"Status","code":410,"reason":"Expired"}}`
+		three := bulk(0, 3, 100)
+		one, _ := source(t, kt.NewScript(streamed(three, kt.Pause, expired), streamed(three, kt.Pause, kt.Event("DELETED", three[0]))), ref.Want{}, settings)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		two, _ := source(t, kt.NewScript(streamed(bulk(0, 2, 100), kt.Pause, kt.Event("ADDED", bulk(2, 3, 100)[0]))), ref.Want{}, settings)
+		time.Sleep(30 * time.Second)
+		synctest.Wait()
+		checkSaid(t, two.Events(), ref.LimitMemory, 2, 0)
+		for _, e := range one.Events() {
+			if e.Type == ref.Failed {
+				t.Errorf("the first watch failed: %v", e.Err)
+			}
+		}
+	})
+}
+
+// kept is the estimated heap of an object of bulk.
+func kept(status int) int64 {
+	o, err := NewDecoder(strings.NewReader(bulk(0, 1, status)[0]), ref.Want{}, Limits{}).Object()
+	if err != nil {
+		panic(err)
+	}
+	return int64(size(o))
 }
 
 // TestLimits takes a server up to each limit, which is allowed, and beyond it: then the known objects stay, and the server is
@@ -107,11 +245,11 @@ func TestLimits(t *testing.T) {
 			append(eventsOf("DELETED", bulk(7, 9, small)...), eventsOf("ADDED", bulk(3, 4, small)...)...)...)}},
 		"objects, one again and again, at the limit": {limits: Limits{Objects: 3}, script: []http.HandlerFunc{kt.NoStreamingLists, kt.List("9", "", append(bulk(0, 1, small), append(bulk(0, 1, small), bulk(0, 1, small)...)...)...), kt.Watch()}, listed: 3},
 		"objects, one again and again, one more":     {limits: Limits{Objects: 3}, script: []http.HandlerFunc{kt.NoStreamingLists, kt.List("9", "", append(bulk(0, 2, small), append(bulk(0, 1, small), bulk(0, 1, small)...)...)...)}, listed: -1, over: ref.LimitObjects},
-		"kept, of one again and again":               {limits: Limits{Kept: 308}, script: []http.HandlerFunc{kt.NoStreamingLists, kt.List("9", "", append(bulk(0, 1, 100), append(bulk(0, 1, 100), bulk(0, 1, 100)...)...)...)}, listed: -1, over: ref.LimitKept},
-		"kept, at the limit":                         {limits: Limits{Kept: 309}, script: []http.HandlerFunc{streamed(bulk(0, 3, 100))}, listed: 3},
-		"kept, one byte more":                        {limits: Limits{Kept: 308}, script: []http.HandlerFunc{streamed(bulk(0, 3, 100))}, listed: -1, over: ref.LimitKept},
-		"kept, grown to the limit":                   {limits: Limits{Kept: 123}, script: []http.HandlerFunc{streamed(bulk(0, 1, 100), eventsOf("MODIFIED", bulk(0, 1, 120)...)...)}, listed: 1, later: 1},
-		"kept, grown beyond the limit":               {limits: Limits{Kept: 122}, script: []http.HandlerFunc{streamed(bulk(0, 1, 100), eventsOf("MODIFIED", bulk(0, 1, 120)...)...)}, listed: 1, over: ref.LimitKept},
+		"kept, of one again and again":               {limits: Limits{Kept: 3*kept(100) - 1}, script: []http.HandlerFunc{kt.NoStreamingLists, kt.List("9", "", append(bulk(0, 1, 100), append(bulk(0, 1, 100), bulk(0, 1, 100)...)...)...)}, listed: -1, over: ref.LimitKept},
+		"kept, at the limit":                         {limits: Limits{Kept: 3 * kept(100)}, script: []http.HandlerFunc{streamed(bulk(0, 3, 100))}, listed: 3},
+		"kept, one byte more":                        {limits: Limits{Kept: 3*kept(100) - 1}, script: []http.HandlerFunc{streamed(bulk(0, 3, 100))}, listed: -1, over: ref.LimitKept},
+		"kept, grown to the limit":                   {limits: Limits{Kept: kept(120)}, script: []http.HandlerFunc{streamed(bulk(0, 1, 100), eventsOf("MODIFIED", bulk(0, 1, 120)...)...)}, listed: 1, later: 1},
+		"kept, grown beyond the limit":               {limits: Limits{Kept: kept(120) - 1}, script: []http.HandlerFunc{streamed(bulk(0, 1, 100), eventsOf("MODIFIED", bulk(0, 1, 120)...)...)}, listed: 1, over: ref.LimitKept},
 		"pages, at the limit":                        {limits: Limits{Pages: 3}, script: inPages(bulk(0, 3, small)), listed: 3},
 		"pages, one more":                            {limits: Limits{Pages: 3}, script: inPages(bulk(0, 4, small)), listed: -1, over: ref.LimitPages},
 		"pages without end":                          {limits: Limits{Pages: 1000}, script: []http.HandlerFunc{kt.NoStreamingLists, kt.List("9", "more")}, listed: -1, over: ref.LimitPages},

@@ -46,7 +46,9 @@ type Settings struct {
 	Absent func(context.Context) bool
 	// ServerLists and ProcessLists bound the lists that are under way at a time at one server, and in the process.
 	ServerLists, ProcessLists *Lists
-	Logger                    zerolog.Logger
+	// Budget bounds the heap of all watches of the process.
+	Budget *Budget
+	Logger zerolog.Logger
 }
 
 func (s Settings) withDefaults() Settings {
@@ -89,12 +91,12 @@ func NewSource(conn *client.Conn, path string, want ref.Want, settings Settings,
 // List reads everything, page by page. version is the resourceVersion to list at: "" is a consistent read, "0" the server's
 // cache, any other at least that version.
 func (s *Source) List(ctx context.Context, version string) (Page, error) {
-	all, _, err := s.list(ctx, version)
+	all, _, err := s.list(ctx, version, nil)
 	return all, err
 }
 
 // list is List with the census of its objects.
-func (s *Source) list(ctx context.Context, version string) (Page, *census, error) {
+func (s *Source) list(ctx context.Context, version string, part *share) (Page, *census, error) {
 	end, err := s.beginList(ctx)
 	if err != nil {
 		return Page{}, nil, err
@@ -104,7 +106,7 @@ func (s *Source) list(ctx context.Context, version string) (Page, *census, error
 	ctx, cancel := context.WithTimeoutCause(ctx, l.ListTime, l.tooLong())
 	defer cancel()
 	var all Page
-	counted := newCensus(l)
+	counted := newCensus(l, part)
 	query := url.Values{"limit": {strconv.Itoa(s.settings.PageSize)}}
 	if version != "" {
 		query.Set("resourceVersion", version)
@@ -120,7 +122,7 @@ func (s *Source) list(ctx context.Context, version string) (Page, *census, error
 		page, err := s.page(ctx, query, l.List-all.size, counted)
 		if err != nil && all.Continue != "" && apierrors.IsResourceExpired(err) {
 			// The pages outlived the server's memory of their resourceVersion: once more, in one piece.
-			all, counted, query = Page{}, newCensus(l), url.Values{}
+			all, counted, query = Page{}, newCensus(l, part), url.Values{}
 			page, err = s.page(ctx, query, l.List, counted)
 		}
 		if err != nil {
@@ -131,6 +133,7 @@ func (s *Source) list(ctx context.Context, version string) (Page, *census, error
 		all.Continue = page.Continue
 		all.ResourceVersion = cmp.Or(all.ResourceVersion, page.ResourceVersion)
 		if page.Continue == "" {
+			counted.complete()
 			return all, counted, nil
 		}
 		query.Del("resourceVersion") // it is in the token
@@ -176,7 +179,7 @@ func (s *Source) open(ctx context.Context, query url.Values) (*http.Response, er
 // Watch lists and watches until ctx ends. It calls emit from one goroutine at a time, and not after it has
 // returned. Failures are tried again for ever, at the pace of Settings.Backoff.
 func (s *Source) Watch(ctx context.Context, emit ref.Emit) {
-	f := &follower{source: s, emit: emit, pace: pace{backoff: s.settings.Backoff, quarantine: s.settings.Quarantine}}
+	f := &follower{source: s, emit: emit, share: s.settings.Budget.open(), pace: pace{backoff: s.settings.Backoff, quarantine: s.settings.Quarantine}}
 	defer f.stop()
 	// Failed events report the reflector's errors.
 	quiet := logr.Discard()

@@ -57,7 +57,7 @@ func (f *follower) open(parent context.Context, options metav1.ListOptions, stre
 		return nil, err
 	}
 	if streaming {
-		f.census = newCensus(f.source.settings.Limits)
+		f.census = newCensus(f.source.settings.Limits, f.share)
 	}
 	s := &stream{done: make(chan struct{}), results: make(chan watch.Event, 64), cancel: cancel, census: f.census, listing: streaming}
 	f.work.Go(func() {
@@ -68,7 +68,7 @@ func (f *follower) open(parent context.Context, options metav1.ListOptions, stre
 		defer idle.stop()
 		defer func() { _ = resp.Body.Close() }()
 		decoder := NewDecoder(resp.Body, f.source.want, f.source.settings.Limits)
-		s.err = s.read(ctx, f.source, decoder, idle, options.ResourceVersion, listed)
+		s.err = client.Recover(func() error { return s.read(ctx, f.source, decoder, idle, options.ResourceVersion, listed) })
 		if sent, ok := errors.AsType[*apierrors.StatusError](s.err); ok { // in an ERROR event
 			sent.ErrStatus.Message = string(client.Withhold(resp, []byte(sent.ErrStatus.Message)))
 		}
@@ -114,6 +114,7 @@ func (s *stream) read(ctx context.Context, source *Source, decoder *Decoder, idl
 		switch {
 		case e.InitialEnd:
 			i.initialEnd, s.listing = true, false
+			s.census.complete()
 			unbound()
 			listed()
 		case e.Type == watch.Bookmark:

@@ -252,7 +252,7 @@ func (c *Client) Watch(ctx context.Context, r ref.Resource, want ref.Want, emit 
 			defer turn.Unlock()
 			emit(e)
 		}
-		streams.Go(func() { c.watch(ctx, r, w, want, scoped) })
+		streams.Go(func() { client.Persist(ctx, c.settings.Logger, func() { c.watch(ctx, r, w, want, scoped) }) })
 	}
 	streams.Wait()
 }

@@ -40,7 +40,9 @@ func (c *Client) Resolve(ctx context.Context) error {
 			continue
 		}
 		c.mu.Lock()
-		c.names[configured] = name
+		if _, wanted := c.names[configured]; wanted { // else Bind has dropped it meanwhile
+			c.names[configured] = name
+		}
 		c.mu.Unlock()
 	}
 	return errors.Join(failed...)

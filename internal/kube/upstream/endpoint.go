@@ -3,7 +3,9 @@ package upstream
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
+	"slices"
 	"sync"
 
 	"k8s.io/client-go/rest"
@@ -75,6 +77,19 @@ func at(root string, cfg *rest.Config) *rest.Config {
 	cfg = rest.CopyConfig(cfg)
 	cfg.Host, cfg.APIPath = root, ""
 	return cfg
+}
+
+// keep closes the connections to servers other than these.
+func (h *hosts) keep(endpoints []endpoint) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	maps.DeleteFunc(h.conns, func(_ string, conn *client.Conn) bool {
+		gone := !slices.ContainsFunc(endpoints, func(e endpoint) bool { return e.conn == conn })
+		if gone {
+			conn.Close()
+		}
+		return gone
+	})
 }
 
 func (h *hosts) close() {

@@ -124,7 +124,7 @@ func (x *export) watch(ctx context.Context, r ref.Resource, want ref.Want, emit 
 		}
 		for _, s := range shards {
 			if open[s] == nil {
-				open[s] = inBackground(ctx, func(ctx context.Context) {
+				open[s] = x.inBackground(ctx, func(ctx context.Context) {
 					x.client.watchAll(ctx, s.endpoint.in(All), r, want, func(e ref.Event) { l.notify(func() *ref.Event { return s.filter(e) }) })
 				})
 			}
@@ -150,12 +150,12 @@ func scopesOf(shards []*shard) []ref.Workspace {
 }
 
 // inBackground runs fn until the returned function is called, which waits for its end.
-func inBackground(ctx context.Context, fn func(context.Context)) (end func()) {
+func (x *export) inBackground(ctx context.Context, fn func(context.Context)) (end func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		fn(ctx)
+		client.Persist(ctx, x.log, func() { fn(ctx) })
 	}()
 	return func() {
 		cancel()
@@ -266,7 +266,7 @@ func (x *export) setShards(ctx context.Context, endpoints map[string]endpoint) {
 	for url, d := range endpoints {
 		if x.shards[url] == nil {
 			s := newShard(x, url, d)
-			s.end = inBackground(ctx, s.follow)
+			s.end = x.inBackground(ctx, s.follow)
 			x.shards[url] = s
 		}
 	}
@@ -279,6 +279,7 @@ func (x *export) setShards(ctx context.Context, endpoints map[string]endpoint) {
 	for _, s := range ended {
 		s.end()
 	}
+	x.client.hosts.keep(append(slices.Collect(maps.Values(endpoints)), x.client.front))
 }
 
 // leftFor is how long events of a workspace that left are compared with the version at which it left.

@@ -438,11 +438,16 @@ func TestExportNames(t *testing.T) {
 			t.Error(diff)
 		}
 		consumer(t, k.Server, "bbb")
-		if !c.Bind([]string{"root:bbb", "*"}) || c.Bind([]string{"root:bbb", "root:aaa"}) {
+		all := []string{"root:bbb", "*", "root:aaa", "root:none"}
+		if !c.Bind(all) || c.Bind(all) {
 			t.Error("root:bbb alone is new, and only once")
 		}
 		if err := c.Resolve(t.Context()); err != nil || c.Name("root:bbb") != "bbb" {
 			t.Errorf("root:bbb is %s, %v", c.Name("root:bbb"), err)
+		}
+		c.Bind([]string{"root:bbb"})
+		if diff := cmp.Diff(map[string]ref.Workspace{"root:bbb": "bbb"}, c.Names()); diff != "" {
+			t.Error(diff)
 		}
 	})
 }

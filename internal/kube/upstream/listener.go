@@ -41,7 +41,7 @@ func (x *export) join(l *listener) {
 	first := len(x.listeners) == 1
 	x.mu.Unlock()
 	if first {
-		x.end = inBackground(context.Background(), x.follow)
+		x.end = x.inBackground(context.Background(), x.follow)
 	}
 }
 

@@ -3,6 +3,7 @@ package upstream
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 
 	"github.com/upstreamd/upstreamd/internal/kube/discovery"
@@ -29,18 +30,27 @@ func (c *Client) Attend() (leave func()) {
 	return func() { c.export.leave(l) }
 }
 
-// Bind adds workspaces (names or paths) for Name to know, from the next Resolve on. It reports whether any of them is new.
+// Bind replaces the workspaces (names or paths) for Name to know beside the served ones, from the next Resolve on. It reports whether any
+// of them is new.
 func (c *Client) Bind(workspaces []string) (news bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	bound := map[string]struct{}{}
 	for _, w := range workspaces {
-		if w == string(All) || slices.Contains(c.bound, w) || slices.Contains(c.served, w) {
+		if w == string(All) || slices.Contains(c.served, w) {
 			continue
 		}
-		c.bound = append(c.bound, w)
-		c.names[w] = ref.Workspace(w)
-		news = true
+		bound[w] = struct{}{}
+		if _, known := c.names[w]; !known {
+			c.names[w] = ref.Workspace(w)
+			news = true
+		}
 	}
+	maps.DeleteFunc(c.names, func(w string, _ ref.Workspace) bool {
+		_, isBound := bound[w]
+		return !isBound && !slices.Contains(c.served, w)
+	})
+	c.bound = slices.Sorted(maps.Keys(bound))
 	return news
 }
 
