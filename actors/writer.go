@@ -42,8 +42,8 @@ type writer struct {
 	WriterConfig
 	limiter  *rate.Limiter
 	queue    *patch.Queue[Write]
-	inFlight map[patch.Key]bool // whether it was cancelled meanwhile
-	alive    map[string]uint64  // the incarnation of each bucket, by its id
+	inFlight map[patch.Key]*Write // to be sent if the call writes nothing: the same, a newer one, or nil: it was cancelled
+	alive    map[string]uint64    // the incarnation of each bucket, by its id
 	slots    *patch.Slots
 	workers  int       // goroutines that take from calls
 	calls    chan call // to be made by the workers
@@ -81,11 +81,10 @@ func NewWriter(c WriterConfig) actor.Actor {
 		limit = rate.Limit(c.QPS)
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	return &writer{
+	w := &writer{
 		WriterConfig: c,
 		limiter:      rate.NewLimiter(limit, c.Burst),
-		queue:        patch.NewQueue[Write](),
-		inFlight:     map[patch.Key]bool{},
+		inFlight:     map[patch.Key]*Write{},
 		alive:        map[string]uint64{},
 		slots:        patch.NewSlots(c.Concurrency),
 		calls:        make(chan call, c.Concurrency),
@@ -94,6 +93,8 @@ func NewWriter(c WriterConfig) actor.Actor {
 		ctx:          ctx,
 		stop:         stop,
 	}
+	w.queue = patch.NewQueue[Write](w)
+	return w
 }
 
 func (w *writer) Receive(ctx actor.Context) {
@@ -133,12 +134,16 @@ func keyOf(m Write) patch.Key {
 	return patch.Key{Resource: m.Resource, Upstream: m.Upstream}
 }
 
-// put queues the latest decision on an object.
+// put queues the latest decision on an object. While a call for the object is in flight, it waits for the answer.
 func (w *writer) put(m Write) {
 	key := keyOf(m)
 	w.alive[m.From.Id] = max(w.alive[m.From.Id], m.Token.Incarnation()) // a writer that restarted learns it again
-	if _, under := w.inFlight[key]; under {
-		w.inFlight[key] = false
+	if next, under := w.inFlight[key]; under {
+		if next != nil {
+			m.Lane = max(m.Lane, next.Lane)
+		}
+		w.inFlight[key] = &m
+		return
 	}
 	if w.queue.Put(key, m.Lane, m.Cause, m, time.Now()) {
 		w.Metrics.Coalesced.WithLabelValues(ref.ResourceString(m.Resource), "writer").Inc()
@@ -148,7 +153,7 @@ func (w *writer) put(m Write) {
 // cancel drops the queued write of an object, and does not repeat one in flight.
 func (w *writer) cancel(key patch.Key) {
 	if _, under := w.inFlight[key]; under {
-		w.inFlight[key] = true
+		w.inFlight[key] = nil
 	}
 	w.queue.Remove(key)
 }
@@ -168,14 +173,14 @@ func (w *writer) isAlive(m Write) bool { return w.alive[m.From.Id] == m.Token.In
 func (w *writer) pump(ctx actor.Context) {
 	now := time.Now()
 	if w.drained != nil && !w.mayWrite() {
-		w.queue = patch.NewQueue[Write]() // the daemon with the right to write decides and writes the same
+		w.queue.Reset() // the daemon with the right to write decides and writes the same
 	}
 	for !w.slots.Full() && w.queue.Len() > 0 {
 		if wait := w.tokenIn(now); wait > 0 {
 			w.wakeIn(ctx, wait)
 			break
 		}
-		m, ok := w.queue.Next(now, func(k patch.Key) bool { return w.allowed(k, now) })
+		m, ok := w.queue.Next(now)
 		if !ok {
 			w.wakeForHosts(ctx, now)
 			break
@@ -214,18 +219,19 @@ func (w *writer) tokenIn(now time.Time) time.Duration {
 	return time.Duration(missing/float64(w.limiter.Limit())*float64(time.Second)) + time.Millisecond
 }
 
-// allowed reports whether a write may be sent, or if k names a workspace only, any of its writes.
-func (w *writer) allowed(k patch.Key, now time.Time) bool {
-	if k.Upstream.Name != "" {
-		_, busy := w.inFlight[k]
-		return !busy
-	}
-	name := w.Upstream.Host(k.Upstream)
-	if h := w.hosts[name]; h != nil && now.Before(h.until) {
-		return false
-	}
-	return w.slots.Free(name, k.Upstream.Workspace, now)
+// Group is the group of a workspace in the queue; it moves with its host and with the time that its calls take.
+func (w *writer) Group(in ref.Workspace, now time.Time) patch.Group {
+	return patch.Group{Host: w.Upstream.Host(ref.Upstream{Workspace: in}), Slow: w.slots.Slow(in, now)}
 }
+
+// Open reports whether any write of a group may be sent.
+func (w *writer) Open(g patch.Group, now time.Time) bool {
+	h := w.hosts[g.Host]
+	return (h == nil || !now.Before(h.until)) && w.slots.Open(g, now)
+}
+
+// Free reports whether a write of a workspace of an open group may be sent.
+func (w *writer) Free(g patch.Group, in ref.Workspace) bool { return w.slots.Free(g, in) }
 
 func (w *writer) wakeForHosts(ctx actor.Context, now time.Time) {
 	var next time.Duration

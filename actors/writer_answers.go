@@ -12,14 +12,15 @@ import (
 	"github.com/upstreamd/upstreamd/internal/ref"
 )
 
-// patched handles an answer. A queued write of the same object was decided on an older version and is dropped: the bucket decides again
-// with the answer at hand.
+// patched handles an answer. If the call wrote nothing, its write is repeated, or a newer one sent. Else a newer one was decided on an older
+// version and is dropped: the bucket decides again with the answer at hand. A bucket that has restarted since does not get this answer, so
+// its newer write is sent.
 func (w *writer) patched(ctx actor.Context, m patched) {
 	if m.of != w {
 		return // of a call before a restart: buckets were told that all writes are lost
 	}
 	key := keyOf(m.write)
-	cancelled := w.inFlight[key]
+	next := w.inFlight[key]
 	delete(w.inFlight, key)
 	class := reconcile.Refusal("")
 	if m.err != nil {
@@ -28,34 +29,28 @@ func (w *writer) patched(ctx actor.Context, m patched) {
 	if m.fenced {
 		class = reconcile.Fenced
 	}
-	w.slots.End(m.host, key.Upstream.Workspace, m.began, time.Now(), ending(class))
+	now := time.Now()
+	w.slots.End(m.host, key.Upstream.Workspace, m.began, now, ending(class))
+	w.queue.Regroup(key.Upstream.Workspace, now)
 	w.Metrics.Patches.WithLabelValues(ref.ResourceString(key.Resource), result(m, class)).Inc()
+	wroteNothing := false
 	switch class {
 	case "":
-		if h := w.hosts[m.host]; h != nil && !time.Now().Before(h.until) {
+		if h := w.hosts[m.host]; h != nil && !now.Before(h.until) {
 			delete(w.hosts, m.host)
 			w.once.forget("pause/" + m.host)
 		}
-		w.dropOlder(key, m.write)
 		ctx.Send(m.write.From, reconcile.Acknowledged{Upstream: key.Upstream, Token: m.write.Token, Object: m.object})
 	case reconcile.Busy, reconcile.Unauthorized, reconcile.Unreachable, reconcile.Fenced:
+		wroteNothing = true // so the version that was decided on still holds
 		w.pause(m.host, class, m.err)
-		if !cancelled && w.isAlive(m.write) && !w.queue.Has(key) { // it was not written, so the version that it was decided on still holds
-			w.queue.Put(key, m.write.Lane, m.write.Cause, m.write, time.Now())
-		}
 	default:
-		w.dropOlder(key, m.write)
 		w.Log.WithLevel(w.once.level(string(class))).Str("upstream", key.Upstream.String()).
 			Str("resource", ref.ResourceString(key.Resource)).Str("reason", string(class)).Err(m.err).Msg("status patch refused")
 		ctx.Send(m.write.From, reconcile.Refused{Upstream: key.Upstream, Token: m.write.Token, Class: class, Err: m.err})
 	}
-}
-
-// dropOlder drops the queued write of an object that was answered: it was decided on an older version, and the bucket decides again with the
-// answer in hand. A bucket that has restarted since does not get this answer, so its queued write stays.
-func (w *writer) dropOlder(key patch.Key, answered Write) {
-	if w.isAlive(answered) {
-		w.queue.Remove(key)
+	if next != nil && w.isAlive(*next) && (wroteNothing || !w.isAlive(m.write)) {
+		w.put(*next)
 	}
 }
 

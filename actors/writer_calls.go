@@ -16,7 +16,7 @@ import (
 // grown to the depth of a call.
 func (w *writer) send(ctx actor.Context, m Write, now time.Time) {
 	c := call{write: m, host: w.Upstream.Host(m.Upstream), began: now}
-	w.inFlight[keyOf(m)] = false
+	w.inFlight[keyOf(m)] = &m
 	w.slots.Begin(c.host, m.Upstream.Workspace, now)
 	if !m.Received.IsZero() {
 		w.Metrics.Added.Observe(now.Sub(m.Received).Seconds())

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -167,6 +168,68 @@ func TestAnAnswerDropsTheQueuedWriteOfTheSameBucket(t *testing.T) {
 		calls[0].answer <- nil
 		if n := len(w.hub.called()); n != 1 {
 			t.Errorf("%d calls, want one", n)
+		}
+	})
+}
+
+// After a call that wrote nothing the newest write of the object is sent, once; a cancelled one is not.
+func TestAfterACallThatWroteNothingTheNewestWriteIsSent(t *testing.T) {
+	for name, c := range map[string]struct {
+		meanwhile func(*writing) any
+		want      int // calls
+	}{
+		"nothing": {func(*writing) any { return MayWrite{} }, 2},
+		"newer":   {func(w *writing) any { return w.write(1, "web", 2) }, 2},
+		"cancelled": {func(w *writing) any {
+			return Cancel{Cancel: reconcile.Cancel{Upstream: w.write(1, "web", 1).Upstream}, Resource: deployments}
+		}, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			onWriter(t, 4, func(w *writing) {
+				w.send(w.pid, Incarnation{From: w.bucketPID, Number: 1})
+				w.send(w.pid, w.write(1, "web", 1))
+				first := w.hub.called()[0]
+				w.send(w.pid, c.meanwhile(w))
+				synctest.Wait()
+				first.answer <- apierrors.NewTooManyRequests("busy", 1)
+				time.Sleep(10 * time.Second)
+				calls := w.hub.called()
+				if len(calls) != c.want {
+					t.Fatalf("%d calls, want %d", len(calls), c.want)
+				}
+				if last := string(calls[len(calls)-1].Body); (name == "newer") != strings.Contains(last, `"readyReplicas":2`) {
+					t.Errorf("last call: %s", last)
+				}
+			})
+		})
+	}
+}
+
+// A workspace that was slow and is no longer so does not wait for slots that slow ones share.
+func TestAWorkspaceThatIsFastAgainDoesNotWaitWithTheSlow(t *testing.T) {
+	onWriter(t, 4, func(w *writing) {
+		w.send(w.pid, Incarnation{From: w.bucketPID, Number: 1})
+		write := func(workspace ref.Workspace, name string) {
+			m := w.write(1, name, 1)
+			m.Upstream.Workspace = workspace
+			w.send(w.pid, m)
+		}
+		write("a", "1")
+		write("b", "1")
+		write("c", "1")
+		slow := w.hub.called()
+		time.Sleep(2 * time.Second)
+		write("a", "2")
+		write("a", "3")
+		write("c", "2")
+		if n := len(w.hub.called()); n != 3 {
+			t.Fatalf("%d calls of slow workspaces, want 3 of 4 slots", n)
+		}
+		slow[0].answer <- nil
+		calls := w.hub.called()
+		calls[len(calls)-1].answer <- nil // at once
+		if calls = w.hub.called(); len(calls) != 6 || calls[4].Upstream.Workspace != "c" && calls[5].Upstream.Workspace != "c" {
+			t.Errorf("%d calls, want those of c and a in the two slots that are free", len(calls))
 		}
 	})
 }

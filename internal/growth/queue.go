@@ -11,27 +11,39 @@ import (
 
 var deployments = ref.Resource{Group: "apps", Version: "v1", Resource: "deployments"}
 
-// queue is one message of the writer while many workspaces have a write that waits: a write is put into the queue, and the next one that
-// is allowed is taken out. Allowed is the workspace of that message, or none.
+const open = ref.Workspace("open")
+
+// admission serves at most one workspace. The others wait for their host, or because they are slow.
+type admission struct{ any bool }
+
+func (admission) Group(w ref.Workspace, _ time.Time) patch.Group {
+	return patch.Group{Host: "shard", Slow: w != open}
+}
+func (a admission) Open(g patch.Group, _ time.Time) bool     { return a.any && !g.Slow }
+func (a admission) Free(_ patch.Group, w ref.Workspace) bool { return w == open }
+
+func web(w ref.Workspace, object int) ref.Upstream {
+	return ref.Upstream{Workspace: w, Namespace: "default", Name: fmt.Sprintf("web-%d", object)}
+}
+
+// queue is the use of the queue by one message of the writer while many workspaces have a write that waits: a write is put into the queue,
+// and the next one is taken out, or if none may be sent, the same.
 func queue(workspaces int, allowed bool) (step func(), err error) {
-	q := patch.NewQueue[int]()
+	q := patch.NewQueue[int](admission{allowed})
 	now := time.Unix(1_700_000_000, 0)
-	key := func(workspace string, object int) patch.Key {
-		return patch.Key{Resource: deployments, Upstream: ref.Upstream{
-			Workspace: ref.Workspace(workspace), Namespace: "default", Name: fmt.Sprintf("web-%d", object),
-		}}
+	key := func(w ref.Workspace, object int) patch.Key {
+		return patch.Key{Resource: deployments, Upstream: web(w, object)}
 	}
 	for i := range workspaces {
-		q.Put(key(fmt.Sprintf("waiting-%d", i), 0), patch.Normal, "us-east1", i, now)
+		q.Put(key(ref.Workspace(fmt.Sprintf("waiting-%d", i)), 0), patch.Normal, "us-east1", i, now)
 	}
-	const open = "open"
 	objects := [...]patch.Key{key(open, 0), key(open, 1), key(open, 2), key(open, 3)}
 	n := 0
 	message := func() bool {
 		n++
 		written := objects[n%len(objects)]
 		q.Put(written, patch.Normal, "us-east1", n, now)
-		_, ok := q.Next(now, func(k patch.Key) bool { return allowed && k.Upstream.Workspace == open })
+		_, ok := q.Next(now)
 		if !ok {
 			q.Remove(written)
 		}

@@ -2,7 +2,6 @@ package patch
 
 import (
 	"container/heap"
-	"container/list"
 	"slices"
 	"time"
 
@@ -15,7 +14,7 @@ type Key struct {
 	Upstream ref.Upstream
 }
 
-// Lane says how much a write matters to people.
+// Lane is the urgency of a write.
 type Lane int
 
 // The lanes.
@@ -24,65 +23,78 @@ const (
 	Urgent             // readiness flips, terminal states
 )
 
-// Patience is the age from which a waiting item is no longer overtaken by what matters more.
+// Patience is the age from which a waiting item is no longer overtaken by more urgent ones.
 const Patience = 5 * time.Second
 
-// Queue holds what waits to be written: the latest per key. Workspaces are served in turn, whatever waits in the others. Within a workspace
-// the SyncTargets whose news it is are served in turn, what is Urgent first; but none twice in a row while others wait, however urgent, so
+// Queue holds the writes that wait: the latest per key. Workspaces are served in turn, however much waits in the others. Within a workspace
+// the SyncTargets that caused the writes are served in turn, Urgent ones first; but none twice in a row while others wait, however urgent, so
 // that one that floods does not keep the others waiting. Within a SyncTarget's items the Urgent lane goes first and each lane goes by age.
 // An item older than Patience is overtaken by nothing younger of its workspace. Age counts from the first Put; a newer value takes over age,
 // SyncTarget and lane, unless it is the more urgent.
 //
-// Each operation takes O(log n), Next also the number of workspaces, of SyncTargets and of items that are not allowed at the moment. The zero
-// Queue is not usable.
+// A workspace that may not be served keeps its place. Workspaces that are held back together wait in one Group, which is asked once.
+//
+// Each operation takes O(log n), Next also the number of groups, of workspaces that are not free, and of SyncTargets that wait in the workspace
+// that it serves. RemoveFunc visits all items: it is for rare events, such as the restart of a bucket. The zero Queue is not usable.
 type Queue[V any] struct {
+	admission  Admission
 	items      map[Key]*item[V]
 	workspaces map[ref.Workspace]*workspace[V]
-	turns      list.List // of *workspace[V]: the next to be served first
-	byAge      list.List // of *item[V]: the oldest first
-	seq        uint64
-	peak       int // the most items since the maps were made
+	groups     map[Group]*ordered[*workspace[V]] // none is empty
+	seq        uint64                            // of the last first Put, or turn
+	peak       int                               // the most items since the maps were made
+}
+
+// Group is the workspaces of one host that are slow, or those that are not.
+type Group struct {
+	Host string
+	Slow bool
+}
+
+// Admission decides which workspaces may be served at a time.
+type Admission interface {
+	Group(w ref.Workspace, now time.Time) Group // the present group of a workspace
+	Open(g Group, now time.Time) bool           // whether any workspace of a group may be served
+	Free(g Group, w ref.Workspace) bool         // whether a workspace of an open group may be; it may not for few at a time
 }
 
 type item[V any] struct {
-	key   Key
-	value V
-	from  *source[V]
-	lane  Lane
-	since int64  // of the first Put, unix nanoseconds
-	seq   uint64 // order of the first Put
-	index int    // in its lane
-	age   *list.Element
+	position // by the first Put
+	key      Key
+	value    V
+	from     *source[V]
+	lane     Lane
+	since    int64 // of the first Put, unix nanoseconds
 }
 
 type workspace[V any] struct {
-	name    ref.Workspace
-	sources []*source[V] // the next to be served first
-	last    *source[V]   // that was served
-	turn    *list.Element
+	position // by the last turn, or by the first Put since something waits
+	name     ref.Workspace
+	group    Group
+	sources  []*source[V] // the next to be served first
+	last     *source[V]   // that was served
 }
 
-// source is what waits in a workspace because of one SyncTarget.
+// source holds the items of a workspace that one SyncTarget caused.
 type source[V any] struct {
 	name  ref.SyncTarget
-	lanes [Urgent + 1]lane[V]
+	lanes [Urgent + 1]ordered[*item[V]]
 }
 
 // NewQueue makes an empty Queue.
-func NewQueue[V any]() *Queue[V] {
-	q := &Queue[V]{}
-	q.reset()
+func NewQueue[V any](a Admission) *Queue[V] {
+	q := &Queue[V]{admission: a}
+	q.Reset()
 	return q
 }
 
-func (q *Queue[V]) reset() {
-	q.items, q.workspaces, q.peak = map[Key]*item[V]{}, map[ref.Workspace]*workspace[V]{}, 0
-	q.turns.Init()
-	q.byAge.Init()
+// Reset takes out all items.
+func (q *Queue[V]) Reset() {
+	q.items, q.workspaces, q.groups, q.peak = map[Key]*item[V]{}, map[ref.Workspace]*workspace[V]{}, map[Group]*ordered[*workspace[V]]{}, 0
 }
 
-// Put lets v wait under key, in the place of what waits there. It says whether something did. From is the SyncTarget whose news it is; empty:
-// no single one's.
+// Put queues v under key, in the place of the value that waits there, and reports whether one did. From is the SyncTarget that caused it;
+// empty: no single one.
 func (q *Queue[V]) Put(key Key, l Lane, from ref.SyncTarget, v V, now time.Time) (replaced bool) {
 	if it := q.items[key]; it != nil {
 		it.value = v
@@ -93,20 +105,20 @@ func (q *Queue[V]) Put(key Key, l Lane, from ref.SyncTarget, v V, now time.Time)
 		}
 		return true
 	}
+	q.seq++
 	ws := q.workspaces[key.Upstream.Workspace]
 	if ws == nil {
-		ws = &workspace[V]{name: key.Upstream.Workspace}
-		ws.turn = q.turns.PushBack(ws)
+		ws = &workspace[V]{position: position{seq: q.seq}, name: key.Upstream.Workspace}
+		ws.group = q.admission.Group(ws.name, now)
 		q.workspaces[ws.name] = ws
+		q.enter(ws)
 	}
 	i := slices.IndexFunc(ws.sources, func(s *source[V]) bool { return s.name == from })
 	if i < 0 {
 		i = len(ws.sources)
 		ws.sources = append(ws.sources, &source[V]{name: from})
 	}
-	q.seq++
-	it := &item[V]{key: key, value: v, from: ws.sources[i], lane: l, since: now.UnixNano(), seq: q.seq}
-	it.age = q.byAge.PushBack(it)
+	it := &item[V]{position: position{seq: q.seq}, key: key, value: v, from: ws.sources[i], lane: l, since: now.UnixNano()}
 	q.items[key] = it
 	q.peak = max(q.peak, len(q.items))
 	it.enter()
@@ -116,25 +128,81 @@ func (q *Queue[V]) Put(key Key, l Lane, from ref.SyncTarget, v V, now time.Time)
 func (it *item[V]) enter() { heap.Push(&it.from.lanes[it.lane], it) }
 func (it *item[V]) leave() { heap.Remove(&it.from.lanes[it.lane], it.index) }
 
-// Next takes out the item whose turn it is. What allowed refuses is passed over and keeps its place; it is asked about a whole workspace
-// first (a Key that holds nothing else), then about its items. ok is false if nothing waits that is allowed.
-func (q *Queue[V]) Next(now time.Time, allowed func(Key) bool) (v V, ok bool) {
-	for turn := q.turns.Front(); turn != nil; turn = turn.Next() {
-		ws := turn.Value.(*workspace[V])
-		if !allowed(Key{Upstream: ref.Upstream{Workspace: ws.name}}) {
-			continue
+func (q *Queue[V]) enter(ws *workspace[V]) {
+	g := q.groups[ws.group]
+	if g == nil {
+		g = &ordered[*workspace[V]]{}
+		q.groups[ws.group] = g
+	}
+	heap.Push(g, ws)
+}
+
+func (q *Queue[V]) leave(ws *workspace[V]) {
+	g := q.groups[ws.group]
+	heap.Remove(g, ws.index)
+	if len(*g) == 0 {
+		delete(q.groups, ws.group)
+	}
+}
+
+// Next takes out the item to be served next. ok is false if none waits that may be served.
+func (q *Queue[V]) Next(now time.Time) (v V, ok bool) {
+	var passed []*workspace[V]
+	defer func() {
+		for _, ws := range passed {
+			q.enter(ws)
 		}
-		if it := ws.next(now.UnixNano(), allowed); it != nil {
-			q.turns.MoveToBack(turn)
+	}()
+	for {
+		ws := q.first(now)
+		switch {
+		case ws == nil:
+			return v, false
+		case q.regroup(ws, now): // such as one with a call that became slow
+		case !q.admission.Free(ws.group, ws.name):
+			q.leave(ws)
+			passed = append(passed, ws)
+		default:
+			it := ws.first(now.UnixNano())
+			q.seq++
+			ws.seq = q.seq
+			heap.Fix(q.groups[ws.group], ws.index)
 			ws.served(it.from)
 			q.remove(it)
 			return it.value, true
 		}
 	}
-	return v, false
 }
 
-// Remove takes out what waits under key, if anything does.
+// first is the workspace to be served next of all open groups.
+func (q *Queue[V]) first(now time.Time) (first *workspace[V]) {
+	for group, g := range q.groups {
+		if ws := g.first(); (first == nil || ws.seq < first.seq) && q.admission.Open(group, now) {
+			first = ws
+		}
+	}
+	return first
+}
+
+// Regroup asks again for the group of a workspace. Next does so as well, when its turn comes in its former group.
+func (q *Queue[V]) Regroup(w ref.Workspace, now time.Time) {
+	if ws := q.workspaces[w]; ws != nil {
+		q.regroup(ws, now)
+	}
+}
+
+func (q *Queue[V]) regroup(ws *workspace[V], now time.Time) (moved bool) {
+	g := q.admission.Group(ws.name, now)
+	if g == ws.group {
+		return false
+	}
+	q.leave(ws)
+	ws.group = g
+	q.enter(ws)
+	return true
+}
+
+// Remove takes out the item that waits under key, if one does.
 func (q *Queue[V]) Remove(key Key) {
 	if it := q.items[key]; it != nil {
 		q.remove(it)
@@ -150,24 +218,11 @@ func (q *Queue[V]) RemoveFunc(del func(V) bool) {
 	}
 }
 
-// Has says whether something waits under key.
-func (q *Queue[V]) Has(key Key) bool { return q.items[key] != nil }
-
 // Len is the number of items that wait.
 func (q *Queue[V]) Len() int { return len(q.items) }
 
-// Oldest is the age of the item that has waited longest; 0 if none does.
-func (q *Queue[V]) Oldest(now time.Time) time.Duration {
-	front := q.byAge.Front()
-	if front == nil {
-		return 0
-	}
-	return max(0, time.Duration(now.UnixNano()-front.Value.(*item[V]).since))
-}
-
 func (q *Queue[V]) remove(it *item[V]) {
 	it.leave()
-	q.byAge.Remove(it.age)
 	delete(q.items, it.key)
 	ws := q.workspaces[it.key.Upstream.Workspace]
 	if it.from.first() == nil {
@@ -175,58 +230,34 @@ func (q *Queue[V]) remove(it *item[V]) {
 		ws.sources = slices.Delete(ws.sources, i, i+1)
 	}
 	if len(ws.sources) == 0 {
-		q.turns.Remove(ws.turn)
+		q.leave(ws)
 		delete(q.workspaces, ws.name)
 	}
 	if len(q.items) == 0 && q.peak > 1000 {
-		q.reset() // maps never shrink by themselves
+		q.Reset() // maps never shrink by themselves
 	}
 }
 
-// next is the workspace's item that is to go first among those allowed; it stays where it is.
-func (ws *workspace[V]) next(now int64, allowed func(Key) bool) *item[V] {
-	var passed []*item[V]
-	defer func() {
-		for _, it := range passed {
-			it.enter()
-		}
-	}()
-	for {
-		it := ws.first(now)
-		if it == nil || allowed(it.key) {
-			return it
-		}
-		it.leave()
-		passed = append(passed, it)
-	}
-}
-
+// first is the workspace's item to be served next.
 func (ws *workspace[V]) first(now int64) *item[V] {
-	var oldest, urgent, next *item[V] // urgent: of one that was not served last; next: of the one whose turn it is
+	var oldest, urgent *item[V] // urgent: of a source that was not served last
 	for _, s := range ws.sources {
-		first := s.first()
-		if first == nil {
-			continue
-		}
 		for i := range s.lanes {
 			if it := s.lanes[i].first(); it != nil && (oldest == nil || it.seq < oldest.seq) {
 				oldest = it
 			}
 		}
-		if next == nil {
-			next = first
-		}
-		if urgent == nil && first.lane == Urgent && s != ws.last {
-			urgent = first
+		if it := s.lanes[Urgent].first(); urgent == nil && it != nil && s != ws.last {
+			urgent = it
 		}
 	}
 	switch {
-	case oldest != nil && now-oldest.since >= int64(Patience):
+	case now-oldest.since >= int64(Patience):
 		return oldest
 	case urgent != nil:
 		return urgent
 	}
-	return next
+	return ws.sources[0].first()
 }
 
 // served ends a source's turn.
@@ -236,38 +267,10 @@ func (ws *workspace[V]) served(s *source[V]) {
 	ws.last = s
 }
 
-// first is what goes first by urgency, then by age.
+// first is the next item by urgency, then by age; nil: there is none.
 func (s *source[V]) first() *item[V] {
 	if it := s.lanes[Urgent].first(); it != nil {
 		return it
 	}
 	return s.lanes[Normal].first()
-}
-
-// lane is a heap of items, the oldest first.
-type lane[V any] []*item[V]
-
-func (l lane[V]) first() *item[V] {
-	if len(l) == 0 {
-		return nil
-	}
-	return l[0]
-}
-
-func (l lane[V]) Len() int           { return len(l) }
-func (l lane[V]) Less(i, j int) bool { return l[i].seq < l[j].seq }
-func (l lane[V]) Swap(i, j int)      { l[i], l[j] = l[j], l[i]; l[i].index, l[j].index = i, j }
-
-func (l *lane[V]) Push(x any) {
-	it := x.(*item[V])
-	it.index = len(*l)
-	*l = append(*l, it)
-}
-
-func (l *lane[V]) Pop() any {
-	last := len(*l) - 1
-	it := (*l)[last]
-	(*l)[last] = nil
-	*l = (*l)[:last]
-	return it
 }

@@ -23,13 +23,27 @@ func keyIn(workspace, name string) Key {
 	return Key{Resource: ref.Resource{Group: "apps", Version: "v1", Resource: "deployments"}, Upstream: ref.Upstream{Workspace: ref.Workspace(workspace), Namespace: "n", Name: name}}
 }
 
-func anything(Key) bool { return true }
+// gates is an Admission that a test sets: the zero one holds nothing back.
+type gates struct {
+	group  map[ref.Workspace]Group
+	closed map[Group]bool
+	held   map[ref.Workspace]bool
+	asked  int // about groups and workspaces
+}
 
-// drain takes all that is allowed, at one time.
-func drain(q *Queue[string], now time.Time, allowed func(Key) bool) []string {
+func newGates() *gates {
+	return &gates{group: map[ref.Workspace]Group{}, closed: map[Group]bool{}, held: map[ref.Workspace]bool{}}
+}
+
+func (g *gates) Group(w ref.Workspace, _ time.Time) Group { return g.group[w] }
+func (g *gates) Open(of Group, _ time.Time) bool          { g.asked++; return !g.closed[of] }
+func (g *gates) Free(_ Group, w ref.Workspace) bool       { g.asked++; return !g.held[w] }
+
+// drain takes all that may be served, at one time.
+func drain(q *Queue[string], now time.Time) []string {
 	var got []string
 	for {
-		v, ok := q.Next(now, allowed)
+		v, ok := q.Next(now)
 		if !ok {
 			return got
 		}
@@ -65,7 +79,7 @@ func TestQueueOrder(t *testing.T) {
 		"a SyncTarget in each":        {[]put{{"w", "a:1", Normal, 0}, {"x", "a:2", Normal, 0}, {"w", "b:3", Normal, 0}, {"x", "b:4", Normal, 0}}, 1, []string{"a:10", "a:20", "b:30", "b:40"}},
 		"also when the noisy is old":  {[]put{{"w", "a", Urgent, 0}, {"w", "b", Urgent, 0}, {"w", "c", Urgent, 0}, {"x", "d", Normal, 59}}, 60, []string{"a0", "d59", "b0", "c0"}},
 	} {
-		q := NewQueue[string]()
+		q := NewQueue[string](newGates())
 		for _, p := range c.puts {
 			from, _, found := strings.Cut(p.name, ":")
 			if !found {
@@ -73,58 +87,55 @@ func TestQueueOrder(t *testing.T) {
 			}
 			q.Put(keyIn(p.workspace, p.name), p.lane, ref.SyncTarget(from), fmt.Sprint(p.name, p.at), at(p.at))
 		}
-		if got := drain(q, at(c.now), anything); !slices.Equal(got, c.want) {
+		if got := drain(q, at(c.now)); !slices.Equal(got, c.want) {
 			t.Errorf("%s: %v, want %v", name, got, c.want)
 		}
-		if q.Len() != 0 || q.Oldest(at(c.now)) != 0 || q.turns.Len()+q.byAge.Len()+len(q.workspaces) != 0 {
+		if q.Len()+len(q.groups)+len(q.workspaces) != 0 {
 			t.Errorf("%s: drained, but something is left", name)
 		}
 	}
 }
 
-func TestQueueNotAllowed(t *testing.T) {
-	q := NewQueue[string]()
-	for _, name := range []string{"a", "b", "c"} {
-		q.Put(keyIn("w", name), Normal, "", "w/"+name, at(0))
-		q.Put(keyIn("x", name), Urgent, "", "x/"+name, at(1))
+// TestQueueHolds: held workspaces keep their writes and places, and cost nothing but a question for their group.
+func TestQueueHolds(t *testing.T) {
+	g := newGates()
+	q := NewQueue[string](g)
+	for i := range 1000 {
+		w := fmt.Sprint("paused-", i)
+		g.group[ref.Workspace(w)] = Group{Host: "paused"}
+		q.Put(keyIn(w, "a"), Urgent, "", "paused", at(0))
 	}
-	asked := 0
-	paused := func(k Key) bool { asked++; return k.Upstream.Workspace != "w" }
-	if got, want := drain(q, at(2), paused), []string{"x/a", "x/b", "x/c"}; !slices.Equal(got, want) {
-		t.Errorf("workspace paused: %v, want %v", got, want)
-	}
-	if asked > 11 {
-		t.Errorf("asked %d times: a paused workspace's items were all looked at", asked)
-	}
-	busy := func(k Key) bool { return k != keyIn("w", "a") && k != keyIn("w", "b") }
-	if got, want := drain(q, at(2), busy), []string{"w/c"}; !slices.Equal(got, want) {
-		t.Errorf("two in flight: %v, want %v", got, want)
-	}
-	if q.Len() != 2 || q.Oldest(at(10)) != 10*time.Second || !q.Has(keyIn("w", "a")) || q.Has(keyIn("w", "c")) {
-		t.Errorf("%d wait, the oldest for %s", q.Len(), q.Oldest(at(10)))
-	}
-	q.Remove(keyIn("w", "a"))
-	q.Remove(keyIn("w", "a"))
-	if got, want := drain(q, at(2), anything), []string{"w/b"}; !slices.Equal(got, want) {
-		t.Errorf("one taken back: %v, want %v", got, want)
-	}
-	if q.Oldest(at(-5)) != 0 {
-		t.Error("a clock that was set back makes ages negative")
-	}
-}
-
-// TestQueueKeepsItsPlace: a workspace whose turn it was, but could not be served, is served first when it can.
-func TestQueueKeepsItsPlace(t *testing.T) {
-	q := NewQueue[string]()
 	for _, w := range []string{"w", "x", "y"} {
-		q.Put(keyIn(w, "a"), Normal, "", w+"/a", at(0))
-		q.Put(keyIn(w, "b"), Normal, "", w+"/b", at(0))
+		q.Put(keyIn(w, "a"), Normal, "", w+"/a", at(1))
+		q.Put(keyIn(w, "b"), Normal, "", w+"/b", at(1))
 	}
-	if v, _ := q.Next(at(1), func(k Key) bool { return k.Upstream.Workspace != "w" }); v != "x/a" {
+	g.closed[Group{Host: "paused"}], g.held["w"], g.asked = true, true, 0
+	if v, _ := q.Next(at(2)); v != "x/a" {
 		t.Errorf("%s, want x/a", v)
 	}
-	if got, want := drain(q, at(1), anything), []string{"w/a", "y/a", "x/b", "w/b", "y/b"}; !slices.Equal(got, want) {
+	if g.asked > 8 {
+		t.Errorf("asked %d times: held workspaces were visited", g.asked)
+	}
+	g.held["w"] = false
+	if got, want := drain(q, at(2)), []string{"w/a", "y/a", "x/b", "w/b", "y/b"}; !slices.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)
+	}
+	g.group["paused-7"] = Group{}
+	if v, ok := q.Next(at(2)); ok {
+		t.Errorf("%s: not asked yet for its new group", v)
+	}
+	q.Regroup("paused-7", at(2))
+	if v, _ := q.Next(at(2)); v != "paused" || q.Len() != 999 {
+		t.Errorf("%q, %d wait: the workspace in another group was not served", v, q.Len())
+	}
+	g.group["paused-8"], g.closed = Group{Slow: true}, map[Group]bool{{Slow: true}: true}
+	if got := drain(q, at(2)); len(got) != 998 || q.Len() != 1 { // it is found when its turn comes
+		t.Errorf("%d were served, %d are held", len(got), q.Len())
+	}
+	q.Remove(keyIn("paused-8", "a"))
+	q.Remove(keyIn("paused-8", "a"))
+	if q.Len()+len(q.groups) != 0 {
+		t.Errorf("%d wait in %d groups after they were taken back", q.Len(), len(q.groups))
 	}
 }
 
@@ -142,7 +153,9 @@ func TestQueueAgainstModel(t *testing.T) {
 		ref.SyncTarget
 	}
 	rapid.Check(t, func(t *rapid.T) {
-		q, now, model := NewQueue[string](), queueStart, []*waiting{}
+		g, now, model := newGates(), queueStart, []*waiting{}
+		q := NewQueue[string](g)
+		workspaces, hosts := rapid.SampledFrom([]string{"w", "x", "y"}), rapid.SampledFrom([]string{"h", "i"})
 		served := map[ref.Workspace]int{} // when a workspace was served last, or when it came
 		heard := map[place]int{}          // likewise a SyncTarget in it
 		last := map[ref.Workspace]ref.SyncTarget{}
@@ -156,7 +169,7 @@ func TestQueueAgainstModel(t *testing.T) {
 			"put": func(t *rapid.T) {
 				n++
 				now = now.Add(time.Duration(rapid.IntRange(0, 3000).Draw(t, "ms")) * time.Millisecond)
-				k := keyIn(rapid.SampledFrom([]string{"w", "x", "y"}).Draw(t, "workspace"), rapid.SampledFrom([]string{"a", "b", "c", "d"}).Draw(t, "name"))
+				k := keyIn(workspaces.Draw(t, "workspace"), rapid.SampledFrom([]string{"a", "b", "c", "d"}).Draw(t, "name"))
 				l, v := Lane(rapid.IntRange(0, 1).Draw(t, "lane")), fmt.Sprint(n)
 				from := rapid.SampledFrom([]ref.SyncTarget{"", "a", "b"}).Draw(t, "from")
 				i := find(k)
@@ -188,13 +201,32 @@ func TestQueueAgainstModel(t *testing.T) {
 				q.Remove(model[i].key)
 				model = slices.Delete(model, i, i+1)
 			},
+			"regroup": func(t *rapid.T) {
+				w := ref.Workspace(workspaces.Draw(t, "workspace"))
+				g.group[w] = Group{hosts.Draw(t, "host"), rapid.Bool().Draw(t, "slow")}
+			},
+			"close or open a group": func(t *rapid.T) {
+				group := Group{hosts.Draw(t, "host"), rapid.Bool().Draw(t, "slow")}
+				g.closed[group] = !g.closed[group]
+			},
+			"hold or release a workspace": func(t *rapid.T) {
+				w := ref.Workspace(workspaces.Draw(t, "workspace"))
+				g.held[w] = !g.held[w]
+			},
 			"next": func(t *rapid.T) {
 				n++
 				now = now.Add(time.Duration(rapid.IntRange(0, 3000).Draw(t, "ms")) * time.Millisecond)
-				busy := keyIn(rapid.SampledFrom([]string{"w", "x", "-"}).Draw(t, "busy workspace"), rapid.SampledFrom([]string{"a", "b"}).Draw(t, "busy"))
-				got, ok := q.Next(now, func(k Key) bool { return k != busy })
+				for w, ws := range q.workspaces {
+					if g.closed[ws.group] { // else Next itself finds the workspace in its new group
+						q.Regroup(w, now)
+					}
+				}
+				got, ok := q.Next(now)
 				var want *waiting
-				allowed := slices.DeleteFunc(slices.Clone(model), func(m *waiting) bool { return m.key == busy })
+				allowed := slices.DeleteFunc(slices.Clone(model), func(m *waiting) bool {
+					w := m.key.Upstream.Workspace
+					return g.held[w] || g.closed[g.group[w]]
+				})
 				better := func(less func(m, than *waiting) bool) { // keeps the first of those that are best
 					if len(allowed) > 0 {
 						best := slices.MinFunc(allowed, func(a, b *waiting) int {
@@ -233,16 +265,13 @@ func TestQueueAgainstModel(t *testing.T) {
 				}
 			},
 			"": func(t *rapid.T) {
-				oldest := time.Duration(0)
-				if len(model) > 0 {
-					oldest = now.Sub(model[0].since)
-				}
-				if q.Len() != len(model) || q.Oldest(now) != oldest {
-					t.Fatalf("%d wait, the oldest for %s; want %d and %s", q.Len(), q.Oldest(now), len(model), oldest)
+				if q.Len() != len(model) {
+					t.Fatalf("%d wait; want %d", q.Len(), len(model))
 				}
 			},
 		})
-		left := drain(q, now, anything)
+		g.held, g.closed = nil, nil
+		left := drain(q, now)
 		if len(left) != len(model) {
 			t.Fatalf("%d were left, want %d", len(left), len(model))
 		}
@@ -257,27 +286,27 @@ func TestQueueAgainstModel(t *testing.T) {
 // TestQueueBounds: beside 20,000 writes of one noisy workspace, a quiet one is served within one round; under a constant stream of urgent writes
 // a normal one goes once it is old enough.
 func TestQueueBounds(t *testing.T) {
-	q := NewQueue[string]()
+	q := NewQueue[string](newGates())
 	for i := range 20_000 {
 		q.Put(keyIn("noisy", fmt.Sprint(i)), Urgent, "", "noisy", at(0))
 	}
 	q.Put(keyIn("quiet", "a"), Normal, "", "quiet", at(100))
 	var got []string
 	for range 2 {
-		v, _ := q.Next(at(100), anything)
+		v, _ := q.Next(at(100))
 		got = append(got, v)
 	}
 	if !slices.Contains(got, "quiet") {
 		t.Errorf("%v: the quiet workspace was not served", got)
 	}
 
-	q = NewQueue[string]()
+	q = NewQueue[string](newGates())
 	q.Put(keyIn("w", "counter"), Normal, "", "counter", at(0))
 	for i := range 100 {
 		now := at(float64(i) / 10)
 		q.Put(keyIn("w", fmt.Sprint(i)), Urgent, "", "flip", now)
 		q.Put(keyIn("w", fmt.Sprint(i, "b")), Urgent, "", "flip", now)
-		if v, _ := q.Next(now, anything); v == "counter" {
+		if v, _ := q.Next(now); v == "counter" {
 			if i != 50 {
 				t.Errorf("the counter went after %.1f s", float64(i)/10)
 			}
@@ -294,13 +323,13 @@ func TestQueueGivesMemoryBack(t *testing.T) {
 		runtime.ReadMemStats(&m)
 		return m.HeapAlloc
 	}
-	q := NewQueue[string]()
+	q := NewQueue[string](newGates())
 	before := heap()
 	for i := range 50_000 {
 		q.Put(keyIn(fmt.Sprint(i%100), fmt.Sprint(i)), Normal, "", "v", at(0))
 	}
 	full := heap()
-	drain(q, at(1), anything)
+	drain(q, at(1))
 	if after := heap(); full-before < 1<<20 || after > before+1<<17 {
 		t.Errorf("%d KiB before, %d full, %d after", before>>10, full>>10, after>>10)
 	}
@@ -308,7 +337,7 @@ func TestQueueGivesMemoryBack(t *testing.T) {
 }
 
 func BenchmarkQueue(b *testing.B) {
-	q := NewQueue[string]()
+	q := NewQueue[string](newGates())
 	var keys []Key
 	for i := range 10_000 {
 		keys = append(keys, keyIn(fmt.Sprint(i%100), fmt.Sprint(i)))
@@ -317,6 +346,6 @@ func BenchmarkQueue(b *testing.B) {
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
 		q.Put(keys[i%len(keys)], Normal, "", "v", queueStart)
-		q.Next(queueStart, anything)
+		q.Next(queueStart)
 	}
 }

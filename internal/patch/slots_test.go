@@ -23,6 +23,12 @@ func flatFrom(n int) apiServer {
 	}
 }
 
+// free reports whether a call may begin.
+func free(s *Slots, host string, w ref.Workspace, now time.Time) bool {
+	g := Group{host, s.Slow(w, now)}
+	return s.Open(g, now) && s.Free(g, w)
+}
+
 // second is what happened in one.
 type second struct{ calls, limit int }
 
@@ -31,7 +37,7 @@ func run(s *Slots, from time.Time, seconds int, server apiServer) (seen []second
 	var calls calls
 	seen, now = make([]second, seconds), from
 	for begun := 0; ; {
-		for s.Free("host", "", now) {
+		for free(s, "host", "", now) {
 			s.Begin("host", "", now)
 			begun++
 			took, ending := server(s.InFlight())
@@ -161,7 +167,7 @@ func take(s *Slots, host string, now time.Time, workspaces ...ref.Workspace) map
 	n := map[ref.Workspace]int{}
 	for range 100 {
 		for _, w := range workspaces {
-			if s.Free(host, w, now) {
+			if free(s, host, w, now) {
 				s.Begin(host, w, now)
 				n[w]++
 			}
@@ -210,7 +216,7 @@ func TestSomeSlotsAreOutOfReachOfWhatIsSlow(t *testing.T) {
 		}
 		expect(t, take(s, "host", now, "a"), taken{"a": 11}) // b's call is slow, too
 		later := now.Add(slowCall / 2)
-		if s.End("host", "a", now, later, Answered); !s.Free("host", "a", later) {
+		if s.End("host", "a", now, later, Answered); !free(s, "host", "a", later) {
 			t.Error("a is fast again, and has to wait")
 		}
 		expect(t, take(s, "host", later, "a"), taken{"a": 2}) // twelve in all
@@ -224,13 +230,32 @@ func TestSomeSlotsAreOutOfReachOfWhatIsSlow(t *testing.T) {
 	t.Run("one slot can't be shared", func(t *testing.T) {
 		s := NewSlots(1)
 		s.Begin("host", "a", midnight)
-		if s.Free("host", "b", midnight) {
+		if free(s, "host", "b", midnight) {
 			t.Error("there is a second slot")
 		}
-		if s.End("host", "a", midnight, midnight, Answered); !s.Free("host", "b", midnight) {
+		if s.End("host", "a", midnight, midnight, Answered); !free(s, "host", "b", midnight) {
 			t.Error("the slot is lost")
 		}
 	})
+}
+
+// Servers and slow workspaces that are gone are forgotten, also if a call is under way at any time.
+func TestSlotsForgetServersAndWorkspaces(t *testing.T) {
+	s, now := NewSlots(16), midnight
+	s.Begin("steady", "steady", now)
+	for n := range 2 * maxSlow {
+		host, w := fmt.Sprint("host-", n/100), ref.Workspace(fmt.Sprint("ws-", n))
+		s.Begin(host, w, now)
+		began := now
+		now = now.Add(slowCall)
+		s.End(host, w, began, now, Answered)
+	}
+	if most := 2 + int(serverMemory/(100*slowCall)) + 1; len(s.servers) > most {
+		t.Errorf("%d servers are remembered, want %d at most", len(s.servers), most)
+	}
+	if len(s.slow) > maxSlow || len(s.slow) == 0 || len(s.began) != 1 {
+		t.Errorf("%d slow workspaces are remembered, %d have calls under way", len(s.slow), len(s.began))
+	}
 }
 
 // TestSlots: whatever begins and ends, there are never more calls under way than there may be, none is lost, and when nothing is under
@@ -255,7 +280,7 @@ func TestSlots(t *testing.T) {
 				s.End(c.host, c.w, c.began, now, Ending(rapid.IntRange(0, 2).Draw(t, "ending")))
 				s.End(c.host, "nobody", c.began, now, Overloaded) // changes nothing
 				calls = append(calls[:i], calls[i+1:]...)
-			} else if c := (underWay{hosts.Draw(t, "host"), workspaces.Draw(t, "workspace"), now}); s.Free(c.host, c.w, now) {
+			} else if c := (underWay{hosts.Draw(t, "host"), workspaces.Draw(t, "workspace"), now}); free(s, c.host, c.w, now) {
 				s.Begin(c.host, c.w, now)
 				calls = append(calls, c)
 			}
@@ -267,7 +292,7 @@ func TestSlots(t *testing.T) {
 			s.End(c.host, c.w, c.began, now, Answered)
 		}
 		for _, w := range []ref.Workspace{"", "a", "b", "c", "new"} {
-			if !s.Free("one", w, now) || !s.Free("two", w, now) {
+			if !free(s, "one", w, now) || !free(s, "two", w, now) {
 				t.Fatalf("nothing is under way, and yet %q has to wait", w)
 			}
 		}

@@ -156,7 +156,7 @@ func (r ripening) due() *timer { return &r.ripens }
 
 func (r ripening) fire(s *State) {
 	s.ripe = true
-	s.eachPlace(func(p *place) {
-		s.each(p, s.consider, func(i int) bool { return p.objects[i].reason == aggregate.ReasonNotPlaced })
+	s.eachScope(func(c *scope) {
+		s.each(c, s.consider, func(i int) bool { return c.at(i).reason == aggregate.ReasonNotPlaced })
 	})
 }

@@ -20,13 +20,15 @@ func checkObjects(s *State) error {
 			return fmt.Errorf("%s has neither view nor copies", name)
 		case (o.view == nil) != (o.place == nil):
 			return fmt.Errorf("%s: view %v, place %v", name, o.view, o.place)
-		case o.place != nil && (int(o.index) >= len(o.place.objects) || o.place.objects[o.index] != o):
+		case o.place != nil && (int(o.index) >= o.place.size() || o.place.at(int(o.index)) != o):
 			return fmt.Errorf("%s is not in its place at %d", name, o.index)
+		case o.place != nil && (int(o.inScope) >= o.place.scope.size() || o.place.scope.at(int(o.inScope)) != o):
+			return fmt.Errorf("%s is not in its scope at %d", name, o.inScope)
 		case o.place != nil && o.place.workspace != name.Workspace:
 			return fmt.Errorf("%s is in the place of %s", name, o.place.workspace)
 		}
 		for i, c := range o.copies {
-			if c.object != o || int(c.index) >= len(c.target.copies) || c.target.copies[c.index] != c {
+			if c.object != o || int(c.index) >= c.target.size() || c.target.copies.at(int(c.index)) != c {
 				return fmt.Errorf("%s: the copy %s in %s is not in the list of its SyncTarget at %d", name, c.source, c.target.Name, c.index)
 			}
 			if j, ok := o.find(c.target, c.source); !ok || i != j {
@@ -37,7 +39,7 @@ func checkObjects(s *State) error {
 			continue
 		}
 		for i, p := range o.view.placements {
-			if int(p.index) >= len(p.on.objects) || p.on.objects[p.index] != o {
+			if int(p.index) >= p.on.size() || p.on.at(int(p.index)) != o {
 				return fmt.Errorf("%s is not among the objects of the placement key %s at %d", name, p.on.key, p.index)
 			}
 			if i > 0 && o.view.placements[i-1].on.key >= p.on.key {
@@ -64,7 +66,8 @@ func checkTargets(s *State) error {
 			return fmt.Errorf("SyncTarget %s is not indexed by its placement key", name)
 		}
 		marked := 0
-		for i, c := range t.copies {
+		for i := range t.size() {
+			c := t.copies.at(i)
 			if c.target != t || int(c.index) != i || s.objects[c.object.name] != c.object || !slices.Contains(c.object.copies, c) {
 				return fmt.Errorf("SyncTarget %s: copy %d (%s) is not one of %s", name, i, c.source, c.object.name)
 			}
@@ -95,19 +98,22 @@ func checkTargets(s *State) error {
 func checkPlaces(s *State) error {
 	places := 0
 	for name, c := range s.scopes {
-		if c.name != name || c.left || len(c.places) != len(c.order) {
-			return fmt.Errorf("scope %q: known as %q, left %t, %d places, %d in order", c.name, name, c.left, len(c.places), len(c.order))
-		}
-		for i, p := range c.order {
+		objects := 0
+		for w, p := range c.places {
+			objects += p.size()
 			places++
-			if p.scope != c || p.index != i || c.places[p.workspace] != p || len(p.objects) == 0 || !slices.Contains(s.places[p.workspace], p) {
-				return fmt.Errorf("scope %q: place %q at %d is not indexed, or empty", name, p.workspace, i)
+			if p.scope != c || p.workspace != w || p.size() == 0 || !slices.Contains(s.places[w], p) {
+				return fmt.Errorf("scope %q: place %q is not indexed, or empty", name, p.workspace)
 			}
-			for j, o := range p.objects {
+			for j := range p.size() {
+				o := p.at(j)
 				if o.place != p || int(o.index) != j || s.objects[o.name] != o {
 					return fmt.Errorf("place %q: object %d (%s) belongs elsewhere", p.workspace, j, o.name)
 				}
 			}
+		}
+		if objects != c.size() {
+			return fmt.Errorf("scope %q: %d objects, and %d in its places", name, c.size(), objects)
 		}
 	}
 	indexed := 0
@@ -130,10 +136,11 @@ func checkPlaces(s *State) error {
 
 func checkKeys(s *State) error {
 	for key, k := range s.keys {
-		if k.key != key || k.target == nil && len(k.objects) == 0 {
+		if k.key != key || k.target == nil && k.size() == 0 {
 			return fmt.Errorf("placement key %s is known as %s, or not needed", k.key, key)
 		}
-		for i, o := range k.objects {
+		for i := range k.size() {
+			o := k.at(i)
 			if o.view == nil || !slices.ContainsFunc(o.view.placements, func(p placement) bool { return p.on == k && int(p.index) == i }) {
 				return fmt.Errorf("placement key %s: object %d (%s) is not placed by it", key, i, o.name)
 			}

@@ -19,9 +19,9 @@ import (
 type object struct {
 	name ref.Upstream
 
-	view  *view  // nil: not observed, or gone
-	place *place // of the view; nil with it
-	index int32  // in place.objects
+	view           *view  // nil: not observed, or gone
+	place          *place // of the view; nil with it
+	index, inScope int32  // in place.objects and place.scope.objects
 
 	// copies are ordered by SyncTarget and source. Two of one SyncTarget are ambiguous.
 	copies []*contribution
@@ -155,9 +155,9 @@ func (s *State) copy(o *object, t *target, d ref.Downstream) (c *contribution, k
 	if ok {
 		return o.copies[i], true
 	}
-	c = &contribution{object: o, target: t, source: d, index: int32(len(t.copies)), proof: proof{inherited: !t.listed}} //nolint:gosec // a million copies at most
+	c = &contribution{object: o, target: t, source: d, proof: proof{inherited: !t.listed}}
+	c.index = t.copies.add(c)
 	o.copies = slices.Insert(o.copies, i, c)
-	t.copies = append(t.copies, c)
 	return c, false
 }
 

@@ -30,7 +30,7 @@ type park struct {
 	reason  string
 	open    bool    // the pause has ended: the next write is the probe
 	probe   *object // the object with the write under way
-	rotated int     // the next object to probe, as an index into the place's objects
+	rotated int32   // the next object to probe, as an index into the objects of the place or scope
 }
 
 // park begins a park, or extends one after its probe was refused. Other writes that are refused meanwhile were sent before the park began.
@@ -53,17 +53,22 @@ func (s *State) park(slot **park, c *scope, p *place, refused *object, reason st
 
 // takeBack cancels the writes that wait when a park begins.
 func (s *State) takeBack(k *park) {
-	places := []*place{k.place}
-	if k.scope != nil {
-		places = k.scope.order
-	}
-	for _, p := range places {
-		s.each(p, func(o *object) {
-			o.suppressed = "Parked: " + k.reason
-			s.retract(o)
-		}, func(i int) bool { return p.objects[i].pending != nil && *k.slot == k && k.probe != p.objects[i] })
-	}
+	s.each(k, func(o *object) {
+		o.suppressed = "Parked: " + k.reason
+		s.retract(o)
+	}, func(i int) bool { return k.at(i).pending != nil && *k.slot == k && k.probe != k.at(i) })
 }
+
+// objects are those that the park holds back.
+func (k *park) objects() list[object] {
+	if k.place != nil {
+		return k.place.objects
+	}
+	return k.scope.objects
+}
+
+func (k *park) size() int        { return k.objects().size() }
+func (k *park) at(i int) *object { return k.objects().at(i) }
 
 // bounded cuts a text that a server wrote.
 func bounded(text string) string {
@@ -124,30 +129,18 @@ func (s *State) parkEnded(k *park) {
 	}
 	k.probe, k.open = nil, true
 	s.parkFor(k, minPark)
-	if k.scope != nil {
-		for _, p := range k.scope.order {
-			s.probeIn(k, p)
-		}
-		return
-	}
-	s.probeIn(k, k.place)
+	s.each(rotation{k, int(k.rotated)}, s.consider, func(int) bool { return k.open && *k.slot == k })
 }
 
-// probeIn considers a place's objects in turn, beginning with the one after the last probe, until one is written.
-func (s *State) probeIn(k *park, p *place) {
-	k.rotated %= max(len(p.objects), 1)
-	s.each(rotation{p, k.rotated}, func(o *object) { s.consider(o) }, func(int) bool { return k.open && *k.slot == k })
-}
-
-// rotation is a place's objects beginning with one of them. Like every set it is gone through from its end.
+// rotation is a park's objects beginning with the one after the last probe. Like every set it is gone through from its end.
 type rotation struct {
-	*place
+	*park
 	first int
 }
 
 func (r rotation) at(i int) *object {
-	n := len(r.objects)
-	return r.objects[(r.first+n-1-i)%n]
+	n := r.size()
+	return r.park.at((r.first%n + n - 1 - i) % n)
 }
 
 // parked returns the reason why a write has to wait for a park; empty: it need not.
@@ -165,7 +158,9 @@ func (s *State) probe(o *object) {
 	for _, k := range [...]*park{o.place.park, o.place.scope.park} {
 		if k != nil && k.open {
 			k.open, k.probe = false, o
-			k.rotated = int(o.index) + 1
+			if k.rotated = o.inScope + 1; k.place != nil {
+				k.rotated = o.index + 1
+			}
 			s.parkFor(k, minPark)
 		}
 	}
@@ -193,15 +188,12 @@ func (s *State) unparkPlace(o *object) {
 func (s *State) resume(k *park) {
 	s.dropPark(k.slot)
 	s.emit(Log{Info: true, Message: "writes resume in this workspace", Fields: []any{"workspace", k.name()}})
+	s.reconsider(k)
 	if k.place != nil {
 		s.rearmPlace(k.place)
-		s.reconsider(k.place)
 		return
 	}
 	s.due.stop(k.scope)
-	for _, p := range k.scope.order {
-		s.reconsider(p)
-	}
 }
 
 // denied parks an object that was refused with 403. The denial may concern the object only, as by a webhook, or all objects of its
@@ -216,7 +208,7 @@ func (s *State) denied(o *object, err error) {
 	s.warn("denied/"+string(p.workspace), "a status patch is forbidden", "upstream", o.name, "reason", Forbidden, "pause", pause, "error", err)
 	second := p.denied != nil && p.denied != o
 	p.denied = o
-	if second || p.park != nil || len(p.objects) == 1 {
+	if second || p.park != nil || p.size() == 1 {
 		s.park(&p.park, nil, p, o, string(Forbidden)+": "+err.Error())
 	}
 	s.consider(o)

@@ -253,13 +253,13 @@ func (s *script) show(d *datadriven.TestData) {
 func (s *script) size(*datadriven.TestData) {
 	copies, places, placed := 0, 0, 0
 	for _, t := range s.state.targets {
-		copies += len(t.copies)
+		copies += t.size()
 	}
 	for _, c := range s.state.scopes {
-		places += len(c.order)
+		places += len(c.places)
 	}
 	for _, k := range s.state.keys {
-		placed += len(k.objects)
+		placed += k.size()
 	}
 	s.printf("objects=%d copies=%d scopes=%d places=%d placed=%d", len(s.state.objects), copies, len(s.state.scopes), places, placed)
 }

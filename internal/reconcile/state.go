@@ -204,16 +204,16 @@ func (s *State) policyChanged(e PolicyChanged) {
 		s.reread++
 		return // the list that is due decides
 	}
-	s.eachPlace(func(p *place) { s.reconsider(p) })
+	s.eachScope(func(c *scope) { s.reconsider(c) })
 }
 
 func (s *State) writerRestarted() {
-	s.eachPlace(func(p *place) {
-		s.each(p, func(o *object) {
+	s.eachScope(func(c *scope) {
+		s.each(c, func(o *object) {
 			o.note(o.pending.received)
 			o.pending = nil
 			s.consider(o)
-		}, func(i int) bool { return p.objects[i].pending != nil })
+		}, func(i int) bool { return c.at(i).pending != nil })
 	})
 }
 

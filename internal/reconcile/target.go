@@ -20,7 +20,7 @@ type target struct {
 	fromEpoch  uint64 // reports of earlier epochs come from an earlier SyncTarget of that name
 	gone       bool   // removed or superseded: its copies are being withdrawn
 
-	copies []*contribution
+	copies list[contribution]
 	epoch  uint64 // of the newest list
 	marked int    // copies that are known to exist at that epoch
 
@@ -56,21 +56,17 @@ func (t *target) mark(c *contribution, epoch uint64) {
 
 // forget takes a copy out of the index. The last one takes its place.
 func (t *target) forget(c *contribution) {
-	last := len(t.copies) - 1
-	if int(c.index) > last || t.copies[c.index] != c {
+	if int(c.index) >= t.size() || t.copies.at(int(c.index)) != c {
 		return
 	}
-	t.copies[c.index] = t.copies[last]
-	t.copies[c.index].index = c.index
-	t.copies[last] = nil
-	t.copies = t.copies[:last]
+	t.copies.remove(c.index, func(moved *contribution) { moved.index = c.index })
 	if c.listed == t.epoch {
 		t.marked--
 	}
 }
 
-func (t *target) size() int        { return len(t.copies) }
-func (t *target) at(i int) *object { return t.copies[i].object }
+func (t *target) size() int        { return t.copies.size() }
+func (t *target) at(i int) *object { return t.copies.at(i).object }
 
 func (s *State) targetAdded(e SyncTargetAdded) {
 	if before := s.targets[e.Target.Name]; before != nil {
@@ -148,20 +144,17 @@ func (s *State) targetChanged(e SyncTargetChanged) {
 		return
 	}
 	s.reconsiderTarget(t) // the objects that it had a part in
-	before := maps.Clone(s.bound)
+	workspaces := slices.Sorted(maps.Keys(t.workspaces))
+	workspaces = append(workspaces, slices.DeleteFunc(slices.Clone(e.Target.Workspaces), func(w ref.Workspace) bool { return t.workspaces[w] })...)
+	before := make([]int, len(workspaces))
+	for i, w := range workspaces {
+		before[i] = s.bound[w]
+	}
 	s.undescribe(t)
 	s.describe(t, e.Target, e.Scheduling)
 	s.reconsiderTarget(t) // the objects that it has a part in now
-	s.reconsiderBound(before)
-}
-
-// reconsiderBound decides again on the objects of workspaces that got their first bound SyncTarget, or lost the last one: only where a
-// SyncTarget could hold an object is the absence of copies a fact.
-func (s *State) reconsiderBound(before map[ref.Workspace]int) {
-	workspaces := maps.Clone(before)
-	maps.Copy(workspaces, s.bound)
-	for _, w := range slices.Sorted(maps.Keys(workspaces)) {
-		if (before[w] > 0) != (s.bound[w] > 0) {
+	for i, w := range workspaces {
+		if (before[i] > 0) != (s.bound[w] > 0) { // only where a SyncTarget could hold an object is the absence of copies a fact
 			s.reconsiderWorkspace(w)
 		}
 	}
@@ -170,7 +163,7 @@ func (s *State) reconsiderBound(before map[ref.Workspace]int) {
 // reconsiderWorkspace decides again on the objects of a workspace, or with locator.All of all.
 func (s *State) reconsiderWorkspace(w ref.Workspace) {
 	if w == locator.All {
-		s.eachPlace(func(p *place) { s.reconsider(p) })
+		s.eachScope(func(c *scope) { s.reconsider(c) })
 		return
 	}
 	for _, p := range s.places[w] {
@@ -224,7 +217,7 @@ func (s *State) copiesListed(e CopiesListed) {
 		if e.Epoch > t.epoch { // an empty list
 			t.epoch, t.marked = e.Epoch, 0
 		}
-		s.emit(Tallied{Target: e.Target, Epoch: e.Epoch, Vanished: len(t.copies) - t.marked, Known: len(t.copies)})
+		s.emit(Tallied{Target: e.Target, Epoch: e.Epoch, Vanished: t.size() - t.marked, Known: t.size()})
 	}
 }
 
@@ -239,7 +232,7 @@ func (s *State) listConfirmed(e ListConfirmed) {
 		t.listed = true
 		s.listedOrGone(t)
 	}
-	if t.marked == len(t.copies) {
+	if t.marked == t.size() {
 		return
 	}
 	s.each(t, func(o *object) {
@@ -250,7 +243,7 @@ func (s *State) listConfirmed(e ListConfirmed) {
 		}
 		s.consider(o)
 		s.release(o)
-	}, func(i int) bool { return t.copies[i].listed < e.Epoch })
+	}, func(i int) bool { return t.copies.at(i).listed < e.Epoch })
 }
 
 // reconsiderTarget decides again on the objects in which a SyncTarget may have a part: those with a copy, and others.
@@ -283,7 +276,7 @@ func (s *State) reconsiderOthers(t *target) {
 type placementKey struct {
 	key     string
 	target  *target // nil: no SyncTarget has this key
-	objects []*object
+	objects list[object]
 }
 
 // placement is one of an object's labels.
@@ -292,8 +285,8 @@ type placement struct {
 	index int32 // in on.objects
 }
 
-func (k *placementKey) size() int        { return len(k.objects) }
-func (k *placementKey) at(i int) *object { return k.objects[i] }
+func (k *placementKey) size() int        { return k.objects.size() }
+func (k *placementKey) at(i int) *object { return k.objects.at(i) }
 
 func (s *State) key(key string) *placementKey {
 	k := s.keys[key]
@@ -305,15 +298,19 @@ func (s *State) key(key string) *placementKey {
 }
 
 func (s *State) releaseKey(k *placementKey) {
-	if k.target == nil && len(k.objects) == 0 {
+	if k.target == nil && k.size() == 0 {
 		delete(s.keys, k.key)
 	}
 }
 
 // placedOn reports whether a label places the object on the SyncTarget with this key.
 func (v *view) placedOn(key string) bool {
-	_, ok := slices.BinarySearchFunc(v.placements, key, func(p placement, key string) int { return strings.Compare(p.on.key, key) })
+	_, ok := v.placement(key)
 	return ok
+}
+
+func (v *view) placement(key string) (int, bool) {
+	return slices.BinarySearchFunc(v.placements, key, func(p placement, key string) int { return strings.Compare(p.on.key, key) })
 }
 
 // maxPlacements bounds how many placement labels of one object count: the first ones by name.
@@ -336,8 +333,7 @@ func (s *State) placeByLabels(o *object, labels map[string]string) []placement {
 	placements := make([]placement, 0, len(keys))
 	for _, key := range keys {
 		k := s.key(key)
-		placements = append(placements, placement{k, int32(len(k.objects))}) //nolint:gosec // a million objects at most
-		k.objects = append(k.objects, o)
+		placements = append(placements, placement{k, k.objects.add(o)})
 	}
 	return placements
 }
@@ -346,14 +342,10 @@ func (s *State) placeByLabels(o *object, labels map[string]string) []placement {
 func (s *State) displace(v *view) {
 	for _, p := range v.placements {
 		k := p.on
-		last := len(k.objects) - 1
-		if moved := k.objects[last]; p.index != int32(last) { //nolint:gosec // as above
-			k.objects[p.index] = moved
-			i, _ := slices.BinarySearchFunc(moved.view.placements, k.key, func(p placement, key string) int { return strings.Compare(p.on.key, key) })
+		k.objects.remove(p.index, func(moved *object) {
+			i, _ := moved.view.placement(k.key)
 			moved.view.placements[i].index = p.index
-		}
-		k.objects[last] = nil
-		k.objects = k.objects[:last]
+		})
 		s.releaseKey(k)
 	}
 	v.placements = nil

@@ -21,7 +21,7 @@ const describeRetry = 2 * time.Second
 type scope struct {
 	name       ref.Workspace
 	places     map[ref.Workspace]*place
-	order      []*place      // the same, in an order that does not depend on a map
+	objects    list[object]  // in all places
 	version    string        // resourceVersion of the last list
 	life       uint32        // grows when the server was set back: versions before and after cannot be compared
 	list       uint32        // the list that is being taken, or was
@@ -42,8 +42,7 @@ type scope struct {
 type place struct {
 	scope     *scope
 	workspace ref.Workspace
-	index     int // in scope.order
-	objects   []*object
+	objects   list[object]
 	park      *park
 	denied    *object           // the last object that was refused with 403, without a success in the place since
 	lessons   map[string]lesson // by path
@@ -51,9 +50,11 @@ type place struct {
 	timer     timer
 }
 
-func (p *place) size() int        { return len(p.objects) }
-func (p *place) at(i int) *object { return p.objects[i] }
+func (p *place) size() int        { return p.objects.size() }
+func (p *place) at(i int) *object { return p.objects.at(i) }
 func (p *place) due() *timer      { return &p.timer }
+func (c *scope) size() int        { return c.objects.size() }
+func (c *scope) at(i int) *object { return c.objects.at(i) }
 func (c *scope) due() *timer      { return &c.timer }
 
 // fire asks again how the resource is served, or ends the scope's park.
@@ -72,18 +73,14 @@ func (s *State) settle(o *object, p *place) {
 		return
 	}
 	if old := o.place; old != nil {
-		last := len(old.objects) - 1
-		old.objects[o.index] = old.objects[last]
-		old.objects[o.index].index = o.index
-		old.objects[last] = nil
-		old.objects = old.objects[:last]
-		if last == 0 {
+		old.objects.remove(o.index, func(moved *object) { moved.index = o.index })
+		old.scope.objects.remove(o.inScope, func(moved *object) { moved.inScope = o.inScope })
+		if old.size() == 0 {
 			s.vacate(old)
 		}
 	}
 	if o.place = p; p != nil {
-		o.index = int32(len(p.objects)) //nolint:gosec // a million objects at most
-		p.objects = append(p.objects, o)
+		o.index, o.inScope = p.objects.add(o), p.scope.objects.add(o)
 	}
 }
 
@@ -94,13 +91,7 @@ func (s *State) vacate(p *place) {
 	}
 	s.due.stop(p)
 	s.dropPark(&p.park)
-	c := p.scope
-	delete(c.places, p.workspace)
-	last := len(c.order) - 1
-	c.order[p.index] = c.order[last]
-	c.order[p.index].index = p.index
-	c.order[last] = nil
-	c.order = c.order[:last]
+	delete(p.scope.places, p.workspace)
 	others := s.places[p.workspace]
 	if i := slices.Index(others, p); len(others) == 1 {
 		delete(s.places, p.workspace)
@@ -112,9 +103,8 @@ func (s *State) vacate(p *place) {
 func (s *State) placeIn(c *scope, w ref.Workspace) *place {
 	p := c.places[w]
 	if p == nil {
-		p = &place{scope: c, workspace: w, index: len(c.order)}
+		p = &place{scope: c, workspace: w}
 		c.places[w] = p
-		c.order = append(c.order, p)
 		if c.described && c.example == "" {
 			s.describeScope(c, w) // schemas are served in workspaces
 		}
@@ -155,9 +145,7 @@ func (s *State) upstreamListed(e UpstreamListed) {
 		return
 	}
 	list := c.list
-	for _, p := range c.order {
-		s.each(p, func(o *object) { s.goneUpstream(o) }, func(i int) bool { return p.objects[i].view.listed < list })
-	}
+	s.each(c, s.goneUpstream, func(i int) bool { return c.at(i).view.listed < list })
 	c.listed = true
 	s.ready(c)
 }
@@ -168,9 +156,7 @@ func (s *State) ready(c *scope) {
 		return
 	}
 	c.ready = true
-	for _, p := range c.order {
-		s.reconsider(p)
-	}
+	s.reconsider(c)
 	s.emit(ScopeReady{c.name})
 }
 
@@ -191,9 +177,7 @@ func (s *State) scopeDescribed(e ScopeDescribed) {
 		s.park(&c.park, c, nil, nil, "the resource is not served with a status subresource")
 	}
 	if s.ready(c); changed {
-		for _, p := range c.order {
-			s.reconsider(p)
-		}
+		s.reconsider(c)
 	}
 }
 
@@ -233,7 +217,7 @@ func (s *State) workspaceLeft(e WorkspaceLeft) {
 	p := c.places[e.Workspace]
 	s.dropPark(&p.park)
 	p.lessons = nil
-	s.each(p, func(o *object) { s.goneUpstream(o) }, func(i int) bool { return !ref.Newer(p.objects[i].view.version, e.Version) })
+	s.each(p, s.goneUpstream, func(i int) bool { return !ref.Newer(p.at(i).view.version, e.Version) })
 }
 
 // scopeLeft forgets a scope with all its objects.
@@ -246,17 +230,13 @@ func (s *State) scopeLeft(e ScopeLeft) {
 	delete(s.scopes, e.Scope)
 	s.due.stop(c)
 	s.dropPark(&c.park)
-	for _, p := range c.order {
-		s.each(p, func(o *object) { s.goneUpstream(o) })
-	}
+	s.each(c, s.goneUpstream)
 }
 
-// eachPlace goes through all places, in an order that does not depend on a map.
-func (s *State) eachPlace(visit func(*place)) {
+// eachScope goes through all scopes, in an order that does not depend on a map.
+func (s *State) eachScope(visit func(*scope)) {
 	for _, name := range slices.Sorted(maps.Keys(s.scopes)) {
-		for _, p := range s.scopes[name].order {
-			visit(p)
-		}
+		visit(s.scopes[name])
 	}
 }
 

@@ -12,18 +12,20 @@ import (
 )
 
 func main() {
-	cases := growth.Cases()
+	cases, turns := growth.Cases()
 	if parts := os.Args[1:]; len(parts) > 0 {
-		cases = slices.DeleteFunc(cases, func(c growth.Case) bool {
-			return !slices.ContainsFunc(parts, func(part string) bool { return strings.Contains(c.Name, part) })
-		})
+		other := func(name string) bool {
+			return !slices.ContainsFunc(parts, func(part string) bool { return strings.Contains(name, part) })
+		}
+		cases = slices.DeleteFunc(cases, func(c growth.Case) bool { return other(c.Name) })
+		turns = slices.DeleteFunc(turns, func(t growth.Turn) bool { return other(t.Name) })
 	}
-	exceeded, err := growth.Thorough.Report(os.Stdout, cases)
+	exceeded, err := growth.Thorough.Report(os.Stdout, cases, turns)
 	switch {
 	case err != nil:
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
-	case len(cases) == 0:
+	case len(cases)+len(turns) == 0:
 		fmt.Fprintln(os.Stderr, "no case has such a name")
 		os.Exit(1)
 	case len(exceeded) > 0:
