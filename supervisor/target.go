@@ -148,8 +148,8 @@ func (t *targetActor) resend(ctx actor.Context, m actors.Resend) {
 	if w.watch == nil {
 		return
 	}
+	t.reportFreshness(ctx, m.Resource) // before the reports: a stale SyncTarget's are not to count as fresh
 	ctx.Send(w.watch, m)
-	t.reportFreshness(ctx, m.Resource)
 }
 
 func (t *targetActor) end() {

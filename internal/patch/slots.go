@@ -145,7 +145,6 @@ func (s *Slots) End(host string, w ref.Workspace, began, now time.Time, how Endi
 	}
 }
 
-
 // shared is how many of so many slots one user of them may have when there are others. A single slot can't be shared.
 func shared(slots int) int {
 	if slots < 2 {
