@@ -28,7 +28,7 @@ func TestDocsNameTestsThatExist(t *testing.T) {
 		case entry.IsDir() || !strings.HasSuffix(path, "_test.go") && !strings.HasSuffix(path, ".md"):
 			return nil
 		}
-		text, err := os.ReadFile(path) //nolint:gosec // a file of this module
+		text, err := os.ReadFile(path)
 		if err != nil {
 			return err
 		}

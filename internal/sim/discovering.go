@@ -41,9 +41,9 @@ func (w *world) register(p *plan) {
 	for i := range registered {
 		w.registerOne(i)
 		for range r.IntN(4) {
-			value := fmt.Sprint("root:ws", r.IntN(100))
+			bound := map[string]any{discovery.WorkspacesAnnotation: fmt.Sprint("root:ws", r.IntN(100))}
 			w.after(time.Duration(r.Int64N(int64(p.chaos))), func() {
-				_, _ = at.Patch(syncTargets, "", registeredName(i), map[string]any{"metadata": map[string]any{"annotations": map[string]any{discovery.WorkspacesAnnotation: value}}})
+				_, _ = at.Patch(syncTargets, "", registeredName(i), map[string]any{"metadata": map[string]any{"annotations": bound}})
 			})
 		}
 	}
@@ -57,7 +57,9 @@ func (w *world) registerOne(i int) {
 	at := w.upstream.Cluster(computeCluster).As("user")
 	kubeconfig := `{"current-context":"c","contexts":[{"name":"c","context":{"cluster":"c","user":"u"}}],"users":[{"name":"u","user":{"token":"t"}}],` +
 		`"clusters":[{"name":"c","cluster":{"server":"https://cluster.example.com"}}]}`
-	_, _ = at.Create(secrets, map[string]any{"metadata": map[string]any{"namespace": "keys", "name": registeredName(i)}, "data": map[string]any{"kubeconfig": []byte(kubeconfig)}})
+	_, _ = at.Create(secrets, map[string]any{
+		"metadata": map[string]any{"namespace": "keys", "name": registeredName(i)}, "data": map[string]any{"kubeconfig": []byte(kubeconfig)},
+	})
 	_, _ = at.Create(syncTargets, map[string]any{"metadata": map[string]any{"name": registeredName(i), "annotations": map[string]any{
 		discovery.SecretAnnotation: "keys/" + registeredName(i), discovery.WorkspacesAnnotation: "root:wsa",
 	}}})

@@ -366,7 +366,8 @@ func (w *world) sync(o *object, i int) {
 		spec["minReadySeconds"] = wanted.Spec["minReadySeconds"]
 	}
 	copied := map[string]any{"apiVersion": o.kind.apiVersion, "kind": o.kind.name, "metadata": meta, "spec": spec}
-	if before, err := at.Get(o.kind.resource, down.Namespace, o.name); err == nil && o.kind == pods && before.Meta.CreationTimestamp.Before(&published.Meta.CreationTimestamp) {
+	before, err := at.Get(o.kind.resource, down.Namespace, o.name)
+	if err == nil && o.kind == pods && before.Meta.CreationTimestamp.Before(&published.Meta.CreationTimestamp) {
 		_ = at.Delete(o.kind.resource, down.Namespace, o.name) // what ends is not taken over by another object
 	}
 	if _, err = at.Create(o.kind.resource, copied); err != nil {

@@ -117,7 +117,7 @@ const (
 // size estimates the heap that an object takes as long as it exists, with its status in parsed form. The true heap is at most four times as
 // much.
 func size(o *ref.Object) uint32 {
-	n := heapOfObject + len(o.Name) + len(o.Namespace) + len(o.UID) + len(o.ResourceVersion) + len(o.Spec) + len(o.Raw) + int(status.Heap(o.Status))
+	n := heapOfObject + len(o.Name) + len(o.Namespace) + len(o.UID) + len(o.ResourceVersion) + len(o.Spec) + len(o.Raw)
 	for _, m := range []map[string]string{o.Labels, o.Annotations} {
 		if m != nil {
 			n += heapOfMap
@@ -129,5 +129,5 @@ func size(o *ref.Object) uint32 {
 	for _, m := range o.Managers {
 		n += heapOfManager + len(m.Name) + len(m.Fields)
 	}
-	return uint32(min(n, math.MaxUint32))
+	return uint32(min(int64(n)+status.Heap(o.Status), math.MaxUint32)) //nolint:gosec // it is bounded
 }

@@ -83,8 +83,8 @@ func (c *Client) Kinds(ctx context.Context) (map[string][]discovery.Kind, error)
 		}
 	}
 	kinds := make(map[string][]discovery.Kind, len(endpoints))
-	for name, d := range endpoints {
-		some, err := c.kinds(ctx, d)
+	for _, name := range slices.Sorted(maps.Keys(endpoints)) {
+		some, err := c.kinds(ctx, endpoints[name])
 		failed = append(failed, err)
 		if err == nil {
 			kinds[name] = some
