@@ -50,7 +50,7 @@ func (c *conditionList) entry(kind, status string, deciding, votes []vote, publi
 }
 
 func reasonOf(deciding []vote) string {
-	if known := slices.DeleteFunc(slices.Clone(deciding), func(v vote) bool { return v.source != nil && v.source.remembered != "" }); len(known) > 0 {
+	if known := slices.DeleteFunc(slices.Clone(deciding), func(v vote) bool { return v.source != nil && v.source.remembered }); len(known) > 0 {
 		deciding = known
 	}
 	reason := deciding[0].reasonText()

@@ -95,7 +95,7 @@ func (s *Source) stale() bool { return s.Stale || s.NotReporting != "" }
 
 // counts reports whether a placed SyncTarget counts under the policy.
 func (d *decider) counts(s *Source) bool {
-	return d.p.Stale != policy.Exclude || s.remembered != "" || !s.stale() && s.State != Unknown
+	return d.p.Stale != policy.Exclude || s.remembered || !s.stale() && s.State != Unknown
 }
 
 // admit finds the SyncTargets whose copies are merged. It returns those that have to be waited for.

@@ -22,50 +22,33 @@ const EndedType = "upstreamd.dev/Ended"
 // maxEnded bounds the message, as API servers do. Ends that do not fit are not remembered, so they are claimed only while their copies are there.
 const maxEnded = 32 << 10
 
-// recall lets the copies that have ended count with the values that are remembered, whatever became of them: one that was made anew counts
-// nothing. A copy that is about to be remembered counts so at once, unless all have ended.
+// recall lets the copies that had ended count with the values that are remembered, whatever became of them: one that was made anew counts
+// nothing. Until all have ended, those that have are to be remembered.
 func (d *decider) recall() {
 	if d.p.Finished == nil || d.in.Unplaced {
 		return
 	}
 	memory := d.memory()
-	sources, ends := slices.Clone(d.in.Sources), 0
+	sources := slices.Clone(d.in.Sources)
 	byLabel := slices.ContainsFunc(sources, func(s Source) bool { return !s.Bound })
+	for i := range sources {
+		if s := &sources[i]; d.hasEnded(s) {
+			s.end = d.formatEnd(s)
+		}
+	}
 	for _, m := range memory {
 		i := slices.IndexFunc(sources, func(s Source) bool { return s.Target == m.Target })
 		switch {
-		case i >= 0:
-			sources[i].become(m)
-			ends++
-		case !byLabel:
+		case i < 0 && !byLabel:
 			m.Bound = true
 			sources = append(sources, m)
-			ends++
-		}
-	}
-	var live []int
-	for i := range sources {
-		if s := &sources[i]; s.remembered == "" && d.hasEnded(s) {
-			live = append(live, i)
-		}
-	}
-	if ends += len(live); ends == 0 {
-		return
-	}
-	if ends < len(sources) && (d.p.Summary || slices.ContainsFunc(sources, func(s Source) bool { return s.status()["conditions"] != nil })) {
-		for _, i := range live {
-			if m, ok := d.parseEnd(d.formatEnd(&sources[i])); ok {
-				sources[i].become(m)
-			}
+		case i >= 0 && sources[i].end != m.end: // the SyncTarget stays as fresh as it is
+			s := &sources[i]
+			s.State, s.Contribution, s.CaughtUp, s.Lagging, s.remembered, s.end = m.State, m.Contribution, true, false, true, m.end
 		}
 	}
 	slices.SortFunc(sources, byTarget)
 	d.in.Sources, d.in.Withdrawn = sources, d.in.Withdrawn && len(memory) == 0
-}
-
-// become takes the end of a copy in its place. The SyncTarget stays as fresh as it is.
-func (s *Source) become(m Source) {
-	s.State, s.Contribution, s.CaughtUp, s.Lagging, s.remembered = m.State, m.Contribution, true, false, m.remembered
 }
 
 // memory are the copies that the published condition remembers. It counts only as we wrote it, and for the present generation.
@@ -112,7 +95,7 @@ func (d *decider) parseEnd(one string) (Source, bool) {
 		set(status, policy.ParsePath(field), value)
 	}
 	return Source{
-		Target: ref.SyncTarget(words[0]), State: Reporting, CaughtUp: true, remembered: one,
+		Target: ref.SyncTarget(words[0]), State: Reporting, CaughtUp: true, remembered: true, end: one,
 		Contribution: &Contribution{Status: status, Time: at},
 	}, true
 }
@@ -137,13 +120,13 @@ func isScalar(v any) bool {
 
 // ended is the condition that remembers; nil: nothing is to be remembered, or it is no kind with conditions.
 func (c *conditionList) ended(end ending) map[string]any {
-	if end.outcome != goesOn {
+	if end.outcome != goesOn || !c.p.Summary && !c.reported && len(c.result) == 0 {
 		return nil
 	}
 	var list []string
 	var newest any
 	for i := range c.in.Sources {
-		if one := c.in.Sources[i].remembered; one != "" {
+		if one := c.in.Sources[i].end; one != "" {
 			list = append(list, one)
 			newest = later(newest, strings.Split(one, " ")[3])
 		}
@@ -162,7 +145,7 @@ func (c *conditionList) ended(end ending) map[string]any {
 	return map[string]any{"type": EndedType, "status": "False", "reason": "Partial", "message": message, "lastTransitionTime": newest}
 }
 
-// formatEnd writes a copy that has ended for the message.
+// formatEnd writes a copy that has ended for the message; empty: it holds values that the grammar does not.
 func (d *decider) formatEnd(s *Source) string {
 	f := d.p.Finished
 	_, name := outcomeOf(f, s.status())
@@ -178,6 +161,9 @@ func (d *decider) formatEnd(s *Source) string {
 		if raw, err := json.Marshal(value); err == nil && isScalar(value) && value != int64(0) && d.remembers(path) {
 			one += fmt.Sprintf(" %s=%s", path, raw)
 		}
+	}
+	if _, ok := d.parseEnd(one); !ok {
+		return ""
 	}
 	return one
 }

@@ -212,7 +212,7 @@ func (c *conditionList) terminal(end ending) {
 func (c *conditionList) going(kind string, published map[string]any) map[string]any {
 	var votes []vote
 	for _, v := range c.views {
-		if entry := find(v.status(), c.path, kind); entry != nil && !c.hasEnded(v) {
+		if entry := find(v.status(), c.path, kind); text(entry, "status") == "Unknown" && !c.hasEnded(v) {
 			votes = append(votes, vote{kind: kind, entry: entry, source: v})
 		}
 	}

@@ -11,7 +11,7 @@ func (d *decider) generation(path []string, published any) any {
 	var observed any
 	for i := range d.in.Sources {
 		s := &d.in.Sources[i]
-		if !d.counts(s) || s.remembered != "" {
+		if !d.counts(s) || s.remembered {
 			continue
 		}
 		if observed = lookup(s.status(), path); !s.observed(observed) {

@@ -80,7 +80,7 @@ func (d *decider) candidates() []*Source {
 	if goOn := slices.DeleteFunc(slices.Clone(candidates), d.hasEnded); len(goOn) > 0 {
 		candidates = goOn // no end is published while others go on
 	}
-	candidates = slices.DeleteFunc(candidates, func(v *Source) bool { return v.remembered != "" }) // only its end is known
+	candidates = slices.DeleteFunc(candidates, func(v *Source) bool { return v.remembered }) // only its end is known
 	place := func(v *Source) int {
 		if i := slices.Index(d.p.Primary, string(v.Target)); i >= 0 {
 			return i

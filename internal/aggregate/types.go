@@ -42,7 +42,8 @@ type Source struct {
 	Lagging       bool          // its copy has not reached the upstream generation for long enough to be told
 	Bound         bool          // placed by its binding to the workspace alone, so only if it holds a copy; false: by a label of the object
 	Contribution  *Contribution // set if and only if State is Reporting
-	remembered    string        // its end, as the published condition tells it; Contribution is made of that
+	remembered    bool          // Contribution is made of the end that the published condition tells
+	end           string        // its end, for that condition
 	CaughtUp      bool          // the copy stems from the upstream object's current generation
 }
 

@@ -30,7 +30,10 @@ func set(status map[string]any, path []string, value any) {
 		if child = maps.Clone(child); child == nil {
 			child = map[string]any{}
 		}
-		set(child, path[1:], value)
+		if set(child, path[1:], value); value == nil && len(child) == 0 {
+			delete(status, name) // an object of nothing may lack fields that its schema requires
+			return
+		}
 		value = child
 	}
 	if value == nil {
