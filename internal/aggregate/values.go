@@ -21,6 +21,9 @@ func lookup(status map[string]any, path []string) any {
 
 // set puts a value at a path of a status that is ours to modify; objects below it may be shared, and are copied. nil removes.
 func set(status map[string]any, path []string, value any) {
+	if len(path) == 0 {
+		return
+	}
 	name := path[0]
 	if len(path) > 1 {
 		child, ok := status[name].(map[string]any)

@@ -162,25 +162,28 @@ func (v *validator) finished(p *field.Path, s *Spec) {
 	if f == nil {
 		return
 	}
-	if s.Strategy != "" && s.Strategy != Merge && s.Strategy != Primary && s.Strategy != Representative {
+	if !slices.Contains([]Strategy{"", Merge, Primary, Representative}, s.Strategy) {
 		v.invalid(p, s.Strategy, "only the strategies Merge, Primary and Representative know of an end")
 	}
 	if len(f.Success) == 0 && (f.Phase == nil || len(f.Phase.Success) == 0) {
 		v.add(field.Required(p.Child("success"), "the conditions of success, of which the last one ends it, or phase.success"))
 	}
-	for name, ends := range map[string][]string{"success": f.Success, "failure": f.Failure} {
-		for i, e := range parseEnds(ends) {
-			if e.Type == "" || e.Status != "True" && e.Status != "False" {
-				v.invalid(p.Child(name).Index(i), ends[i], `must be a condition type, or one with its status, such as "Succeeded=False"`)
-			}
-		}
-	}
+	v.ends(p.Child("success"), f.Success)
+	v.ends(p.Child("failure"), f.Failure)
 	if f.Phase != nil && f.Phase.Path != "" {
 		v.path(p.Child("phase", "path"), f.Phase.Path, false)
 	}
 	v.paths(p.Child("onSuccess"), f.OnSuccess, false)
 	v.paths(p.Child("needs"), f.Needs, false)
 	v.paths(p.Child("idle"), f.Idle, false)
+}
+
+func (v *validator) ends(p *field.Path, ends []string) {
+	for i, e := range parseEnds(ends) {
+		if e.Type == "" || e.Status != "True" && e.Status != "False" {
+			v.invalid(p.Index(i), ends[i], `must be a condition type, or one with its status, such as "Succeeded=False"`)
+		}
+	}
 }
 
 func (v *validator) extract(p *field.Path, e *ExtractSpec) {

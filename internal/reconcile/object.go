@@ -196,6 +196,11 @@ func (s *State) reported(e Reported) {
 		s.emit(s.count.suppressed)
 		return
 	}
+	s.news(o, t, e)
+}
+
+// news decides on an object of which a copy has reported a change.
+func (s *State) news(o *object, t *target, e Reported) {
 	o.note(e.Received)
 	if !t.bound(o.name.Workspace) && o.view != nil && !o.view.placedOn(t.key) {
 		s.emit(Count{Rejected, "identity", 1})
@@ -209,7 +214,7 @@ func (s *State) reported(e Reported) {
 	}
 }
 
-// take updates a copy, and reports whether anything changed that a decision depends on.
+// takeReport updates a copy, and reports whether anything changed that a decision depends on.
 func (s *State) takeReport(c *contribution, e Reported) bool {
 	given := e.Evidence
 	if given == nil {

@@ -122,15 +122,25 @@ func (s *State) earlier(o *object, c *contribution) bool {
 	if copied.Created == 0 || upstream.Created == 0 {
 		return c.old && !named && !o.proves(c)
 	}
+	earliest := c.earliest(upstream)
+	if s.tellsOfAnEnd(c) && c.started() < earliest {
+		return true
+	}
+	return copied.Created < earliest && !named && !o.proves(c)
+}
+
+// earliest is the time before which a copy of the upstream object can't have been created.
+func (c *contribution) earliest(upstream *evidence.Object) int64 {
 	tolerance := certainlyOlder
 	if c.old {
 		tolerance = knownOlder
 	}
-	latest := upstream.Created - int64(tolerance-copied.Clock.Doubt-upstream.Clock.Doubt)
-	if !c.born && c.value != nil && aggregate.Ends(s.Policy, c.value.Status) && c.started() < latest {
-		return true
-	}
-	return copied.Created < latest && !named && !o.proves(c)
+	return upstream.Created - int64(tolerance-c.evidence.Clock.Doubt-upstream.Clock.Doubt)
+}
+
+// tellsOfAnEnd reports whether a copy has ended, and its creation was not observed: then content proves nothing, as it may have ended before.
+func (s *State) tellsOfAnEnd(c *contribution) bool {
+	return !c.born && c.value != nil && aggregate.Ends(s.Policy, c.value.Status)
 }
 
 // started is when the work of a copy began.

@@ -476,19 +476,8 @@ func (s *State) sources(o *object) (sources []aggregate.Source, ambiguous []ref.
 		case len(copies) > 1:
 			ambiguous = append(ambiguous, name)
 			continue
-		case copies[0].awaited:
-			source.Stale = false // its report is on its way
-		case s.earlier(o, copies[0]):
-			source.State, source.NotReporting = aggregate.NoStatus, "holds a copy of an earlier object"
-		case copies[0].value == nil:
-			source.State = aggregate.NoStatus
 		default:
-			source.State, source.Contribution = aggregate.Reporting, copies[0].value
-			source.CaughtUp = s.current(o, copies[0])
-			source.Lagging = !source.CaughtUp && (s.now.Sub(o.generationSince) >= lagAfter || aggregate.Lags(s.published(o), name, o.generation))
-		}
-		if len(copies) == 1 && copies[0].refused != "" {
-			source.NotReporting = "status refused (" + copies[0].refused + ")"
+			s.fromCopy(&source, o, copies[0])
 		}
 		if source.State == aggregate.Absent && !byLabel {
 			continue // a candidate without a copy is not placed
@@ -496,4 +485,23 @@ func (s *State) sources(o *object) (sources []aggregate.Source, ambiguous []ref.
 		sources = append(sources, source)
 	}
 	return sources, ambiguous, len(names)
+}
+
+// fromCopy adds the facts about a SyncTarget's only copy.
+func (s *State) fromCopy(source *aggregate.Source, o *object, c *contribution) {
+	if c.refused != "" {
+		source.NotReporting = "status refused (" + c.refused + ")"
+	}
+	switch {
+	case c.awaited:
+		source.Stale = false // its report is on its way
+	case s.earlier(o, c):
+		source.State, source.NotReporting = aggregate.NoStatus, "holds a copy of an earlier object"
+	case c.value == nil:
+		source.State = aggregate.NoStatus
+	default:
+		source.State, source.Contribution = aggregate.Reporting, c.value
+		source.CaughtUp = s.current(o, c)
+		source.Lagging = !source.CaughtUp && (s.now.Sub(o.generationSince) >= lagAfter || aggregate.Lags(s.published(o), source.Target, o.generation))
+	}
 }
