@@ -137,7 +137,7 @@ bin/upstreamd-bench:
 ##@ Check
 
 .PHONY: verify
-verify: verify-fmt verify-tidy verify-vet lint verify-imports ## Run all checks of CI except the tests
+verify: verify-fmt verify-tidy verify-vet verify-prose lint verify-imports ## Run all checks of CI except the tests
 
 .PHONY: verify-fmt
 verify-fmt: ## Check the formatting of Go sources
