@@ -1,8 +1,8 @@
 package reconcile
 
 import (
-	"reflect"
 	"maps"
+	"reflect"
 	"slices"
 	"time"
 
