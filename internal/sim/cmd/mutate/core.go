@@ -3,22 +3,22 @@ package main
 // core are breaks of the state machine.
 var core = []mutation{
 	{
-		"a list overtakes the reports: a copy that has not reported yet counts as absent", "internal/reconcile/upstream.go",
-		"		case copies[0].awaited:\n", "		case copies[0].awaited:\n			source.State = aggregate.Absent\n",
+		"a list overtakes the reports: a copy that has not reported yet counts as absent", "internal/reconcile/placed.go",
+		"	case c.awaited:\n", "	case c.awaited:\n		source.State = aggregate.Absent\n",
 		scripts,
 	},
 	{
-		"the last contribution of an absent SyncTarget is forgotten at a restart", "internal/reconcile/upstream.go",
+		"the last contribution of an absent SyncTarget is forgotten at a restart", "internal/reconcile/placed.go",
 		"State: aggregate.Unknown, Stale: true,", "State: aggregate.Absent, Stale: true,",
 		seeds(20),
 	},
 	{
-		"an unlisted SyncTarget counts as absent", "internal/reconcile/upstream.go",
+		"an unlisted SyncTarget counts as absent", "internal/reconcile/placed.go",
 		"		case t == nil || !t.listed: // its reports", "		case t == nil: // its reports",
 		scripts,
 	},
 	{
-		"ownership is forgotten: no field is removed", "internal/reconcile/upstream.go",
+		"ownership is forgotten: no field is removed", "internal/reconcile/view.go",
 		"	owned, ok := s.owned(o, latest)\n	if !ok {", "	owned, ok := s.owned(o, latest)\n	if owned = nil; !ok {",
 		seeds(20),
 	},
@@ -56,12 +56,12 @@ var core = []mutation{
 		scripts,
 	},
 	{
-		"labels do not place", "internal/reconcile/upstream.go",
+		"labels do not place", "internal/reconcile/placed.go",
 		"	if len(o.view.placements) > 0 {\n		for", "	if false {\n		for",
 		scripts,
 	},
 	{
-		"bindings do not matter", "internal/reconcile/upstream.go",
+		"bindings do not matter", "internal/reconcile/placed.go",
 		"!t.gone && t.bound(o.name.Workspace) && (i == 0", "!t.gone && (i == 0",
 		seeds(20),
 	},
@@ -72,8 +72,8 @@ var core = []mutation{
 	},
 	{
 		"a list withdraws copies without a confirmation", "internal/reconcile/target.go",
-		"		s.emit(Tallied{Target: e.Target, Epoch: e.Epoch, Vanished: len(t.copies) - t.marked, Known: len(t.copies)})\n",
-		`		s.emit(Tallied{Target: e.Target, Epoch: e.Epoch, Vanished: len(t.copies) - t.marked, Known: len(t.copies)})
+		"		s.emit(Tallied{Target: e.Target, Epoch: e.Epoch, Vanished: t.size() - t.marked, Known: t.size()})\n",
+		`		s.emit(Tallied{Target: e.Target, Epoch: e.Epoch, Vanished: t.size() - t.marked, Known: t.size()})
 		s.listConfirmed(ListConfirmed{e.Target, e.Epoch})
 `,
 		scripts,
@@ -94,7 +94,7 @@ var core = []mutation{
 		scripts,
 	},
 	{
-		"one of two claimants wins", "internal/reconcile/upstream.go",
+		"one of two claimants wins", "internal/reconcile/placed.go",
 		"		case len(copies) > 1:\n", "		case len(copies) > 9:\n",
 		scripts,
 	},
@@ -170,22 +170,22 @@ var core = []mutation{
 	},
 	{
 		"a success does not end a park", "internal/reconcile/answer.go",
-		"	s.unparkPlace(o)\n	s.learnFrom(", "	s.learnFrom(",
+		"	s.unparkPlace(o)\n	kept := s.learnFrom(", "	kept := s.learnFrom(",
 		scripts,
 	},
 	{
 		"one object that is forbidden parks its workspace", "internal/reconcile/park.go",
-		"	if second || p.park != nil || len(p.objects) == 1 {", "	if _ = second; true {",
+		"	if second || p.park != nil || p.size() == 1 {", "	if _ = second; true {",
 		scripts,
 	},
 	{
 		"a workspace in which all is forbidden is never parked", "internal/reconcile/park.go",
-		"	if second || p.park != nil || len(p.objects) == 1 {", "	if _ = second; false {",
+		"	if second || p.park != nil || p.size() == 1 {", "	if _ = second; false {",
 		scripts,
 	},
 	{
 		"the same object probes each time", "internal/reconcile/park.go",
-		"			k.rotated = int(o.index) + 1\n", "",
+		"			if k.rotated = o.inScope + 1; k.place != nil {\n				k.rotated = o.index + 1\n", "			if k.rotated = 0; k.place != nil {\n				k.rotated = 0\n",
 		scripts,
 	},
 	{
@@ -205,17 +205,17 @@ var core = []mutation{
 	},
 	{
 		"a workspace that came back is forgotten when its leaving is reported late", "internal/reconcile/upstream.go",
-		"!ref.Newer(p.objects[i].view.version, e.Version)", "true",
+		"!ref.Newer(p.at(i).view.version, e.Version)", "true || p.at(i) == nil",
 		scripts,
 	},
 	{
 		"the index of copies is not updated when a copy moves in it", "internal/reconcile/target.go",
-		"	t.copies[c.index].index = c.index\n", "",
+		"func(moved *contribution) { moved.index = c.index }", "func(*contribution) {}",
 		scripts,
 	},
 	{
 		"the index of places is not updated when an object moves in it", "internal/reconcile/upstream.go",
-		"		old.objects[o.index].index = o.index\n", "",
+		"func(moved *object) { moved.index = o.index }", "func(*object) {}",
 		scripts,
 	},
 	{
@@ -227,5 +227,75 @@ var core = []mutation{
 		"long work goes on in one Step", "internal/reconcile/work.go",
 		"	for left := slice * skip; left > 0 && len(s.work) > 0; {", "	for left := slice * skip; left > -1<<40 && len(s.work) > 0; {",
 		test("internal/reconcile", "TestLongWorkGoesOnInSlices"),
+	},
+	{
+		"a copy of an earlier object counts", "internal/reconcile/placed.go",
+		"	case s.earlier(o, c):\n", "	case s.earlier(o, c) && false:\n",
+		scripts,
+	},
+	{
+		"an annotation that names another uid proves nothing", "internal/reconcile/proof.go",
+		"	if named && copied.UID != o.view.uid {", "	if named && false {",
+		scripts,
+	},
+	{
+		"a copy that ended before its object was created ends it", "internal/reconcile/proof.go",
+		"	if s.tellsOfAnEnd(c) && c.started() < earliest {", "	if false {",
+		scripts,
+	},
+	{
+		"any copy is current", "internal/reconcile/proof.go",
+		"	case o.generation <= 1 || c.proved == o.generation:", "	case o.generation >= 1 || c.proved == o.generation:",
+		scripts,
+	},
+	{
+		"a removed field may stay in a current copy", "internal/reconcile/proof.go",
+		"c.evidence.Spec.Covers(o.view.evidence.Spec, o.removed)", "c.evidence.Spec.Covers(o.view.evidence.Spec, nil)",
+		scripts,
+	},
+	{
+		"an edit of values that prove nothing is taken over at once", "internal/reconcile/proof.go",
+		"	o.rescaled = true\n", "",
+		scripts,
+	},
+	{
+		"a copy that lags is not announced", "internal/reconcile/placed.go",
+		"		source.Lagging = !source.CaughtUp", "		source.Lagging = false && !source.CaughtUp",
+		scripts,
+	},
+	{
+		"a collected copy is forgotten", "internal/aggregate/decide.go",
+		"	d.recall()\n", "",
+		scripts,
+	},
+	{
+		"an edited memory of ends is trusted", "internal/aggregate/ended.go",
+		" || !d.in.Owned.ItemField(topConditions, entry, \"message\")", "",
+		test("internal/aggregate", "TestCases"),
+	},
+	{
+		"one copy's end ends all", "internal/aggregate/finished.go",
+		"slices.ContainsFunc(d.views, func(v *Source) bool { return !d.hasEnded(v) })", "!slices.ContainsFunc(d.views, d.hasEnded)",
+		test("internal/aggregate", "TestCases"),
+	},
+	{
+		"a refused result is tried again and again", "internal/reconcile/decide.go",
+		"	full := s.refusedBefore(o, out)\n", "	full := uint64(0)\n",
+		scripts,
+	},
+	{
+		"a refused result is not told", "internal/reconcile/decide.go",
+		"		if out, ok = s.reduced(o, out); !ok {", "		if out, ok = s.reduced(o, out); true {\n			_ = ok",
+		scripts,
+	},
+	{
+		"a status stays when its object is placed nowhere any more", "internal/reconcile/decide.go",
+		"	in.Unplaced = placed == 0", "	in.Unplaced = false && placed == 0",
+		scripts,
+	},
+	{
+		"a changed schema is not followed", "internal/reconcile/upstream.go",
+		"	changed := c.described && ", "	changed := false && ",
+		scripts,
 	},
 }
