@@ -295,9 +295,7 @@ func digestOf(obj *ref.Object, whole bool) uint64 {
 	mix := func(n uint64) { digest = (digest ^ n) * 0x9e3779b97f4a7c15 }
 	mix(uint64(obj.Generation)) //nolint:gosec // bits, not a number
 	mix(status.Hash(obj.Spec))
-	for _, key := range evidence.Annotations() {
-		mix(status.Hash([]byte(obj.Annotations[key])))
-	}
+	mix(evidence.Digest(obj))
 	mix(uint64(obj.StatusTime.UnixNano()))
 	if body == nil {
 		mix(1)

@@ -24,8 +24,21 @@ var (
 	GenerationAnnotations = [...]string{"upstreamd.dev/upstream-generation", "resourcetemplate.karmada.io/generation"}
 )
 
+var annotations = slices.Concat(UIDAnnotations[:], GenerationAnnotations[:])
+
 // Annotations are all of them, for ref.Want.
-func Annotations() []string { return slices.Concat(UIDAnnotations[:], GenerationAnnotations[:]) }
+func Annotations() []string { return slices.Clone(annotations) }
+
+// Digest differs, in all likelihood, for objects whose annotations differ as evidence.
+func Digest(o *ref.Object) (digest uint64) {
+	if len(o.Annotations) == 0 {
+		return 0
+	}
+	for _, key := range annotations {
+		digest = digest*31 + xxhash.Sum64String(o.Annotations[key])
+	}
+	return digest
+}
 
 // Object is the evidence that an object carries. It is immutable.
 type Object struct {
