@@ -158,8 +158,8 @@ func (o *objectActor) take(obj *ref.Object, observed time.Time) (changed bool) {
 
 // witness takes the evidence of the state that the copy was made of. The spec is read only if it has changed.
 func (o *objectActor) witness(r *rules, obj *ref.Object) {
-	e, spec := evidence.Of(obj), status.Hash(obj.Spec)
-	if o.evidence != nil && o.rules == r && o.spec == spec {
+	e, spec := evidence.Of(obj), specHash(obj)
+	if o.evidence != nil && o.spec == spec && (o.rules == r || obj.Spec == nil) { // other rules come with a new list, so with all specs
 		e.Spec = o.evidence.Spec
 	} else {
 		e.Spec = evidence.SpecOf(obj.Spec, r.policy.Evidence)
@@ -285,6 +285,13 @@ func spread(u ref.Upstream) uint64 {
 	return xxhash.Sum64String(string(u.Workspace)) ^ xxhash.Sum64String(u.Namespace)*3 ^ xxhash.Sum64String(u.Name)*5
 }
 
+func specHash(obj *ref.Object) uint64 {
+	if obj.SpecHash == 0 && obj.Spec != nil { // as pushed by an embedding program
+		return status.Hash(obj.Spec)
+	}
+	return obj.SpecHash
+}
+
 // digestOf differs for states of an object that could lead to different contributions.
 func digestOf(obj *ref.Object, whole bool) uint64 {
 	body := obj.Status
@@ -294,7 +301,7 @@ func digestOf(obj *ref.Object, whole bool) uint64 {
 	digest := status.Hash(body)
 	mix := func(n uint64) { digest = (digest ^ n) * 0x9e3779b97f4a7c15 }
 	mix(uint64(obj.Generation)) //nolint:gosec // bits, not a number
-	mix(status.Hash(obj.Spec))
+	mix(specHash(obj))
 	mix(evidence.Digest(obj))
 	mix(uint64(obj.StatusTime.UnixNano()))
 	if body == nil {

@@ -128,7 +128,7 @@ func (w *watchActor) usePolicy() {
 	w.object.rules.Store(r)
 	w.want = w.Resolver.Want()
 	w.want.Annotations = append(w.want.Annotations, evidence.Annotations()...)
-	w.want.Spec = true
+	w.want.Spec, w.want.SpecOnce = true, true
 	w.want.StatusTimes = p.StatusTimes
 	w.want.Whole = r.whole
 }

@@ -204,7 +204,7 @@ func (d *Decoder) event(e *Event) error {
 		return err
 	}
 	if early != nil {
-		late := scanner{tokens: tokensOf(early), keep: d.scan.keep, strs: d.scan.strs}
+		late := scanner{tokens: tokensOf(early), keep: d.scan.keep, strs: d.scan.strs, specs: d.scan.specs}
 		err = d.payload(e, &late)
 	}
 	if err == nil && !e.complete() {
@@ -288,7 +288,7 @@ func (d *Decoder) transportError(err error) error {
 
 // spoil marks an object that was not read to its end.
 func spoil(o *ref.Object, err error) {
-	o.Status, o.Spec, o.Raw = nil, nil, nil
+	o.Status, o.Spec, o.SpecHash, o.Raw = nil, nil, 0, nil
 	if o.Err == nil {
 		o.Err = err
 	}

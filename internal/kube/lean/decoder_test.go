@@ -13,6 +13,7 @@ import (
 	"testing/iotest"
 	"time"
 
+	"github.com/cespare/xxhash/v2"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"k8s.io/apimachinery/pkg/types"
@@ -71,6 +72,7 @@ func TestObjectKeepsWhatIsWanted(t *testing.T) {
 		Managers:    []ref.Manager{{Name: "kube-controller-manager", Time: at}},
 		Status:      []byte(statusOf(t, raw)),
 		Spec:        []byte(specOf(t, raw)),
+		SpecHash:    xxhash.Sum64String(specOf(t, raw)),
 	}
 	for name, tc := range map[string]struct {
 		want   ref.Want
@@ -88,7 +90,9 @@ func TestObjectKeepsWhatIsWanted(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			expect := *full
-			tc.expect(&expect)
+			if tc.expect(&expect); expect.Spec == nil {
+				expect.SpecHash = 0
+			}
 			for reader, body := range map[string]io.Reader{
 				"at once":      bytes.NewReader(raw),
 				"byte by byte": iotest.OneByteReader(bytes.NewReader(raw)),
@@ -432,6 +436,25 @@ func TestSharedStringsAreBounded(t *testing.T) {
 	for n := range 2 * maxSharedLength {
 		if s.share([]byte(long(n))) != long(n) || len(s) != min(n, maxSharedLength)+1 {
 			t.Fatalf("up to %d bytes: %d strings are kept", n, len(s))
+		}
+	}
+}
+
+// A watch delivers the spec of an object once, and again when it has changed.
+func TestSpecsAreDeliveredOnce(t *testing.T) {
+	event := func(uid, spec string) string {
+		return `{"type":"MODIFIED","object":{"metadata":{"name":"a","uid":"` + uid + `"},"spec":` + spec + `}}` + "\n"
+	}
+	d := NewDecoder(strings.NewReader(event("u", `{"a":1}`)+event("u", `{"a":1}`)+event("v", `{"a":1}`)+event("u", `{"a":2}`)+event("u", `null`)+event("", `{"a":2}`)+event("", `{"a":2}`)),
+		ref.Want{Spec: true, SpecOnce: true}, Limits{})
+	d.scan.specs = map[uint64]struct{}{}
+	for i, want := range []string{`{"a":1}`, "", `{"a":1}`, `{"a":2}`, "", `{"a":2}`, `{"a":2}`} {
+		e, err := d.Event()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := string(e.Object.Spec); got != want || (e.Object.SpecHash == 0) != (i == 4) {
+			t.Errorf("event %d: spec %q, hash %d; want %q", i, got, e.Object.SpecHash, want)
 		}
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"time"
 
+	"github.com/cespare/xxhash/v2"
+
 	"github.com/upstreamd/upstreamd/internal/ref"
 )
 
@@ -26,9 +28,10 @@ const ownManager = ref.FieldManager
 // Where a name appears twice, the last one counts, as with encoding/json.
 type scanner struct {
 	*tokens
-	keep keep
-	strs strs
-	obj  *ref.Object
+	keep  keep
+	strs  strs
+	specs map[uint64]struct{} // of objects and their specs, that were delivered; nil: each is delivered
+	obj   *ref.Object
 }
 
 // object reads the next value into o, which keeps the fields that were read before an error.
@@ -43,7 +46,7 @@ func (s *scanner) object(o *ref.Object) error {
 	}
 	s.obj = nil
 	if o.Err != nil {
-		o.Status, o.Spec = nil, nil
+		o.Status, o.Spec, o.SpecHash = nil, nil, 0
 	}
 	return err
 }
@@ -68,10 +71,7 @@ func (s *scanner) objectMember(name []byte) error {
 	case "status":
 		return s.raw(&s.obj.Status)
 	case "spec":
-		if s.keep.spec {
-			return s.raw(&s.obj.Spec)
-		}
-		return s.skip()
+		return s.spec()
 	default:
 		return s.skip()
 	}
@@ -79,7 +79,7 @@ func (s *scanner) objectMember(name []byte) error {
 
 func (s *scanner) resetMetadata() {
 	o := s.obj
-	*o = ref.Object{Workspace: o.Workspace, Status: o.Status, Spec: o.Spec, Raw: o.Raw, Err: o.Err}
+	*o = ref.Object{Workspace: o.Workspace, Status: o.Status, Spec: o.Spec, SpecHash: o.SpecHash, Raw: o.Raw, Err: o.Err}
 }
 
 func (s *scanner) metadataMember(name []byte) error {
@@ -116,6 +116,38 @@ func (s *scanner) metadataMember(name []byte) error {
 	default:
 		return s.skip()
 	}
+}
+
+// mostSpecs bounds the specs that a watch knows to be delivered, at 24 bytes each. Beyond, all are delivered once more.
+const mostSpecs = 1 << 20
+
+// spec keeps the bytes of the spec. In a watch they are copied only when they have changed: copying all of them took an eighth of the CPU time
+// of a SyncTarget that reports 80,000 changes a second.
+func (s *scanner) spec() error {
+	if !s.keep.spec {
+		return s.skip()
+	}
+	if c, err := s.peek(); err != nil || c == 'n' {
+		return errors.Join(err, s.skip())
+	}
+	value, err := s.value()
+	if err != nil {
+		return err
+	}
+	o := s.obj
+	o.Spec, o.SpecHash = nil, xxhash.Sum64(value)
+	if s.specs != nil && o.UID != "" {
+		delivered := o.SpecHash ^ xxhash.Sum64String(string(o.UID))
+		if _, known := s.specs[delivered]; known {
+			return nil
+		}
+		if len(s.specs) >= mostSpecs {
+			clear(s.specs)
+		}
+		s.specs[delivered] = struct{}{}
+	}
+	o.Spec = bytes.Clone(value)
+	return nil
 }
 
 // managedFields reads the entries of the subresource "status".

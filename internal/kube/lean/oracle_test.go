@@ -7,6 +7,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/cespare/xxhash/v2"
 	"github.com/go-json-experiment/json/jsontext"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -46,7 +47,7 @@ func (s *oracle) object(o *ref.Object) error {
 	}
 	s.obj = nil
 	if o.Err != nil {
-		o.Status, o.Spec = nil, nil
+		o.Status, o.Spec, o.SpecHash = nil, nil, 0
 	}
 	return err
 }
@@ -71,10 +72,15 @@ func (s *oracle) objectMember(name []byte) error {
 	case "status":
 		return s.raw(&s.obj.Status)
 	case "spec":
-		if s.keep.spec {
-			return s.raw(&s.obj.Spec)
+		if !s.keep.spec {
+			return s.SkipValue()
 		}
-		return s.SkipValue()
+		s.obj.SpecHash = 0
+		err := s.raw(&s.obj.Spec)
+		if s.obj.Spec != nil {
+			s.obj.SpecHash = xxhash.Sum64(s.obj.Spec)
+		}
+		return err
 	default:
 		return s.SkipValue()
 	}
@@ -82,7 +88,7 @@ func (s *oracle) objectMember(name []byte) error {
 
 func (s *oracle) resetMetadata() {
 	o := s.obj
-	*o = ref.Object{Workspace: o.Workspace, Status: o.Status, Spec: o.Spec, Raw: o.Raw, Err: o.Err}
+	*o = ref.Object{Workspace: o.Workspace, Status: o.Status, Spec: o.Spec, SpecHash: o.SpecHash, Raw: o.Raw, Err: o.Err}
 }
 
 func (s *oracle) metadataMember(name []byte) error {
