@@ -108,16 +108,12 @@ func (b *bucket) end() {
 	}
 }
 
-// step takes an event and performs its effects. idle reports whether it led to a decision, and that to no write.
+// step takes an event and performs its effects. idle reports whether it led to a decision that is published already.
 func (b *bucket) step(ctx actor.Context, e reconcile.Event) (idle bool) {
 	now := b.clock.now()
-	decided, written := false, false
 	for _, effect := range b.state.Step(now, e) {
-		switch effect.(type) {
-		case reconcile.Decided:
-			decided = true
-		case reconcile.Write:
-			written = true
+		if c, is := effect.(reconcile.Count); is && c.What == reconcile.Unchanged {
+			idle = true
 		}
 		b.perform(ctx, effect)
 	}
@@ -129,7 +125,7 @@ func (b *bucket) step(ctx actor.Context, e reconcile.Event) (idle bool) {
 		b.longest = took
 		b.Metrics.LongestTurn.WithLabelValues(b.resource).Set(took.Seconds())
 	}
-	return decided && !written
+	return idle
 }
 
 func (b *bucket) perform(ctx actor.Context, effect reconcile.Effect) {

@@ -159,6 +159,9 @@ func (o *objectActor) take(obj *ref.Object, observed time.Time) (changed bool) {
 // witness takes the evidence of the state that the copy was made of. The spec is read only if it has changed.
 func (o *objectActor) witness(r *rules, obj *ref.Object) {
 	e, spec := evidence.Of(obj), specHash(obj)
+	if o.evidence != nil && o.rules == r && o.spec == spec && e.SameBut(o.evidence) {
+		return
+	}
 	if o.evidence != nil && o.spec == spec && (o.rules == r || obj.Spec == nil) { // other rules come with a new list, so with all specs
 		e.Spec = o.evidence.Spec
 	} else {

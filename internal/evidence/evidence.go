@@ -66,6 +66,11 @@ func Of(o *ref.Object) Object {
 	return e
 }
 
+// SameBut reports whether e is the same as other, but for the spec and for what is known less certainly about clocks.
+func (e *Object) SameBut(other *Object) bool {
+	return e.UID == other.UID && e.Generation == other.Generation && e.Clock.Doubt >= other.Clock.Doubt
+}
+
 // Spec holds the hashes of a spec's leaves. A leaf is a scalar with its path; those that a server may leave out (null, false, 0, "") are none.
 type Spec struct {
 	leaves  []uint32 // sorted
