@@ -5,17 +5,19 @@
 package evidence
 
 import (
+	"encoding/binary"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+	"unique"
 
 	"github.com/cespare/xxhash/v2"
+	"github.com/go-json-experiment/json/jsontext"
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/upstreamd/upstreamd/internal/ref"
-	"github.com/upstreamd/upstreamd/internal/status"
 )
 
 // Annotations of a copy that name its upstream object's uid and generation: ours, then Karmada's.
@@ -68,13 +70,14 @@ func Of(o *ref.Object) Object {
 
 // SameBut reports whether e is the same as other, but for the spec and for what is known less certainly about clocks.
 func (e *Object) SameBut(other *Object) bool {
-	return e.UID == other.UID && e.Generation == other.Generation && e.Clock.Doubt >= other.Clock.Doubt
+	return e.UID == other.UID && e.Generation == other.Generation && e.Clock.Doubt >= other.Clock.Doubt &&
+		time.Duration(e.Created-other.Created).Abs() <= other.Clock.Doubt
 }
 
 // Spec holds the hashes of a spec's leaves. A leaf is a scalar with its path; those that a server may leave out (null, false, 0, "") are none.
 type Spec struct {
-	leaves  []uint32 // sorted
-	ignored uint32   // of all leaves that are ignored
+	leaves  unique.Handle[string] // sorted, four bytes each; one instance for an upstream object and its copies, where they are equal
+	ignored uint32                // of all leaves that are ignored
 	known   bool
 }
 
@@ -85,94 +88,35 @@ const (
 
 // SpecOf hashes the leaves of a spec's JSON. A spec that is too large, or no object, proves nothing.
 func SpecOf(raw []byte, ignored [][]string) Spec {
-	if len(raw) == 0 || len(raw) > mostBytes {
+	if len(raw) > mostBytes || jsontext.Value(raw).Kind() != '{' || !jsontext.Value(raw).IsValid() {
 		return Spec{}
 	}
-	spec, err := status.Parse(raw)
-	if err != nil {
+	w := walk{raw: raw}
+	w.value(0, ignored, false)
+	if len(w.leaves) > mostLeaves {
 		return Spec{}
 	}
-	s := Spec{known: true}
-	s.add(spec, 0, ignored, false)
-	if len(s.leaves) > mostLeaves {
-		return Spec{}
+	slices.Sort(w.leaves)
+	text := make([]byte, 0, 4*len(w.leaves))
+	for _, leaf := range slices.Compact(w.leaves) {
+		text = binary.BigEndian.AppendUint32(text, leaf)
 	}
-	slices.Sort(s.leaves)
-	s.leaves = slices.Clip(slices.Compact(s.leaves))
-	return s
+	return Spec{leaves: unique.Make(string(text)), ignored: w.ignored, known: true}
 }
 
-// add hashes the leaves of a value. Items of a list are told apart by their names, where they have one, else by their order.
-func (s *Spec) add(v any, path uint64, ignored [][]string, ignore bool) {
-	below := func(name string, v any) {
-		var rest [][]string
-		ignore := ignore
-		for _, p := range ignored {
-			if p[0] == name || p[0] == "*" {
-				ignore = ignore || len(p) == 1
-				if len(p) > 1 {
-					rest = append(rest, p[1:])
-				}
-			}
-		}
-		s.add(v, mix(path, name), rest, ignore)
+// all are the hashes.
+func (s Spec) all() (leaves []uint32) {
+	if !s.known {
+		return nil
 	}
-	switch v := v.(type) {
-	case map[string]any:
-		for name, member := range v {
-			below(name, member)
-		}
-	case []any:
-		for i, item := range v {
-			name := strconv.Itoa(i)
-			if m, ok := item.(map[string]any); ok {
-				if given, ok := m["name"].(string); ok {
-					name = "name=" + given
-				}
-			}
-			below(name, item)
-		}
-	default:
-		text := spelling(v)
-		switch leaf := uint32(mix(path, text)); { //nolint:gosec // half of a hash
-		case text == "":
-		case ignore:
-			s.ignored += leaf // in any order
-		default:
-			s.leaves = append(s.leaves, leaf)
-		}
+	for text := s.leaves.Value(); len(text) > 0; text = text[4:] {
+		leaves = append(leaves, uint32(text[0])<<24|uint32(text[1])<<16|uint32(text[2])<<8|uint32(text[3]))
 	}
+	return leaves
 }
 
-func mix(path uint64, text string) uint64 {
-	var h xxhash.Digest
-	h.ResetWithSeed(path)
-	_, _ = h.WriteString(text)
-	return h.Sum64()
-}
-
-// spelling is the same for all spellings of a scalar that API servers normalise; "" for values that they may leave out.
-func spelling(v any) string {
-	switch v := v.(type) {
-	case string:
-		return spellingOf(v)
-	case bool:
-		if v {
-			return "true"
-		}
-	case int64:
-		if v != 0 {
-			return strconv.FormatInt(v, 10)
-		}
-	case float64:
-		if v != 0 {
-			return strconv.FormatFloat(v, 'f', -1, 64)
-		}
-	}
-	return ""
-}
-
-func spellingOf(s string) string {
+// spelling is the same for all spellings of a text that API servers normalise.
+func spelling(s string) string {
 	const longest = 24
 	if s == "" || len(s) > longest || s[0] < '0' || s[0] > '9' || strings.ContainsAny(s, "eE") { // an exponent may ask for a billion digits
 		return s
@@ -189,24 +133,29 @@ func spellingOf(s string) string {
 // Covers reports whether a copy's spec has every leaf of its upstream object's, and none that was removed from it. An empty spec proves
 // nothing.
 func (s Spec) Covers(upstream Spec, removed []uint32) bool {
-	if !s.known || !upstream.known || len(upstream.leaves)+len(removed) == 0 {
+	if !s.known || !upstream.known {
 		return false
 	}
-	return common(s.leaves, upstream.leaves) == len(upstream.leaves) && common(s.leaves, removed) == 0
+	wanted := upstream.all()
+	if len(wanted)+len(removed) == 0 {
+		return false
+	}
+	if s.leaves == upstream.leaves {
+		return common(wanted, removed) == 0
+	}
+	copied := s.all()
+	return common(copied, wanted) == len(wanted) && common(copied, removed) == 0
 }
 
 // Removed adds the leaves that a newer spec lacks to those that earlier ones lacked.
 func (s Spec) Removed(newer Spec, earlier []uint32) []uint32 {
-	removed := slices.Concat(earlier, s.leaves)
+	removed, there := slices.Concat(earlier, s.all()), newer.all()
 	slices.Sort(removed)
 	removed = slices.DeleteFunc(slices.Compact(removed), func(leaf uint32) bool {
-		_, has := slices.BinarySearch(newer.leaves, leaf)
+		_, has := slices.BinarySearch(there, leaf)
 		return has
 	})
-	if len(removed) > mostLeaves {
-		removed = removed[:mostLeaves]
-	}
-	return slices.Clip(removed)
+	return slices.Clone(removed[:min(len(removed), mostLeaves)])
 }
 
 // Ignored is a hash of the values at the paths that are ignored.

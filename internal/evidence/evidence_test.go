@@ -100,3 +100,36 @@ func TestEveryLeafIsNeeded(t *testing.T) {
 		}
 	})
 }
+
+// TestAnyJSON: no JSON makes the walk panic, other spellings of it have the same leaves, and one with another leaf has others.
+func TestAnyJSON(t *testing.T) {
+	leaf := rapid.OneOf(rapid.Map(rapid.String(), func(s string) any { return s }), rapid.Map(rapid.Float64Range(-1e6, 1e6), func(f float64) any { return f }),
+		rapid.Just(any(nil)), rapid.Just(any(true)), rapid.Just(any("1000m")), rapid.Just(any([]any{})), rapid.Just(any(map[string]any{})))
+	var value func(depth int) *rapid.Generator[any]
+	value = func(depth int) *rapid.Generator[any] {
+		if depth == 0 {
+			return leaf
+		}
+		return rapid.OneOf(leaf,
+			rapid.Map(rapid.SliceOfN(value(depth-1), 0, 4), func(l []any) any { return l }),
+			rapid.Map(rapid.MapOfN(rapid.OneOf(rapid.Just("name"), rapid.StringN(0, 4, -1)), value(depth-1), 0, 4), func(m map[string]any) any { return m }))
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		spec := map[string]any{"v": value(4).Draw(t, "v"), "marker": "a"}
+		compact, err := json.Marshal(spec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		indented, _ := json.MarshalIndent(spec, " ", "\t")
+		a, b := SpecOf(compact, nil), SpecOf(indented, nil)
+		if a != b || !a.Covers(b, nil) {
+			t.Fatalf("%s: two spellings differ", compact)
+		}
+		spec["marker"] = "b"
+		other, _ := json.Marshal(spec)
+		if SpecOf(other, nil).Covers(a, nil) {
+			t.Fatalf("%s covers %s", other, compact)
+		}
+		SpecOf(compact[:len(compact)/2], nil)
+	})
+}

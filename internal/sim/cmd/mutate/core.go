@@ -185,7 +185,8 @@ var core = []mutation{
 	},
 	{
 		"the same object probes each time", "internal/reconcile/park.go",
-		"			if k.rotated = o.inScope + 1; k.place != nil {\n				k.rotated = o.index + 1\n", "			if k.rotated = 0; k.place != nil {\n				k.rotated = 0\n",
+		"			if k.rotated = o.inScope + 1; k.place != nil {\n				k.rotated = o.index + 1\n",
+		"			if k.rotated = 0; k.place != nil {\n				k.rotated = 0\n",
 		scripts,
 	},
 	{
