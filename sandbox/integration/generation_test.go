@@ -51,7 +51,7 @@ func TestGenerationWithoutTheAnnotation(t *testing.T) {
 
 	w.copier.Stop()
 	edit(5)
-	report(2, "us-east1", "eu-west1") // of the old generation: the controllers have not observed the edit
+	report(2, "us-east1", "eu-west1")         // of the old generation: the controllers have not observed the edit
 	sandboxtest.Always(t, while, observed(1)) // no time proves that the copies follow
 	w.startCopier()
 	w.must(w.copier.Settle(t.Context()))
