@@ -95,6 +95,9 @@ func (o *objectActor) observed(ctx actor.Context, m Observed) {
 	o.at = at
 	o.source, o.upstream = ref.Downstream{Namespace: m.Object.Namespace, Name: m.Object.Name}, m.Upstream
 	changed := o.take(m.Object, m.Received)
+	if m.Object.SpecHash != 0 && o.spec != m.Object.SpecHash { // the events that brought the spec were dropped
+		ctx.Send(ctx.Parent(), objectRestarted{o.source})
+	}
 	if m.Answer || !o.answered {
 		if changed {
 			o.note(m.Received)
@@ -159,13 +162,16 @@ func (o *objectActor) take(obj *ref.Object, observed time.Time) (changed bool) {
 // witness takes the evidence of the state that the copy was made of. The spec is read only if it has changed.
 func (o *objectActor) witness(r *rules, obj *ref.Object) {
 	e, spec := evidence.Of(obj), specHash(obj)
-	if o.evidence != nil && o.rules == r && o.spec == spec && e.SameBut(o.evidence) {
+	known := o.evidence != nil && o.spec == spec
+	switch {
+	case known && o.rules == r && e.SameBut(o.evidence):
 		return
-	}
-	if o.evidence != nil && o.spec == spec && (o.rules == r || obj.Spec == nil) { // other rules come with a new list, so with all specs
+	case known && (o.rules == r || obj.Spec == nil): // other rules come with a new list, so with all specs
 		e.Spec = o.evidence.Spec
-	} else {
+	case obj.Spec != nil:
 		e.Spec = evidence.SpecOf(obj.Spec, r.policy.Evidence)
+	default:
+		spec = 0 // it is missing
 	}
 	o.evidence, o.spec = &e, spec
 }

@@ -23,7 +23,7 @@ type Object struct {
 	StatusTime      time.Time         // newest time among the status entries of managedFields, if Want asked for it; else zero
 	Managers        []Manager         // writers of the status subresource, if Want asked for them
 	Status          []byte            // the JSON value of .status; nil: there is none
-	Spec            []byte            // the JSON value of .spec, if Want asked for it; nil: there is none, or it is as in the last event (SpecHash)
+	Spec            []byte            // the JSON value of .spec, if Want asked for it; nil: there is none, or it is as in an earlier event (SpecHash)
 	SpecHash        uint64            // of the JSON value of .spec; 0: there is none
 	Raw             []byte            // the whole object's JSON, only if Want asked for it
 	Err             error             // why the object could not be decoded beyond its identity; then Status is nil
@@ -57,7 +57,7 @@ type Want struct {
 	StatusTimes         bool   // fill Object.StatusTime
 	Managers            bool   // fill Object.Managers
 	Spec                bool   // fill Object.Spec and SpecHash
-	SpecOnce            bool   // in a watch, leave Object.Spec out of events in which it is as it was in the one before
+	SpecOnce            bool   // in a watch, leave Object.Spec out of events in which it is as it was in some before
 	Whole               bool   // fill Object.Raw
 }
 

@@ -30,7 +30,7 @@ type scanner struct {
 	*tokens
 	keep  keep
 	strs  strs
-	specs map[uint64]struct{} // of objects and their specs, that were delivered; nil: each is delivered
+	specs map[uint64]uint8 // how often objects and their specs were delivered; nil: each is delivered
 	obj   *ref.Object
 }
 
@@ -121,6 +121,9 @@ func (s *scanner) metadataMember(name []byte) error {
 // mostSpecs bounds the specs that a watch knows to be delivered, at 24 bytes each. Beyond, all are delivered once more.
 const mostSpecs = 1 << 20
 
+// specDeliveries is how often a watch delivers a spec: the first events of an object may come before its Namespace is known, and be dropped.
+const specDeliveries = 3
+
 // spec keeps the bytes of the spec. In a watch they are copied only when they have changed: copying all of them took an eighth of the CPU time
 // of a SyncTarget that reports 80,000 changes a second.
 func (s *scanner) spec() error {
@@ -138,13 +141,14 @@ func (s *scanner) spec() error {
 	o.Spec, o.SpecHash = nil, xxhash.Sum64(value)
 	if s.specs != nil && o.UID != "" {
 		delivered := o.SpecHash ^ xxhash.Sum64String(string(o.UID))
-		if _, known := s.specs[delivered]; known {
+		times := s.specs[delivered]
+		if times >= specDeliveries {
 			return nil
 		}
 		if len(s.specs) >= mostSpecs {
 			clear(s.specs)
 		}
-		s.specs[delivered] = struct{}{}
+		s.specs[delivered] = times + 1
 	}
 	o.Spec = bytes.Clone(value)
 	return nil

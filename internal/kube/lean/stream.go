@@ -69,7 +69,7 @@ func (f *follower) open(parent context.Context, options metav1.ListOptions, stre
 		defer func() { _ = resp.Body.Close() }()
 		decoder := NewDecoder(resp.Body, f.source.want, f.source.settings.Limits)
 		if f.source.want.SpecOnce {
-			decoder.scan.specs = map[uint64]struct{}{}
+			decoder.scan.specs = map[uint64]uint8{}
 		}
 		s.err = client.Recover(func() error { return s.read(ctx, f.source, decoder, idle, options.ResourceVersion, listed) })
 		if sent, ok := errors.AsType[*apierrors.StatusError](s.err); ok { // in an ERROR event
