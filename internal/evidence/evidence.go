@@ -110,7 +110,7 @@ func (s Spec) all() (leaves []uint32) {
 		return nil
 	}
 	for text := s.leaves.Value(); len(text) > 0; text = text[4:] {
-		leaves = append(leaves, uint32(text[0])<<24|uint32(text[1])<<16|uint32(text[2])<<8|uint32(text[3]))
+		leaves = append(leaves, binary.BigEndian.Uint32([]byte(text[:4])))
 	}
 	return leaves
 }
